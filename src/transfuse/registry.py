@@ -1,0 +1,176 @@
+"""One registry for every shelf: the folder is the list, and a file's literal declarations are read without running it.
+
+A shelf file declares, at module level and as literals: `CITATION` (authors, venue, year), `PARAMETERS`
+({name: {"type", "default", "low", "high", "options", "doc"}}) and `TRAITS` ({name: bool or str}); each may be left out.
+Its docstring's first line is its law. The class or function that does the work has the name its shelf asks for.
+Plugins are entry points in the group `transfuse.SHELF` (with dots for slashes) whose value is a module.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from transfuse.errors import UserError, many_problems, unknown_name
+
+PACKAGE = Path(__file__).parent
+DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER")
+TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "list": (list, tuple)}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One declared setting of a method: its type, default, range and meaning."""
+
+    name: str
+    type: str
+    default: Any
+    low: float | None = None
+    high: float | None = None
+    options: tuple[str, ...] = ()
+    doc: str = ""
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with a value, or None."""
+        if value is None and self.default is None:
+            return None
+        wrong_type = not isinstance(value, TYPES[self.type]) or (isinstance(value, bool) and self.type != "bool")
+        out_of_range = not wrong_type and (
+            (self.low is not None and value < self.low)
+            or (self.high is not None and value > self.high)
+            or (bool(self.options) and value not in self.options)
+            or value != value
+        )
+        return f"{self.name} must be {self.describe()}, got {value!r}" if wrong_type or out_of_range else None
+
+    def describe(self) -> str:
+        """The range in words."""
+        if self.options:
+            return "one of " + ", ".join(self.options)
+        bounds = [f"≥ {self.low:g}" if self.low is not None else "", f"≤ {self.high:g}" if self.high is not None else ""]
+        return " ".join([f"a {self.type}", *filter(None, bounds)])
+
+    def invalid(self) -> Any:
+        """A value that must be refused, for the contract suite."""
+        if self.low is not None:
+            return self.low - 1
+        return object() if self.type != "str" else 7
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a shelf as its literals describe it."""
+
+    shelf: str
+    name: str
+    path: Path
+    module: str
+    law: str
+    doc: str
+    citation: str
+    parameters: Mapping[str, Parameter]
+    traits: Mapping[str, Any]
+    needs: tuple[str, ...]
+    revision: int
+    order: int
+    digest: str
+
+    @property
+    def full_name(self) -> str:
+        """`features/concat` for a method of a family, else `SHELF/NAME`."""
+        return f"{self.shelf.removeprefix('fuse/')}/{self.name}"
+
+    def load(self) -> ModuleType:
+        """Import the file; only now may it pull in torch."""
+        return importlib.import_module(self.module)
+
+    def settings(self, given: Mapping[str, Any], *, where: str | None = None) -> dict[str, Any]:
+        """The declared defaults overlaid with `given`; unknown names and bad values are one error."""
+        for name in given:
+            if name not in self.parameters:
+                raise unknown_name(f"parameter of {self.full_name}", name, self.parameters, where=where)
+        problems = [text for name, value in given.items() if (text := self.parameters[name].problem(value))]
+        if problems:
+            raise many_problems(f"{self.full_name} refuses its parameters", problems, where=where)
+        return {name: given.get(name, parameter.default) for name, parameter in self.parameters.items()}
+
+
+def read_file(shelf: str, path: Path, module: str) -> Entry:
+    """Read one shelf file's docstring and literals without importing it."""
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    found: dict[str, Any] = {}
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        for target in targets:
+            if isinstance(target, ast.Name) and target.id in DECLARATIONS and getattr(node, "value", None) is not None:
+                try:
+                    found[target.id] = ast.literal_eval(node.value)  # pyright: ignore[reportAttributeAccessIssue]
+                except ValueError as error:
+                    raise UserError(
+                        f"{target.id} must be a literal, so that it can be read without running the file",
+                        where=f"{path}:{node.lineno}",
+                    ) from error
+    doc = ast.get_docstring(tree) or ""
+    parameters = {name: Parameter(name=name, **facts) for name, facts in found.get("PARAMETERS", {}).items()}
+    return Entry(
+        shelf=shelf,
+        name=path.stem,
+        path=path,
+        module=module,
+        law=doc.split("\n", 1)[0].strip(),
+        doc=doc,
+        citation=found.get("CITATION", ""),
+        parameters=parameters,
+        traits=found.get("TRAITS", {}),
+        needs=tuple(found.get("NEEDS", ())),
+        revision=found.get("REVISION", 1),
+        order=found.get("ORDER", 100),
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+@functools.cache
+def shelf(name: str) -> dict[str, Entry]:
+    """All entries of a shelf by name, those of this package and those of plugins, sorted."""
+    folder = PACKAGE.joinpath(*name.split("/"))
+    entries: dict[str, Entry] = {}
+    for path in sorted(folder.glob("*.py")):
+        if not path.stem.startswith("_"):
+            entries[path.stem] = read_file(name, path, ".".join(["transfuse", *name.split("/"), path.stem]))
+    for point in entry_points(group="transfuse." + name.replace("/", ".")):
+        origin = importlib.util.find_spec(point.value)
+        if origin is None or origin.origin is None:
+            raise UserError(f"plugin '{point.name}' names the module '{point.value}', which cannot be found")
+        if point.name in entries:
+            raise UserError(f"plugin '{point.name}' clashes with {entries[point.name].full_name}", where=point.value)
+        entries[point.name] = read_file(name, Path(origin.origin), point.value)
+    return entries
+
+
+def find(shelf_name: str, name: str, *, where: str | None = None) -> Entry:
+    """One entry, or an error that offers the nearest names."""
+    entries = shelf(shelf_name)
+    if name not in entries:
+        raise unknown_name(shelf_name.rsplit("/", 1)[-1], name, entries, where=where)
+    return entries[name]
+
+
+FAMILIES = ("weights", "features", "structure", "outputs")
+
+
+def method(full_name: str, *, where: str | None = None) -> Entry:
+    """A fusing method by `FAMILY/NAME`, e.g. `features/concat`."""
+    known = {entry.full_name: entry for family in FAMILIES for entry in shelf(f"fuse/{family}").values()}
+    if full_name not in known:
+        raise unknown_name("method", full_name, known, where=where)
+    return known[full_name]

@@ -1,0 +1,182 @@
+"""The store: artifacts by key, written whole or not at all, checked by hash whenever they are read.
+
+An artifact is a folder `aa/KEY/` with `meta.json` (any JSON value), `arrays.safetensors` (named numpy arrays, may be
+absent) and `manifest.json` (SHA-256 of the other files). A folder appears under its name only by a rename, after all of
+its bytes are on disk, so a reader never sees half of one. An entry whose hash is wrong is moved aside and counts as absent.
+
+Traps closed here: two processes that compute the same key (both finish, the second finds the first's folder and drops
+its own); a kill between writing and renaming (the temporary folder is left and later swept, never read).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from transfuse.errors import BusyError
+from transfuse.jsonio import canonical, file_digest
+
+META, ARRAYS, MANIFEST = "meta.json", "arrays.safetensors", "manifest.json"
+STALE_SECONDS = 24 * 3600.0
+
+
+def default_root() -> Path:
+    """`$TRANSFUSE_STORE`, else the user's cache folder."""
+    named = os.environ.get("TRANSFUSE_STORE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfuse"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What a step made: a JSON value and named arrays."""
+
+    meta: Any
+    arrays: Mapping[str, np.ndarray]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of artifacts by key; safe with several processes."""
+
+    root: Path
+
+    def folder(self, key: str) -> Path:
+        return self.root / "objects" / key[:2] / key
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there; hashes are checked on reading."""
+        return (self.folder(key) / MANIFEST).is_file()
+
+    def put(self, key: str, meta: Any, arrays: Mapping[str, np.ndarray] | None = None) -> None:
+        """Write one artifact whole; a second writer of the same key changes nothing."""
+        scratch_root = self.root / "scratch"
+        scratch_root.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=scratch_root))
+        try:
+            write_bytes(scratch / META, canonical(meta).encode())
+            if arrays:
+                from safetensors.numpy import save
+
+                contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+                write_bytes(scratch / ARRAYS, save(contiguous))
+            files = sorted(path.name for path in scratch.iterdir())
+            write_bytes(scratch / MANIFEST, canonical({name: file_digest(scratch / name) for name in files}).encode())
+            target = self.folder(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.rename(scratch, target)
+            except OSError:
+                if not self.has(key):
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def get(self, key: str) -> Artifact | None:
+        """Read one artifact; None when it is absent or damaged (a damaged one is moved aside, to be made again)."""
+        folder = self.folder(key)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_bytes())
+            if any(file_digest(folder / name) != expected for name, expected in manifest.items()):
+                raise ValueError("a file's hash differs from the manifest")
+            meta = json.loads((folder / META).read_bytes())
+            arrays: dict[str, np.ndarray] = {}
+            if ARRAYS in manifest:
+                from safetensors.numpy import load_file
+
+                arrays = load_file(folder / ARRAYS)
+            return Artifact(meta, arrays)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, OSError):
+            self.discard(key)
+            return None
+
+    def discard(self, key: str) -> None:
+        """Move a damaged entry out of the way; it is kept for whoever wants to look."""
+        aside = self.root / "damaged" / f"{key}-{time.time_ns()}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.folder(key), aside)
+
+    def sweep(self) -> None:
+        """Remove temporary folders that a killed process left behind more than a day ago."""
+        scratch_root = self.root / "scratch"
+        if scratch_root.is_dir():
+            for path in scratch_root.iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                        shutil.rmtree(path, ignore_errors=True)
+
+    def open_test(self, fingerprint: str, plan: str) -> int:
+        """Note in the ledger that a plan opened these test rows; returns the plan's ordinal at its first opening.
+
+        Running the same plan again is no further opening; another plan or another margin is.
+        """
+        ledger = self.root / "ledger"
+        ledger.mkdir(parents=True, exist_ok=True)
+        with FileLock(ledger / f"{fingerprint}.lock"):
+            path = ledger / f"{fingerprint}.jsonl"
+            seen = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            plans = [json.loads(line)["plan"] for line in seen]
+            if plan not in plans:
+                write_bytes(path, "\n".join([*seen, canonical({"plan": plan})]).encode() + b"\n")
+                plans.append(plan)
+            return plans.index(plan) + 1
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """The one place that writes files whole: to a neighbour, flushed to disk, then renamed into place."""
+    neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with neighbour.open("wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(neighbour, path)
+    finally:
+        neighbour.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.encode())
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder for this process; a second one is told who has it.
+
+    The lock is the operating system's, so it vanishes with its process, however that ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(folder / ".lock"), folder / ".holder"
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        who = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
+        raise BusyError(
+            f"{what} is in use by another run", where=str(folder), got=f"process {who}", hint="wait for it, or choose another --out"
+        ) from error
+    try:
+        holder.write_text(str(os.getpid()), encoding="utf-8")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()

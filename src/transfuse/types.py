@@ -1,0 +1,250 @@
+"""The nouns that rooms hand to each other: plain frozen records, no torch, no behaviour beyond their own consistency."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from transfuse.errors import UserError
+
+TaskKind = Literal["multiclass", "multilabel", "regression"]
+TapKind = Literal["vector", "map", "tokens", "logits"]
+Role = Literal["candidate", "baseline", "control", "diagnostic"]
+Scale = Literal["logit", "probability", "value"]
+Direction = Literal["higher", "lower"]
+Status = Literal["better", "equivalent", "worse", "not shown"]
+Form = Literal["single", "soup", "ensemble", "cascade", "fused", "student"]
+
+CLEAN = "clean"
+
+
+@dataclass(frozen=True)
+class Undefined:
+    """A number that does not exist, with the reason; it stays what it is through JSON and the report."""
+
+    reason: str
+
+
+Value = float | Undefined
+
+
+def checked(number: float, reason: str) -> Value:
+    """The number if it is finite, else `Undefined(reason)`."""
+    return float(number) if math.isfinite(number) else Undefined(reason)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned: `classes` are in the order of the score columns."""
+
+    kind: TaskKind
+    classes: tuple[str, ...]
+    metric: str = "log_loss"
+    also: tuple[str, ...] = ("accuracy", "brier", "ece", "worst_class")
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """How a source wants the canvas: applied inside its door, differentiable.
+
+    `mean` and `std` are per channel, in units of `scale` (1.0: images in [0, 1]; 255.0: images in [0, 255]).
+    `size` is the side the source was trained at, in pixels; `order` is rgb or bgr; `channels` is 3 or 1 (luma).
+    """
+
+    size: int
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    scale: float = 1.0
+    order: Literal["rgb", "bgr"] = "rgb"
+    channels: int = 3
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A place where a block can be read.
+
+    `place` is the module's path, `side` whether its input or output is read, `layout` how the raw tensor lies,
+    `pooled` whether a map is averaged to a vector, `volatile` whether a later layer changes the tensor in place
+    (the door then copies it). `width` is D or C; `size` is the spatial size or token count at the card's canvas.
+    """
+
+    name: str
+    kind: TapKind
+    width: int
+    place: str
+    side: Literal["input", "output"] = "output"
+    layout: Literal["plain", "nchw", "nhwc"] = "plain"
+    pooled: bool = False
+    volatile: bool = False
+    size: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """What can be known of a source without its weights in memory; the plan reads nothing else."""
+
+    name: str
+    spec: str
+    origin: str
+    sha256: str
+    prepare: Prepare
+    taps: dict[str, Tap]
+    class_count: int
+    classes: tuple[str, ...] = ()
+    parameters: int = 0
+    licence: str = "unknown"
+    field: str = "image"
+    flexible: bool = True
+    random: bool = False
+    trainable: bool = True
+    differentiable: bool = True
+    cuttable: bool = True
+    has_weights: bool = True
+    seen: str = "unknown"
+    notes: tuple[str, ...] = ()
+
+    def tap(self, name: str) -> Tap:
+        """The tap of that name; an unknown one is an error that lists what there is."""
+        if name not in self.taps:
+            from transfuse.errors import unknown_name
+
+            raise unknown_name("tap", name, self.taps, where=f"source '{self.name}' ({self.spec})")
+        return self.taps[name]
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """The judged rows, once per split: ids [N] in file order, targets [N] as class numbers, groups [N] or None."""
+
+    ids: tuple[str, ...]
+    targets: np.ndarray
+    groups: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if len(set(self.ids)) != len(self.ids):
+            raise UserError("item ids must be unique", got=f"{len(self.ids) - len(set(self.ids))} repeated ids")
+        if len(self.targets) != len(self.ids):
+            raise UserError("targets and ids differ in number", got=f"{len(self.targets)} and {len(self.ids)}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores [k, N, C] of one arm on one split under one condition, for k runs (seeds, or one set of folds).
+
+    Rows follow the split's `ItemTable`; `runs` names the k runs. `scale` says what the scores are.
+    """
+
+    arm: str
+    runs: tuple[str, ...]
+    scores: np.ndarray
+    scale: Scale
+    split: str = "test"
+    condition: str = CLEAN
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Counted, hence reproducible, cost of one arm: per item at inference, and in all for training."""
+
+    parameters: int
+    trainable_parameters: int
+    inference_flops: float
+    train_flops: float
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to solve the task, as the evaluation sees it."""
+
+    name: str
+    role: Role
+    members: tuple[str, ...]
+    method: str
+    train: str
+    form: Form
+    cost: Cost | None = None
+    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One claim about a number: the value, its uncertainty, and where it comes from.
+
+    For paired rows `value` is arm minus versus in the metric's unit; `direction` says which sign is better.
+    """
+
+    id: str
+    arm: str
+    quantity: str
+    value: Value
+    unit: str
+    direction: Direction
+    versus: str | None = None
+    split: str = "test"
+    condition: str = CLEAN
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    p: float | None = None
+    adjusted: float | None = None
+    family: str | None = None
+    n: int = 0
+    seeds: int = 1
+    pairing: str = "none"
+    method: str = ""
+    reproducible: bool = True
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """The JSON form: `value`, or `undefined` with the reason."""
+        from transfuse.jsonio import plain
+
+        fields = plain({key: item for key, item in vars(self).items() if key != "value"})
+        if isinstance(self.value, Undefined):
+            return fields | {"undefined": self.value.reason}
+        return fields | {"value": self.value}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One comparison in words a person can act on; `evidence` lists the ids it rests on."""
+
+    arm: str
+    versus: str
+    quantity: str
+    status: Status
+    evidence: tuple[str, ...]
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something that must temper the verdict."""
+
+    flag: str
+    why: str
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The one arm to ship, in which form, and why."""
+
+    arm: str
+    form: Form
+    why: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Three parts, never mixed."""
+
+    recommendation: Recommendation
+    claims: tuple[Claim, ...]
+    flags: tuple[Flag, ...]
