@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, unknown_name
+from transfuse.jsonio import plain
 
 TaskKind = Literal["multiclass", "multilabel", "regression"]
 TapKind = Literal["vector", "map", "tokens", "logits"]
@@ -106,11 +108,17 @@ class Card:
     seen: str = "unknown"
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Card:
+        """The card that `jsonio.plain` made this record of."""
+        prepare = {name: tuple(item) if isinstance(item, list) else item for name, item in record["prepare"].items()}
+        taps = {name: Tap(**{**tap, "size": tuple(tap["size"])}) for name, tap in record["taps"].items()}
+        lists = {name: tuple(record[name]) for name in ("classes", "notes")}
+        return cls(**{**record, **lists, "prepare": Prepare(**prepare), "taps": taps})
+
     def tap(self, name: str) -> Tap:
         """The tap of that name; an unknown one is an error that lists what there is."""
         if name not in self.taps:
-            from transfuse.errors import unknown_name
-
             raise unknown_name("tap", name, self.taps, where=f"source '{self.name}' ({self.spec})")
         return self.taps[name]
 
@@ -203,8 +211,6 @@ class Evidence:
 
     def record(self) -> dict[str, Any]:
         """The JSON form: `value`, or `undefined` with the reason."""
-        from transfuse.jsonio import plain
-
         fields = plain({key: item for key, item in vars(self).items() if key != "value"})
         if isinstance(self.value, Undefined):
             return fields | {"undefined": self.value.reason}

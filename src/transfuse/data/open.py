@@ -1,0 +1,143 @@
+"""The one door to data sets: without it every caller would have to know which reader reads what.
+
+What stands under `data:` in a recipe, or a Python object, goes in; a checked item table and raw pixels by row come out.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+
+from transfuse.data.items import Items
+from transfuse.errors import UserError, unknown_name
+from transfuse.jsonio import digest
+from transfuse.registry import Entry, shelf
+
+SHELF = "data/readers"
+SCHEME = re.compile(r"([A-Za-z_]\w+):(?!\\)")
+WRAPPER_KEYS = ("read", "splits", "canvas")
+CANVAS_LIMITS = (1, 4096)
+
+
+class Reader(Protocol):
+    """What each module in `data/readers` offers; `root` is the folder that relative paths start from."""
+
+    def matches(self, spec: Any) -> bool:
+        """Whether this reader is meant by the spec; looks at no file."""
+        ...
+
+    def files(self, spec: Any, root: Path) -> list[Path]:
+        """The files that the data set rests on; none for data in memory."""
+        ...
+
+    def index(self, spec: Any, root: Path) -> Items:
+        """Read and check everything, hash the contents."""
+        ...
+
+    def reader(self, spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
+        """Raw pixels by row of `items`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A `data:` entry taken apart: what is read, how it is split, and the side of its canvas in pixels."""
+
+    read: Any
+    splits: Mapping[str, int | str] | None = None
+    canvas: int | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """An item table and its pixels: `raw(row)` is `[H, W]` or `[H, W, 3]`, uint8 or float32 in [0, 1]."""
+
+    items: Items
+    raw: Callable[[int], np.ndarray]
+
+
+def settings(spec: Any) -> Settings:
+    """`{read: SPEC, splits: {...}, canvas: 96}` taken apart; any other spec is read as it is.
+
+    `splits` and `canvas` may also stand beside `csv:`. Errors: unknown keys (nearest offered), a canvas out of range.
+    """
+    if isinstance(spec, Path):
+        return Settings(str(spec))
+    if not isinstance(spec, Mapping):
+        return Settings(spec)
+    rest = {key: value for key, value in spec.items() if key not in ("splits", "canvas")}
+    splits, canvas = spec.get("splits"), spec.get("canvas")
+    low, high = CANVAS_LIMITS
+    if canvas is not None and (type(canvas) is not int or not low <= canvas <= high):
+        raise UserError("canvas must be a side in pixels", where="data", expected=f"{low} to {high}", got=repr(canvas))
+    if splits is not None and not isinstance(splits, Mapping):
+        raise UserError(
+            "splits must name parts and sizes", where="data", expected="{train: 2000, test: all}", got=repr(splits)
+        )
+    if "read" not in rest:
+        return Settings(rest, splits, canvas)
+    for key in rest:
+        if key != "read":
+            raise unknown_name("key", str(key), WRAPPER_KEYS, where="data")
+    inner = settings(rest["read"])
+    return Settings(inner.read, splits or inner.splits, canvas or inner.canvas)
+
+
+def is_path(spec: Any) -> bool:
+    """Whether a spec is a plain path: text that names no kind of data in front of a colon."""
+    return isinstance(spec, str) and SCHEME.match(spec) is None
+
+
+def signature(spec: Any, root: Path) -> str:
+    """A cheap hash that changes when the data set may have: names, sizes and times of its files, and the reader's code.
+
+    No content is read, except for data in memory, which is hashed whole.
+    """
+    read = settings(spec).read
+    entry, reader = _reader(read)
+    files = reader.files(read, root)
+    if not files:
+        return digest([entry.digest, reader.index(read, root).fingerprint])
+    try:
+        facts = [(os.path.relpath(path, root), (status := path.stat()).st_size, status.st_mtime_ns) for path in files]
+    except OSError as error:
+        raise UserError("a file of the data set cannot be found", where=str(error.filename)) from error
+    return digest([entry.digest, read, facts])
+
+
+def index(spec: Any, root: Path) -> Items:
+    """The checked item table of a data set; reads everything and hashes every item's content."""
+    read = settings(spec).read
+    return _reader(read)[1].index(read, root)
+
+
+def open_data(spec: Any, root: Path, items: Items | None = None) -> Data:
+    """Items and pixels of a data set; `items` from an earlier `index` saves making them again."""
+    read = settings(spec).read
+    reader = _reader(read)[1]
+    known = reader.index(read, root) if items is None else items
+    return Data(known, reader.reader(read, root, known))
+
+
+def _reader(read: Any) -> tuple[Entry, Reader]:
+    entries = sorted(shelf(SHELF).values(), key=lambda entry: (entry.order, entry.name))
+    for entry in entries:
+        reader = cast(Reader, entry.load())
+        if reader.matches(read):
+            return entry, reader
+    forms = [str(entry.traits["form"]) for entry in entries if "form" in entry.traits]
+    if isinstance(read, str) and (scheme := SCHEME.match(read)):
+        raise unknown_name("kind of data", scheme[1], [form.split(":")[0] for form in forms if ":" in form], where=read)
+    if isinstance(read, Mapping):
+        keys = ("read", "csv", "path", "label", "group", "split", "splits", "canvas")
+        for key in read:
+            if key not in keys:
+                raise unknown_name("key", str(key), keys, where="data")
+    got = repr(read) if isinstance(read, str | Mapping) else type(read).__name__
+    raise UserError("data of a kind that no reader knows", expected="one of " + "; ".join(forms), got=got)

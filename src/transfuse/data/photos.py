@@ -1,0 +1,33 @@
+"""Image files as items: without it every reader of files would check, hash and decode them in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from transfuse.data.items import content_digest
+from transfuse.errors import UserError, many_problems
+from transfuse.files.images import check_header, read_bytes, read_image
+
+
+def digests(paths: Sequence[Path], where: str) -> list[str]:
+    """The content hash of every image file; all that are missing, no images or too large are named in one error."""
+    found: list[str] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            data = read_bytes(path)
+            check_header(data, str(path))
+            found.append(content_digest(data))
+        except UserError as error:
+            problems.append(f"{path}: {error.what}" + (f" ({error.got})" if error.got else ""))
+    if problems:
+        raise many_problems("some images cannot be used", problems, where=where, hint="repair or remove them")
+    return found
+
+
+def pixels_of(paths: Sequence[Path]) -> Callable[[int], np.ndarray]:
+    """Pixels by row, decoded when asked for; a torn file is an error that names its path."""
+    return lambda row: read_image(paths[row])

@@ -1,0 +1,131 @@
+"""`(X, y)` or `{x: X, y: y, ...}` are images and labels in memory; without it they would go by way of the disk.
+
+X is `[N, H, W]`, `[N, H, W, C]` or `[N, C, H, W]`, uint8 or floats in [0, 1]. y holds class names, or whole numbers
+where -1 means unlabelled; without y nothing is labelled. The mapping may also hold `group`, `split` and `ids`, without
+which items are `00000`, `00001`, …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfuse.data.items import Items, array_digest, table
+from transfuse.errors import UserError
+from transfuse.files.images import stack
+
+TRAITS = {"form": "(X, y) arrays"}
+NAMES = {
+    "x": ("x", "X", "images", "data"),
+    "y": ("y", "labels", "targets"),
+    "group": ("group", "groups"),
+    "split": ("split", "splits"),
+    "ids": ("ids", "id"),
+}
+MEMORY = "data in memory"
+
+
+def matches(spec: Any) -> bool:
+    """A pair of arrays, or a mapping that holds an array called x, X, images or data."""
+    if isinstance(spec, tuple):
+        return len(spec) == 2 and hasattr(spec[0], "shape") and len(spec[0].shape) > 0
+    return isinstance(spec, Mapping) and any(hasattr(spec.get(name), "shape") for name in NAMES["x"])
+
+
+def files(spec: Any, root: Path) -> list[Path]:
+    """None: the content itself is hashed."""
+    return []
+
+
+def index(spec: Any, root: Path) -> Items:
+    """The item table of the arrays."""
+    return columns(_named(spec), MEMORY)[1]
+
+
+def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
+    """Pixels by row."""
+    images, _ = pixels(_named(spec), MEMORY, len(items))
+    return lambda row: images[row]
+
+
+def columns(named: Mapping[str, np.ndarray], where: str) -> tuple[np.ndarray, Items]:
+    """Pixels `[N, H, W]` or `[N, H, W, 3]` and the item table of named arrays; errors name the array."""
+    images, found = pixels(named, where)
+    texts = {role: names(array, len(images), f"{where}, array '{role}'") for role, array in found.items()}
+    labels = texts.get("y", [None] * len(images))
+    groups = texts.get("group")
+    if groups is not None and None in groups:
+        raise UserError(
+            "every item needs a group, or none has one", where=where, got=f"none at row {groups.index(None)}"
+        )
+    ids = [str(name) for name in texts["ids"]] if "ids" in texts else [f"{row:05d}" for row in range(len(images))]
+    return images, table(
+        ids,
+        labels,
+        [array_digest(image) for image in images],
+        groups=None if groups is None else [str(group) for group in groups],
+        splits=texts.get("split"),
+        where=where,
+    )
+
+
+def pixels(
+    named: Mapping[str, np.ndarray], where: str, count: int | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The checked pixels, and the other arrays by role; `count` is the number of rows expected."""
+    found = {role: _pick(named, role, where) for role in NAMES}
+    images = found.pop("x")
+    if images is None:
+        got = ", ".join(sorted(named)) or "nothing"
+        raise UserError("no array of images", where=where, expected="one called " + ", ".join(NAMES["x"]), got=got)
+    if count is not None and len(images) != count:
+        raise UserError(
+            "data have changed since they were indexed", where=where, got=f"{len(images)} rows, not {count}"
+        )
+    return stack(images, where), {role: array for role, array in found.items() if array is not None}
+
+
+def names(array: np.ndarray, count: int, where: str) -> list[str | None]:
+    """One name per item: texts as they are ('' = none), whole numbers as digits (-1 = none); N must be `count`."""
+    if array.shape != (count,):
+        raise UserError(
+            "one entry per image is needed", where=where, expected=f"shape [{count}]", got=f"{list(array.shape)}"
+        )
+    if array.dtype.kind == "f" and np.all(np.isfinite(array)) and np.all(array == np.round(array)):
+        array = array.astype(np.int64)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    if array.dtype.kind == "O":
+        array = np.array([_text(value, where) for value in array.tolist()], dtype=object)
+        return [str(value) or None for value in array]
+    if array.dtype.kind in "U":
+        return [str(value) or None for value in array.tolist()]
+    if array.dtype.kind in "iub":
+        return [None if value == -1 else str(int(value)) for value in array.tolist()]
+    raise UserError(
+        "must be names or whole numbers", where=where, got=f"type {array.dtype}", hint="regression comes later"
+    )
+
+
+def _text(value: Any, where: str) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "" if value == -1 else str(value)
+    raise UserError("must be names or whole numbers", where=where, got=repr(value)[:80])
+
+
+def _pick(named: Mapping[str, Any], role: str, where: str) -> np.ndarray | None:
+    present = [name for name in NAMES[role] if named.get(name) is not None]
+    if len(present) > 1:
+        raise UserError(f"two arrays for one role: {' and '.join(present)}", where=where)
+    return np.asarray(named[present[0]]) if present else None
+
+
+def _named(spec: Any) -> Mapping[str, Any]:
+    return spec if isinstance(spec, Mapping) else {"x": spec[0], "y": spec[1]}

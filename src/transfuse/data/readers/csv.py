@@ -1,0 +1,173 @@
+"""`csv:FILE` is a table of images and labels; without this reader only folders could say what an image shows.
+
+Columns are called path, label, group and split, or `{csv: FILE, path: COL, label: COL, group: COL, split: COL}` says
+otherwise; only label must be there, and an empty label is none. Paths are relative to the CSV and are the items' names.
+Without a path column, all other columns are the grey values of square images, at least 4 x 4: whole numbers 0 to 255,
+or numbers in [0, 1]; items are then `00000`, `00001`, …
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfuse.data.items import Items, array_digest, table
+from transfuse.data.open import is_path
+from transfuse.data.photos import digests, pixels_of
+from transfuse.errors import UserError, unknown_name
+
+TRAITS = {"form": "csv:FILE"}
+ROLES = ("path", "label", "group", "split")
+SMALLEST_SIDE = 4
+DARKEST_FULL_SCALE = 64
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A CSV taken apart: the file, the header, the column of each role that is present, and the rows as text."""
+
+    path: Path
+    header: list[str]
+    roles: dict[str, str]
+    rows: list[list[str]]
+
+    def column(self, role: str) -> list[str]:
+        """The texts of a role's column, blanks at the ends removed."""
+        place = self.header.index(self.roles[role])
+        return [row[place].strip() for row in self.rows]
+
+
+def matches(spec: Any) -> bool:
+    """Strings that begin with `csv:` or end in `.csv`, and mappings with the key `csv`."""
+    if isinstance(spec, Mapping):
+        return "csv" in spec
+    return isinstance(spec, str) and (spec.startswith("csv:") or (is_path(spec) and spec.lower().endswith(".csv")))
+
+
+def files(spec: Any, root: Path) -> list[Path]:
+    """The CSV, and the images it names."""
+    sheet = _sheet(spec, root)
+    return [sheet.path, *(_images(sheet) if "path" in sheet.roles else [])]
+
+
+def index(spec: Any, root: Path) -> Items:
+    """The item table. Errors: no such file or column, ragged rows, an image twice, torn images, odd pixels."""
+    sheet = _sheet(spec, root)
+    where = str(sheet.path)
+    if "path" in sheet.roles:
+        ids, hashes = sheet.column("path"), digests(_images(sheet), where)
+    else:
+        hashes = [array_digest(image) for image in _pixels(sheet)]
+        ids = [f"{row:05d}" for row in range(len(hashes))]
+    groups = sheet.column("group") if "group" in sheet.roles else None
+    if groups is not None and "" in groups:
+        raise UserError("every row needs a group", where=where, got=f"none in data row {groups.index('') + 1}")
+    labels = [label or None for label in sheet.column("label")]
+    splits = [split or None for split in sheet.column("split")] if "split" in sheet.roles else None
+    return table(ids, labels, hashes, groups=groups, splits=splits, where=where)
+
+
+def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
+    """Pixels by row: decoded from the named files, or the pixel columns."""
+    sheet = _sheet(spec, root)
+    if "path" in sheet.roles:
+        return pixels_of([sheet.path.parent / item for item in items.ids])
+    images = _pixels(sheet)
+    if len(images) != len(items):
+        raise UserError("the CSV has changed since it was indexed", where=str(sheet.path))
+    return lambda row: images[row]
+
+
+def _sheet(spec: Any, root: Path) -> Sheet:
+    given = dict(spec) if isinstance(spec, Mapping) else {"csv": spec.removeprefix("csv:")}
+    for key in given:
+        if key not in ("csv", *ROLES):
+            raise unknown_name("key", str(key), ("csv", *ROLES), where="data")
+    path = root / Path(str(given.pop("csv"))).expanduser()
+    if not path.is_file():
+        raise UserError("file not found", where=str(path))
+    header, rows = _rows(path)
+    roles: dict[str, str] = {}
+    for role in ROLES:
+        name = str(given.get(role, role))
+        if name in header:
+            roles[role] = name
+        elif role in given or role == "label":
+            raise unknown_name("column", name, header, where=str(path))
+    return Sheet(path, header, roles, rows)
+
+
+def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            lines = [row for row in csv.reader(handle, strict=True) if row]
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
+        raise UserError(
+            "CSV cannot be read", where=str(path), expected="UTF-8 text, commas", got=str(error)[:200]
+        ) from error
+    if len(lines) < 2:
+        raise UserError("CSV has no data rows", where=str(path), expected="a header and at least one row")
+    header, rows = [name.strip() for name in lines[0]], lines[1:]
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
+        raise UserError("CSV columns must be separated by commas", where=str(path), got=header[0][:80])
+    if len(set(header)) != len(header):
+        raise UserError("CSV names a column twice", where=str(path), got=", ".join(header)[:200])
+    ragged = [number for number, row in enumerate(rows, 1) if len(row) != len(header)]
+    if ragged:
+        got = f"{len(rows[ragged[0] - 1])} in data row {ragged[0]}"
+        raise UserError("CSV rows differ in length", where=str(path), expected=f"{len(header)} columns", got=got)
+    return header, rows
+
+
+def _images(sheet: Sheet) -> list[Path]:
+    names = sheet.column("path")
+    if "" in names:
+        raise UserError(
+            "every row needs an image path", where=str(sheet.path), got=f"none in data row {names.index('') + 1}"
+        )
+    return [sheet.path.parent / name for name in names]
+
+
+def _pixels(sheet: Sheet) -> np.ndarray:
+    """The pixel columns as `[N, S, S]`, uint8 or float32 in [0, 1]."""
+    where = str(sheet.path)
+    places = [place for place, name in enumerate(sheet.header) if name not in sheet.roles.values()]
+    side = math.isqrt(len(places))
+    if side * side != len(places) or side < SMALLEST_SIDE:
+        raise UserError(
+            "CSV has no path column, and its other columns are no square images",
+            where=where,
+            expected=f"a column 'path', or {SMALLEST_SIDE}² or more grey values, a square number of columns",
+            got=f"{len(places)} other columns",
+            hint="name the column of image paths: {csv: FILE, path: COLUMN, label: COLUMN}",
+        )
+    values = np.empty((len(sheet.rows), len(places)), dtype=np.float64)
+    for number, row in enumerate(sheet.rows):
+        try:
+            values[number] = [float(row[place]) for place in places]
+        except ValueError as error:
+            raise UserError(
+                "a pixel column holds no number", where=f"{where}, data row {number + 1}", got=str(error)
+            ) from error
+    return _scaled(values, where).reshape(-1, side, side)
+
+
+def _scaled(values: np.ndarray, where: str) -> np.ndarray:
+    low, high = float(values.min()), float(values.max())
+    if low >= 0 and high <= 1:
+        return values.astype(np.float32)
+    whole = bool(np.all(values == np.round(values)))
+    if low >= 0 and high <= 255 and whole and high >= DARKEST_FULL_SCALE:
+        return values.astype(np.uint8)
+    raise UserError(
+        "the scale of the pixel columns cannot be known",
+        where=where,
+        expected=f"numbers in [0, 1], or whole numbers 0 to 255 that reach {DARKEST_FULL_SCALE} somewhere",
+        got=f"{low:g} to {high:g}" + ("" if whole else ", not whole"),
+    )

@@ -1,0 +1,93 @@
+"""Any `Dataset` of (image, label), torch's or your own; without it data that only code can read would stay outside.
+
+Anything with `__len__` and `__getitem__` will do. Images are Pillow images, arrays or tensors (channels first or last),
+uint8 or floats in [0, 1], so before any Normalize. Labels are names, or numbers into `dataset.classes` where it has
+them; None and -1 mean unlabelled. Items must not change from one reading to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from transfuse.data.items import Items, array_digest, table
+from transfuse.errors import UserError
+from transfuse.files.images import from_array, from_pillow
+
+TRAITS = {"form": "a Dataset of (image, label)"}
+ORDER = 150
+READ_TWICE = 3
+
+
+def matches(spec: Any) -> bool:
+    """Objects with a length and items that are no text, mapping, tuple or array."""
+    plain = isinstance(spec, str | bytes | Mapping | tuple) or hasattr(spec, "shape")
+    return not plain and hasattr(spec, "__len__") and hasattr(spec, "__getitem__")
+
+
+def files(spec: Any, root: Path) -> list[Path]:
+    """None: the content itself is hashed."""
+    return []
+
+
+def index(spec: Any, root: Path) -> Items:
+    """The item table, `00000` on; every item is read once, and a few twice to catch random augmentation."""
+    count = len(spec)
+    if not count:
+        raise UserError("the Dataset is empty", where=_name(spec))
+    names = [str(name) for name in getattr(spec, "classes", None) or []]
+    labels: list[str | None] = []
+    digests: list[str] = []
+    for row in range(count):
+        raw, label = _item(spec, row)
+        labels.append(_label(label, names, f"{_name(spec)}, item {row}"))
+        digests.append(array_digest(raw))
+    if any(array_digest(_item(spec, row)[0]) != digests[row] for row in range(min(count, READ_TWICE))):
+        hint = "take random augmentation out of the Dataset; training adds its own"
+        raise UserError("the Dataset's items change from one reading to the next", where=_name(spec), hint=hint)
+    return table([f"{row:05d}" for row in range(count)], labels, digests, where=_name(spec))
+
+
+def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
+    """Pixels by row, read from the Dataset when asked for."""
+    if len(spec) != len(items):
+        raise UserError("the Dataset has changed since it was indexed", where=_name(spec))
+    return lambda row: _item(spec, row)[0]
+
+
+def _name(spec: Any) -> str:
+    return type(spec).__name__
+
+
+def _item(spec: Any, row: int) -> tuple[np.ndarray, Any]:
+    where = f"{_name(spec)}, item {row}"
+    pair = spec[row]
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise UserError("a Dataset must give pairs", where=where, expected="(image, label)", got=type(pair).__name__)
+    image, label = pair
+    if isinstance(image, Image.Image):
+        return from_pillow(image, where), label
+    if not hasattr(image, "shape"):
+        got = type(image).__name__
+        raise UserError("not an image", where=where, expected="a Pillow image, array or tensor", got=got)
+    tensor = image.detach().cpu() if hasattr(image, "detach") else image
+    return from_array(np.asarray(tensor), where), label
+
+
+def _label(label: Any, names: list[str], where: str) -> str | None:
+    value = label.item() if hasattr(label, "item") and np.ndim(label) == 0 else label
+    if value is None or value == -1 or value == "":
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise UserError("a label must be a name or a whole number", where=where, got=repr(value)[:80])
+    if names and not 0 <= value < len(names):
+        raise UserError(
+            "a label lies outside the Dataset's classes", where=where, expected=f"0 to {len(names) - 1}", got=str(value)
+        )
+    return names[value] if names else str(value)

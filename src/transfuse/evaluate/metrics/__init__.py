@@ -1,0 +1,13 @@
+"""The metric shelf; without its convention a resample of a metric would need a loop over items.
+
+A file declares `TRAITS` (`direction`, `unit`, `item_mean`, `low`, `high`, `takes`) and two functions.
+
+- `columns(targets [N], probs [N, C]) -> [N, q]` says what one item adds.
+- `finish(sums [..., q]) -> [...]` turns the columns *summed over items* into the metric.
+
+So the metric of any resample with item counts `w [R, N]` is `finish(w @ columns)`, and the plain value is
+`finish(columns.sum(axis=0))`. Nothing is divided in `columns`: whatever `finish` needs to divide by (the number of
+items) is a column too. A metric with `item_mean: True` has exactly two columns, the item's value and 1, so that
+differences of it are means of item differences. A metric that does not exist on a resample (no item at all) is NaN
+there.
+"""

@@ -1,0 +1,119 @@
+"""Safe reading of strangers' arrays, npz and IDX: without it a few bytes could run code or fill the memory.
+
+Nothing is unpickled, and no buffer is made before its size is known from a header and agrees with the file.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.lib import format as npy
+
+from transfuse.errors import UnsafeFileError, UserError
+
+MAX_BYTES = 4 << 30
+IDX_UBYTE = 8
+DAMAGE = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, struct.error, NotImplementedError)
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an npz file by name, sorted.
+
+    Errors: absent, not an npz, Python objects inside (they would be unpickled), sizes that disagree, above `MAX_BYTES`.
+    """
+    where = str(path)
+    if not path.is_file():
+        raise UserError("file not found", where=where)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            if not members or len(members) != len(archive.infolist()):
+                raise UserError("not an npz file of arrays only", where=where, got=f"{len(members)} arrays")
+            total = sum(info.file_size for info in members)
+            if total > MAX_BYTES:
+                raise UnsafeFileError(
+                    "npz refused before unpacking: too large", where=where, expected=_limit(), got=f"{total} bytes"
+                )
+            return {info.filename[:-4]: _member(archive, info, where) for info in sorted(members, key=_name)}
+    except DAMAGE as error:
+        raise UserError("npz file is damaged, or no npz file", where=where, got=str(error)[:200]) from error
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array of bytes in an IDX file (as MNIST uses), `.gz` or not.
+
+    Layout: two zero bytes, the type (8 = unsigned byte), the number of axes, each axis as a big-endian 32-bit number,
+    then the values. Errors: absent, other types, a header that disagrees with the length, above `MAX_BYTES`.
+    Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits (1998).
+    """
+    if not path.is_file():
+        raise UserError("file not found", where=str(path))
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as handle:
+            shape = _idx_shape(handle, str(path))
+            size = math.prod(shape)
+            values = handle.read(size)
+            surplus = handle.read(1)
+    except DAMAGE as error:
+        raise UserError("IDX file is damaged", where=str(path), got=str(error)[:200]) from error
+    if len(values) != size or surplus:
+        got = "more bytes than that" if surplus else f"{len(values)} bytes"
+        expected = f"{size} bytes for shape {list(shape)}"
+        raise UserError("IDX file's header and length disagree", where=str(path), expected=expected, got=got)
+    return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    return info.filename
+
+
+def _limit() -> str:
+    return f"at most {MAX_BYTES} bytes"
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> np.ndarray:
+    place = f"{where}, array '{info.filename[:-4]}'"
+    with archive.open(info) as handle:
+        version = npy.read_magic(handle)
+        if version not in ((1, 0), (2, 0)):
+            raise UserError("array format is not known", where=place, expected="npy 1.0 or 2.0", got=str(version))
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(handle)
+        if dtype.hasobject:
+            raise UnsafeFileError(
+                "array of Python objects refused: reading it could run code",
+                where=place,
+                hint="save it as text or numbers",
+            )
+        declared = math.prod(shape) * dtype.itemsize
+        if declared != info.file_size - handle.tell():
+            raise UserError("array's header and length disagree", where=place, expected=f"{declared} bytes")
+    with archive.open(info) as handle:
+        return npy.read_array(handle, allow_pickle=False)
+
+
+def _idx_shape(handle: gzip.GzipFile | io.BufferedReader, where: str) -> tuple[int, ...]:
+    magic = handle.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or not 1 <= magic[3] <= 4:
+        raise UserError(
+            "not an IDX file", where=where, expected="two zero bytes, a type, 1 to 4 axes", got=magic.hex(" ")
+        )
+    if magic[2] != IDX_UBYTE:
+        raise UserError("IDX type is not supported", where=where, expected="8 (unsigned byte)", got=str(magic[2]))
+    axes = magic[3]
+    shape = struct.unpack(f">{axes}I", handle.read(4 * axes))
+    if math.prod(shape) > MAX_BYTES:
+        raise UnsafeFileError(
+            "IDX file refused before reading: too large",
+            where=where,
+            expected=_limit(),
+            got=f"{math.prod(shape)} bytes",
+        )
+    return shape

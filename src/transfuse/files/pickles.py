@@ -1,0 +1,115 @@
+"""Without this file, telling a harmless pickle from a harmful one would mean running it.
+
+A pickle is a program. Its opcodes are listed here with `pickletools` and never executed; from them follows every name
+it would import. A state dict imports a handful of known names; anything else is a refusal. This is the first gate;
+the restricted unpickler of PyTorch is the second, and it is never skipped.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+PICKLE_LIMIT_BYTES = 64_000_000
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+# A legacy file is five pickles in a row (magic, protocol, system, content, storage keys), then raw bytes.
+LEGACY_PICKLES = 5
+HARMLESS = re.compile(
+    r"collections\.OrderedDict"
+    r"|torch\._utils\._rebuild_(tensor|tensor_v2|tensor_v3|parameter|parameter_with_state)"
+    r"|torch\._tensor\._rebuild_from_type_v2"
+    r"|torch\.(cuda\.)?[A-Za-z0-9]+Storage|torch\.storage\.(Typed|Untyped)Storage"
+    r"|torch\.(Size|Tensor|device|nn\.parameter\.Parameter|serialization\._get_layout)"
+    r"|torch\.(bool|(u?int|float|bfloat|complex)\d+(_\w+)?)"
+)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a file with pickles in it is, every name it would import, and why it is refused (None: it is not)."""
+
+    kind: str
+    imports: tuple[str, ...]
+    refusal: str | None
+
+
+def judge(path: Path) -> Judgement:
+    """Judge a file without running anything in it; damaged files are refused, not raised."""
+    with path.open("rb") as handle:
+        start = handle.read(2)
+        handle.seek(0)
+        if start == b"PK":
+            return _judge_zip(handle)
+        return _judge_stream(handle)
+
+
+def _judge_zip(handle: BinaryIO) -> Judgement:
+    kind = "pytorch zip"
+    try:
+        with zipfile.ZipFile(handle) as archive:
+            entries = archive.infolist()
+            names = [entry.filename for entry in entries]
+            if len(set(names)) != len(names):
+                return Judgement(kind, (), "two members of the archive have one name")
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+                return Judgement(kind, (), "a member is compressed, which PyTorch never writes")
+            if any(name.split("/", 1)[-1] == "constants.pkl" for name in names):
+                return Judgement("torchscript", (), "a TorchScript archive is a program, not weights")
+            pickles = [entry for entry in entries if entry.filename.endswith(".pkl")]
+            if [entry.filename.split("/", 1)[-1] for entry in pickles] != ["data.pkl"]:
+                return Judgement("zip", (), "not exactly one data.pkl in the archive")
+            if pickles[0].file_size > PICKLE_LIMIT_BYTES:
+                return Judgement(kind, (), f"a pickle of {pickles[0].file_size} bytes is no state dict")
+            content = archive.read(pickles[0])
+        found = _imports(io.BytesIO(content))
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+        return Judgement(kind, (), f"the archive or its pickle is damaged: {error}")
+    return Judgement(kind, found, _refusal(found))
+
+
+def _judge_stream(handle: BinaryIO) -> Judgement:
+    content = io.BytesIO(handle.read(PICKLE_LIMIT_BYTES))
+    try:
+        legacy = any(argument == LEGACY_MAGIC for _, argument, _ in pickletools.genops(content))
+        content.seek(0)
+        found: tuple[str, ...] = ()
+        for _ in range(LEGACY_PICKLES if legacy else 1):
+            found = tuple(sorted({*found, *_imports(content)}))
+    except (ValueError, OSError, OverflowError, MemoryError) as error:
+        return Judgement("unknown", (), f"neither a PyTorch file nor a sound pickle: {error}")
+    if legacy:
+        return Judgement("pytorch legacy", found, _refusal(found))
+    return Judgement("pickle", found, _refusal(found) or "a bare pickle, not a file that torch.save wrote")
+
+
+def _refusal(found: tuple[str, ...]) -> str | None:
+    foreign = [name for name in found if not HARMLESS.fullmatch(name)]
+    return f"its pickle would import {', '.join(foreign[:10])}" if foreign else None
+
+
+def _imports(stream: BinaryIO) -> tuple[str, ...]:
+    """Every `module.name` that one pickle would import; `?` stands for a part that is computed. Raises ValueError."""
+    found: set[str] = set()
+    strings: list[str] = []  # what STACK_GLOBAL takes: the last two strings, fetched ones included
+    memo: dict[int, str] = {}
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name in ("GLOBAL", "INST"):
+            found.add(str(argument).replace(" ", ".", 1))
+        elif opcode.name == "STACK_GLOBAL":
+            found.add(".".join(strings[-2:]) if len(strings) >= 2 else "?")
+        elif opcode.name in ("EXT1", "EXT2", "EXT4"):
+            found.add(f"copyreg.extension_{argument}")
+        elif opcode.name == "MEMOIZE":
+            memo[len(memo)] = strings[-1] if strings else "?"
+        elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            memo[int(argument or 0)] = strings[-1] if strings else "?"
+        elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            strings.append(memo.get(int(argument or 0), "?"))
+        elif isinstance(argument, str):
+            strings.append(argument)
+    return tuple(sorted(found))

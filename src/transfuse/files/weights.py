@@ -1,0 +1,225 @@
+"""Without this file, weights of strangers would be trusted; here a file is checked before anything in it is used.
+
+Two kinds are read. safetensors: a JSON header and plain bytes; the header is validated in full before any allocation.
+PyTorch files (`.pt`, `.pth`): only through the restricted unpickler of `torch.load(weights_only=True)`, after the list
+of everything the pickle would import has been read without running it. There is no fall-back to full unpickling.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfuse.errors import UnsafeFileError, UserError
+from transfuse.files.pickles import judge
+from transfuse.jsonio import file_digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIXES = (".safetensors", ".pt", ".pth")
+HEADER_LIMIT_BYTES = 100_000_000
+DTYPE_BYTES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+    "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
+}  # fmt: skip
+WRAPPERS = ("state_dict", "model")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where one tensor lies: its bytes are `[begin, end)`, counted from the start of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself: tensors by name in file order, and free text by key."""
+
+    tensors: dict[str, Stored]
+    metadata: dict[str, str]
+
+
+def existing(path: Path) -> Path:
+    """The path, if it is a file; else one clean error."""
+    if not path.is_file():
+        got = "a folder" if path.is_dir() else "nothing there"
+        raise UserError("there is no such weight file", where=str(path), got=got)
+    return path
+
+
+def safetensors_header(path: Path) -> Header:
+    """The header of a safetensors file, believed only after it agrees with itself and with the file's size.
+
+    Checked: header length, JSON without repeated names, known dtypes, shapes, dtype size × shape = bytes, and that the
+    tensors fill the rest of the file without overlap or gap. Raises UserError naming the file and the tensor.
+    """
+    size = existing(path).stat().st_size
+    with path.open("rb") as handle:
+        length = int.from_bytes(handle.read(8), "little") if size >= 8 else -1
+        if not 2 <= length <= min(HEADER_LIMIT_BYTES, size - 8):
+            raise _damaged(path, f"its header claims {length} bytes in a file of {size}")
+        text = handle.read(length)
+    try:
+        raw = json.loads(text, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, f"its header is no JSON: {error}") from error
+    if not isinstance(raw, dict):
+        raise _damaged(path, "its header is no JSON object")
+    metadata = raw.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(item, str) for item in metadata.values()):
+        raise _damaged(path, "its metadata is not text by key")
+    tensors = {name: _stored(path, name, entry, start=8 + length) for name, entry in raw.items()}
+    _fills(path, tensors, start=8 + length, end=size)
+    return Header(tensors, metadata)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = Counter(name for name, _ in pairs)
+    repeated = sorted(name for name, count in names.items() if count > 1)
+    if repeated:
+        raise ValueError(f"repeated names: {', '.join(repeated[:5])}")
+    return dict(pairs)
+
+
+def _stored(path: Path, name: str, entry: Any, *, start: int) -> Stored:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise _damaged(path, f"tensor '{name}' lacks dtype, shape or data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
+        raise _damaged(path, f"tensor '{name}' has the dtype {dtype!r}; known are {', '.join(sorted(DTYPE_BYTES))}")
+    if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
+        raise _damaged(path, f"tensor '{name}' has the shape {shape!r} and the offsets {offsets!r}")
+    if offsets[1] - offsets[0] != math.prod(shape) * DTYPE_BYTES[dtype]:
+        raise _damaged(path, f"tensor '{name}': {dtype} {shape} does not take {offsets[1] - offsets[0]} bytes")
+    return Stored(dtype, tuple(shape), start + offsets[0], start + offsets[1])
+
+
+def _naturals(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+
+
+def _fills(path: Path, tensors: Mapping[str, Stored], *, start: int, end: int) -> None:
+    spans = sorted((stored.begin, stored.end, name) for name, stored in tensors.items())
+    edges = [(start, start, "the header"), *spans, (end, end, "the end of the file")]
+    for (_, left, before), (right, _, after) in pairwise(edges):
+        if left != right:
+            raise _damaged(path, f"{'overlap' if left > right else 'gap'} between {before} and {after}")
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError("this is no sound safetensors file", where=str(path), got=why)
+
+
+def load_safetensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, after its header was checked."""
+    safetensors_header(path)
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def load_pickle(path: Path) -> dict[str, Tensor]:
+    """The state dict in a `.pt` or `.pth` file, through the restricted unpickler only.
+
+    `{"state_dict": …}` and `{"model": …}` are unwrapped, a common prefix `module.` is removed. Raises UnsafeFileError
+    for anything that would import more than tensors need, UserError for a damaged file or one without a state dict.
+    """
+    return state_dict_of(_restricted(path, meta=False), path)
+
+
+def _restricted(path: Path, *, meta: bool) -> Any:
+    import pickle  # for its exception only
+
+    import torch
+
+    judgement = judge(existing(path))
+    if judgement.refusal:
+        raise UnsafeFileError(
+            "this file is not safe to load, and nothing in it was run",
+            where=str(path),
+            got=judgement.refusal,
+            hint="ask for safetensors, or save again with torch.save(model.state_dict(), ...)",
+        )
+    try:
+        device = "meta" if meta else "cpu"
+        return torch.load(path, map_location=device, weights_only=True, mmap=judgement.kind == "pytorch zip" or None)
+    except pickle.UnpicklingError as error:
+        first = str(error).splitlines()[0]
+        raise UnsafeFileError(
+            "this file is not safe to load, and nothing in it was run", where=str(path), got=first
+        ) from error
+    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError("this PyTorch file is damaged", where=str(path), got=first) from error
+
+
+def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
+    """The tensors by name in what a PyTorch file held. Raises UserError where there is more or less than that."""
+    import torch
+
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content:
+        raise UserError("this file holds no state dict", where=str(path), got=type(content).__name__)
+    others = sorted(str(name) for name, value in content.items() if not isinstance(value, torch.Tensor))
+    if others:
+        shown = ", ".join(others[:5])
+        raise UserError("this file holds more than tensors", where=str(path), expected="{name: tensor}", got=shown)
+    prefix = "module." if all(name.startswith("module.") for name in content) else ""
+    return {name.removeprefix(prefix): tensor for name, tensor in content.items()}
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """The state dict of a weight file of either kind, told by its suffix. Raises UserError for another suffix."""
+    if path.suffix not in SUFFIXES:
+        raise UserError(
+            "this is no weight file", where=str(path), expected=", ".join(SUFFIXES), got=path.suffix or "no suffix"
+        )
+    return load_safetensors(path) if path.suffix == ".safetensors" else load_pickle(path)
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What a weight file is, without running anything in it: the record behind `transfuse inspect`.
+
+    Keys: kind, bytes, sha256, safe, why, imports (what its pickle names), tensors {name: [dtype, shape]}, parameters
+    (elements of all tensors), dtypes {name: count of tensors}, metadata. An unsafe or damaged file has no tensors.
+    """
+    record: dict[str, Any] = {"bytes": existing(path).stat().st_size, "sha256": file_digest(path), "imports": []}
+    tensors: dict[str, list[Any]] = {}
+    metadata: dict[str, str] = {}
+    why = "a header and plain numbers; nothing in it can run"
+    try:
+        if path.suffix == ".safetensors":
+            record["kind"] = "safetensors"
+            header = safetensors_header(path)
+            metadata = header.metadata
+            tensors = {name: [stored.dtype, list(stored.shape)] for name, stored in header.tensors.items()}
+        else:
+            judgement = judge(path)
+            record |= {"kind": judgement.kind, "imports": list(judgement.imports)}
+            state = state_dict_of(_restricted(path, meta=True), path)
+            tensors = {name: [str(item.dtype).removeprefix("torch."), list(item.shape)] for name, item in state.items()}
+            why = "the restricted unpickler reads it; it names nothing but what tensors need"
+        safe = True
+    except UserError as error:
+        safe, why = False, f"{error.what}: {error.got}" if error.got else error.what
+    return record | {
+        "safe": safe,
+        "why": why,
+        "tensors": tensors,
+        "parameters": sum(math.prod(shape) for _, shape in tensors.values()),
+        "dtypes": dict(sorted(Counter(dtype for dtype, _ in tensors.values()).items())),
+        "metadata": metadata,
+    }

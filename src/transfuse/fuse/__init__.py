@@ -1,0 +1,1 @@
+"""Fusing: four families of method, one lift each, and the Source that a fusion makes."""

@@ -1,0 +1,1 @@
+"""The shelf of `features` methods: one file, one method."""

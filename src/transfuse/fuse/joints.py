@@ -1,0 +1,43 @@
+"""Joints: what lies between a source's block and a fusing method, so that no source is too loud, too wide or misshapen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+SMALLEST_SPREAD = 1e-6
+
+
+class Standardise(nn.Module):
+    """Zero mean and unit spread per channel, by statistics of the training rows: (x - mean) / std.
+
+    Blocks are vectors [N, D] or maps [N, C, H, W]; statistics are per D or per C. A constant channel becomes 0.
+    The statistics are buffers, settled once before training, so rows never depend on the rest of their batch.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+
+    def settle(self, block: Tensor) -> None:
+        """Take the statistics from these training rows."""
+        axes = [axis for axis in range(block.dim()) if axis != 1]
+        wide = block.double()
+        spread = wide.std(dim=axes, unbiased=False)
+        self.mean.copy_(wide.mean(dim=axes).to(self.mean.dtype))
+        self.std.copy_(torch.where(spread > SMALLEST_SPREAD, spread, torch.ones_like(spread)).to(self.std.dtype))
+
+    def forward(self, block: Tensor) -> Tensor:
+        shape = (1, -1) + (1,) * (block.dim() - 2)
+        return (block - self.mean.view(shape)) / self.std.view(shape)
+
+
+def pooled(block: Tensor) -> Tensor:
+    """Any block as a vector: maps [N, C, H, W] and tokens [N, T, D] are averaged, vectors [N, D] pass."""
+    if block.dim() == 4:
+        return block.mean(dim=(2, 3))
+    return block.mean(dim=1) if block.dim() == 3 else block

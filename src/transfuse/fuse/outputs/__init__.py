@@ -1,0 +1,1 @@
+"""The shelf of `outputs` methods: one file, one method."""

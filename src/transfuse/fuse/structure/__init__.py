@@ -1,0 +1,1 @@
+"""The shelf of `structure` methods: one file, one method."""

@@ -1,0 +1,1 @@
+"""The shelf of `weights` methods: one file, one method."""

@@ -1,0 +1,152 @@
+"""Arms as the plan sees them, and how a recipe's candidates become arms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from transfuse.errors import UserError, unknown_name
+from transfuse.plan.recipe import Recipe
+from transfuse.reads import VIEWS, Read, reads_of
+from transfuse.registry import Entry, method
+from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
+from transfuse.types import Card, Form, Role
+
+AUTO = ("features/concat", "features/gate")
+RESERVED = ("fuse", "of", "train", "taps", "cut", "weights")
+
+
+@dataclass(frozen=True)
+class ArmSpec:
+    """One arm: `kind` says which step fits it (prior, as_is, train for a network, pool for predictions of `members`).
+
+    `reads` and `random` (members that are re-initialised) belong to networks; `merge` says that the members' weights
+    are merged into one source before it is read.
+    """
+
+    name: str
+    role: Role
+    form: Form
+    kind: str
+    members: tuple[str, ...]
+    method: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reads: tuple[Read, ...] = ()
+    schedule: Schedule | None = None
+    random: tuple[str, ...] = ()
+    merge: Mapping[str, Any] | None = None
+
+    @property
+    def regime(self) -> str:
+        return "none" if self.schedule is None else self.schedule.regime
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What arms are made from: the recipe, the sources' cards and the taps the user named."""
+
+    recipe: Recipe
+    cards: Mapping[str, Card]
+
+    @property
+    def taps(self) -> dict[str, list[str]]:
+        return {name: entry.taps for name, entry in self.recipe.sources.items() if entry.taps}
+
+    def schedule(self, regime: str, own: Mapping[str, Any] | None = None, *, where: str = "recipe, train") -> Schedule:
+        """A regime's schedule: defaults, then the recipe's `train: REGIME`, then the arm's own settings.
+
+        `scratch` is `full` with one learning rate everywhere, since nothing in it is pretrained.
+        """
+        for name in self.recipe.train:
+            if name not in REGIMES:
+                raise unknown_name("regime", name, REGIMES, where="recipe, train")
+        base = "full" if regime == "scratch" else regime
+        made = schedule({"regime": base, **self.recipe.train.get(base, {}), **(own or {})}, where=where)
+        return replace(made, member_rate=DEFAULTS["scratch"].member_rate) if regime == "scratch" else made
+
+
+def single(scene: Scene, name: str, source: str, plan: Schedule) -> ArmSpec:
+    """A linear head on one source: concatenation of one."""
+    entry = method("features/concat")
+    reads = tuple(reads_of(entry, {source: scene.cards[source]}, scene.taps))
+    return ArmSpec(name, "baseline", "single", "train", (source,), entry.full_name, entry.settings({}), reads, plan)
+
+
+def copies(arm: ArmSpec, count: int) -> ArmSpec:
+    """As many copies of one source as the fusion has branches, each on another view of the canvas."""
+    views = VIEWS[: min(count, len(VIEWS))]
+    reads = tuple(replace(read, view=view) for view in views for read in arm.reads)
+    return replace(arm, name="copies", role="control", form="fused", reads=reads)
+
+
+def pool(name: str, full_name: str, members: Sequence[str], settings: Mapping[str, Any], role: Role) -> ArmSpec:
+    """Predictions of other arms, pooled by an outputs method."""
+    return ArmSpec(name, role, "ensemble", "pool", tuple(members), full_name, method(full_name).settings(settings))
+
+
+def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]:
+    """The candidates a recipe names, or the default ones; they may pool `known` arms and each other."""
+    given = scene.recipe.candidates
+    if not isinstance(given, dict):
+        names = AUTO if given == "auto" else given
+        given = {full_name.rsplit("/", 1)[-1]: {"fuse": full_name} for full_name in names}
+    arms: dict[str, ArmSpec] = {}
+    for name, entry in given.items():
+        where = f"recipe, candidates.{name}"
+        if name in known:
+            raise UserError(f"'{name}' is already the name of a ladder arm", where=where, hint="choose another name")
+        facts = {"fuse": entry} if isinstance(entry, str) else entry
+        if not isinstance(facts, dict) or "fuse" not in facts:
+            raise UserError(
+                "a candidate names its method", where=where, expected="{fuse: FAMILY/NAME, of: [...]}", got=repr(entry)
+            )
+        arms[name] = _candidate(scene, name, facts, {**known, **arms}, where)
+    return arms
+
+
+def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping[str, ArmSpec], where: str) -> ArmSpec:
+    how = method(str(facts["fuse"]), where=where)
+    settings = how.settings({key: value for key, value in facts.items() if key not in RESERVED}, where=where)
+    of = facts.get("of", list(scene.cards))
+    if not isinstance(of, list) or not of:
+        raise UserError("`of` lists what is fused", where=where, got=repr(of))
+    if how.shelf == "fuse/outputs":
+        members = [f"frozen/{member}" if member in scene.cards else str(member) for member in of]
+        for member in members:
+            if member not in known:
+                raise unknown_name("arm", member, [*known, *scene.cards], where=where)
+        return pool(name, how.full_name, members, settings, "candidate")
+    for member in of:
+        if member not in scene.cards:
+            raise unknown_name("source", str(member), scene.cards, where=where)
+    given = facts.get("train", "frozen")
+    own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
+    plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train")
+    if how.shelf == "fuse/weights":
+        merge = {"method": how.full_name, "settings": settings, "weights": facts.get("weights")}
+        base = single(scene, name, of[0], plan)
+        return replace(base, role="candidate", form="soup", members=tuple(of), merge=merge)
+    reads = reads_of(how, {member: scene.cards[member] for member in of}, _taps(scene, how, facts, of, where))
+    return ArmSpec(name, "candidate", "fused", "train", tuple(of), how.full_name, settings, tuple(reads), plan)
+
+
+def _taps(scene: Scene, how: Entry, facts: Mapping[str, Any], of: Sequence[str], where: str) -> dict[str, list[str]]:
+    """The taps a candidate names: `taps: {a: [map]}`, `cut: {a: layer2}` or `cut: layer2`; else the sources' own.
+
+    A method that cuts early ignores the sources' own taps, which name what feature fusers read.
+    """
+    taps = facts.get("taps", {})
+    cut = facts.get("cut", "auto")
+    if not isinstance(taps, dict) or not isinstance(cut, dict | str):
+        raise UserError("`taps` and `cut` map sources to taps", where=where, got=f"taps {taps!r}, cut {cut!r}")
+    named = {str(member): [value] if isinstance(value, str) else list(value) for member, value in taps.items()}
+    if isinstance(cut, dict):
+        named |= {str(member): [str(tap)] for member, tap in cut.items()}
+    elif cut != "auto":
+        named |= {member: [cut] for member in of}
+    for member in named:
+        if member not in of:
+            raise unknown_name("member", member, of, where=where)
+    own = {} if how.traits.get("cut") == "early" else scene.taps
+    return {**own, **named}

@@ -1,0 +1,185 @@
+"""From a ladder to a graph of steps: the one place that knows which step needs what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from transfuse.plan.arms import ArmSpec
+from transfuse.plan.graph import Given, Ref, Step, Work
+from transfuse.plan.recipe import Recipe
+from transfuse.reads import Read
+from transfuse.registry import method
+from transfuse.types import Card
+
+
+@dataclass(frozen=True)
+class RowBlock:
+    """Rows whose features are computed together: a seed's draw, the whole pool, the selection or the judged rows."""
+
+    name: str
+    key: str
+    count: int
+
+
+@dataclass(frozen=True)
+class RunRows:
+    """One seed or fold: the key of its rows, and which blocks cover what it trains and chooses on, and is judged on."""
+
+    name: str
+    key: str
+    seed: int
+    final_fit: bool
+    blocks: tuple[RowBlock, ...]
+    judged: tuple[RowBlock, ...]
+    train_count: int
+    held_count: int
+    judge_count: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a plan rests on beside the ladder."""
+
+    recipe: Recipe
+    cards: Mapping[str, Card]
+    card_keys: Mapping[str, str]
+    items_key: str
+    classes: Sequence[str]
+    canvas: int
+    protocol: str
+    runs: tuple[RunRows, ...]
+    final: RunRows | None
+    identity: str
+    leaks: tuple[str, ...] = ()
+
+
+@dataclass
+class Builder:
+    """Adds steps once and hands out their names."""
+
+    setting: Setting
+    arms: dict[str, ArmSpec] = field(default_factory=dict)
+    steps: dict[str, Step] = field(default_factory=dict)
+
+    def add(self, step: Step) -> str:
+        self.steps.setdefault(step.name, step)
+        return step.name
+
+    @property
+    def common(self) -> dict[str, Any]:
+        run = self.setting.recipe.run
+        return {"canvas": self.setting.canvas, "threads": run.threads, "precision": run.precision}
+
+    def network(self, arm: ArmSpec) -> tuple[dict[str, Any], dict[str, Ref], tuple[str, ...]]:
+        """A network without its names: members by number, what each reads, and the method files it runs."""
+        number = {member: index for index, member in enumerate(arm.members)}
+        params = {
+            "method": arm.method,
+            "settings": dict(arm.settings),
+            "reads": [[number[read.member], read.tap, read.view] for read in arm.reads],
+            "random": sorted(number[member] for member in arm.random),
+            "merge": None if arm.merge is None else dict(arm.merge),
+            "classes": list(self.setting.classes),
+        }
+        inputs: dict[str, Ref] = {f"card{index}": Given(self.setting.card_keys[member]) for member, index in number.items()}
+        files = [method(arm.method).digest, *([method(arm.merge["method"]).digest] if arm.merge else [])]
+        return params, inputs, tuple(files)
+
+    def extract(self, arm: ArmSpec, read: Read, block: RowBlock, *, judged: bool) -> str:
+        """Features of one source (or of one merge of sources) at one tap, on one view of one block of rows."""
+        merged = arm.merge is not None
+        members = arm.members if merged else (read.member,)
+        random = read.member in arm.random
+        label = f"{'+'.join(members)}{'~random' if random else ''}.{read.tap}" + (f":{read.view}" if read.view != "plain" else "")
+        params = {**self.common, "tap": read.tap, "view": read.view, "random": random, "merge": dict(arm.merge) if arm.merge else None}
+        params["pool"] = arm.kind == "train" and method(arm.method).traits.get("accepts") != "map"
+        inputs: dict[str, Ref] = {"items": Given(self.setting.items_key), "rows": Given(block.key)}
+        inputs |= {f"card{index}": Given(self.setting.card_keys[member]) for index, member in enumerate(members)}
+        return self.add(
+            Step(
+                name=f"extract {label} {block.name}" + ("" if params["pool"] else " unpooled"),
+                kind="extract",
+                params=params,
+                inputs=inputs,
+                digests=(method(arm.merge["method"]).digest,) if arm.merge else (),
+                opens_test=judged,
+                arm=label,
+                work=Work(members[:1], forward=block.count),
+            )
+        )
+
+    def features(self, arm: ArmSpec, blocks: Iterable[RowBlock], *, judged: bool) -> dict[str, Ref]:
+        return {
+            f"x{index}|{block.name}": self.extract(arm, read, block, judged=judged)
+            for index, read in enumerate(arm.reads)
+            for block in blocks
+        }
+
+    def fit(self, arm: ArmSpec, run: RunRows, *, after: str = "") -> str:
+        """Fit one arm in one run and score the rows that choices and temperature rest on."""
+        inputs: dict[str, Ref] = {"items": Given(self.setting.items_key), "rows": Given(run.key)}
+        params: dict[str, Any] = {**self.common, "seed": run.seed, "final_fit": run.final_fit}
+        digests: tuple[str, ...] = ()
+        work = Work()
+        if arm.kind == "pool":
+            inputs |= {f"member{index}": self.fit(self.arm(member), run) for index, member in enumerate(arm.members)}
+            params |= {"method": arm.method, "settings": dict(arm.settings)}
+            digests = (method(arm.method).digest,)
+        elif arm.kind == "as_is":
+            inputs |= self.features(arm, run.blocks, judged=False)
+            inputs["card0"] = Given(self.setting.card_keys[arm.members[0]])
+            params |= {"classes": list(self.setting.classes)}
+        elif arm.kind == "train":
+            network, cards, digests = self.network(arm)
+            assert arm.schedule is not None  # noqa: S101 - every network has one; for the type checker
+            inputs |= cards
+            params |= network | {"schedule": arm.schedule.record()}
+            fits = len(arm.schedule.rates) * arm.schedule.epochs
+            if arm.regime == "frozen":
+                inputs |= self.features(arm, run.blocks, judged=False)
+                work = Work(crown=fits * run.train_count // arm.schedule.batch)
+            else:
+                work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
+        name = f"fit {arm.name}{after} {run.name}"
+        return self.add(Step(name, arm.kind, params, inputs, digests=digests, arm=arm.name, work=work))
+
+    def predict(self, arm: ArmSpec, run: RunRows, *, after: str = "") -> str:
+        """Scores of the judged rows by a fitted arm."""
+        inputs: dict[str, Ref] = {
+            "items": Given(self.setting.items_key),
+            "rows": Given(run.key),
+            "fit": self.fit(arm, run, after=after),
+        }
+        step = self.steps[str(inputs["fit"])]
+        inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith("card")}
+        work = Work()
+        if arm.kind == "pool":
+            inputs |= {f"member{index}": self.predict(self.arm(member), run) for index, member in enumerate(arm.members)}
+        elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
+            inputs |= self.features(arm, run.judged, judged=True)
+        elif arm.kind == "train":
+            work = Work(arm.members, forward=run.judge_count)
+        params = {**step.params, "kind": arm.kind}
+        name = f"predict {arm.name}{after} {run.name}"
+        return self.add(Step(name, "predict", params, inputs, digests=step.digests, opens_test=True, arm=arm.name, work=work))
+
+    def count(self, arm: ArmSpec, *, after: str = "") -> str:
+        """Parameters and FLOPs of one arm, without training it."""
+        params: dict[str, Any] = {"kind": arm.kind, "canvas": self.setting.canvas}
+        inputs: dict[str, Ref] = {}
+        digests: tuple[str, ...] = ()
+        if arm.kind == "train":
+            network, inputs, digests = self.network(arm)
+            assert arm.schedule is not None  # noqa: S101 - as above
+            params |= network | {"regime": arm.regime, "until": arm.schedule.until}
+        elif arm.kind == "as_is":
+            inputs = {"card0": Given(self.setting.card_keys[arm.members[0]])}
+        elif arm.kind == "pool":
+            inputs = {f"member{index}": self.count(self.arm(member)) for index, member in enumerate(arm.members)}
+        return self.add(Step(f"count {arm.name}{after}", "count", params, inputs, digests=digests, arm=arm.name))
+
+    def arm(self, name: str) -> ArmSpec:
+        """An arm that always runs, for pools that name it."""
+        return self.arms[name]

@@ -1,0 +1,95 @@
+"""What was decided before the judged rows were opened; without it a chosen number could pass for a measured one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
+from transfuse.report.numbers import fixed, plural, quantity
+from transfuse.report.view import View
+from transfuse.report.words import PROTOCOL
+
+ORDER = 80
+
+
+def blocks(view: View) -> list[Block]:
+    """The protocol, the data and its rows, the margin, the ledger, and each choice with its scores."""
+    found: list[Block] = [
+        Heading("Protocol and choices", "choices", "Protocol"),
+        Text((PROTOCOL.get(view.protocol, "How the rows were kept apart is not recorded."),)),
+        Items(tuple((point,) for point in [*_data(view), *_margin(view), *_ledger(view)])),
+    ]
+    choices = view.setup.get("choices") or ()
+    return [*found, _table(view, choices) if choices else Text(("No choice is recorded.",))]
+
+
+def _data(view: View) -> list[str]:
+    data = view.data
+    names = (
+        ("items", "Items"),
+        ("classes", "Classes"),
+        ("train", "For training"),
+        ("selection", "For choosing"),
+        ("judged", "Judged"),
+    )
+    points = [f"{title}: {_count(data[name])}" for name, title in names if data.get(name) is not None]
+    runs = view.setup.get("runs") or ()
+    if runs:
+        points.append(f"{plural(len(runs), 'run')}: {', '.join(str(run) for run in runs)}")
+    return [*points, *(str(note) for note in data.get("notes") or ())]
+
+
+def _count(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"{len(value):,}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _margin(view: View) -> list[str]:
+    margin = view.setup.get("margin") or {}
+    if not margin:
+        return ["Margin: none was recorded."]
+    rule = margin.get("rule", "unknown")
+    value = f", which is {fixed(view.margin, 4)} here" if view.margin is not None else ""
+    return [f"Margin in {quantity(margin.get('metric') or view.metric).title}: rule “{rule}”{value}."]
+
+
+def _ledger(view: View) -> list[str]:
+    ordinal = view.ledger.get("ordinal")
+    if not isinstance(ordinal, int):
+        return ["How often the judged rows were opened before is not recorded."]
+    if ordinal == 1:
+        return ["The judged rows were opened for the first time by this plan."]
+    return [
+        f"The judged rows had been opened by {plural(ordinal - 1, 'other plan')} before this one, "
+        "so its claims are weaker than they look."
+    ]
+
+
+def _table(view: View, choices: list[Mapping[str, Any]]) -> Table:
+    columns = (
+        Column("Choice"),
+        Column("Run"),
+        Column("Chosen"),
+        Column("Score", f"{quantity(view.metric).title} on the selection rows", numeric=True),
+        Column("Next best", "on the same rows", numeric=True),
+    )
+    return Table(
+        "What was chosen, on rows apart from the judged ones", columns, tuple(_row(choice) for choice in choices)
+    )
+
+
+def _row(choice: Mapping[str, Any]) -> Row:
+    scores = {name: score for name, score in (choice.get("scores") or {}).items() if isinstance(score, int | float)}
+    chosen = str(choice.get("chosen", ""))
+    others = sorted((score, name) for name, score in scores.items() if name != chosen)
+    own: Prose = (fixed(scores[chosen], 4),) if chosen in scores else ("–",)
+    runner = f"{fixed(others[0][0], 4)} ({others[0][1]})" if others else "–"
+    return Row((
+        Span(str(choice.get("choice", "")).replace("_", " ")),
+        Span(str(choice.get("run") or "all")),
+        Span(chosen, tone="name"),
+        Span(str(own[0])),
+        Span(runner),
+    ))  # fmt: skip

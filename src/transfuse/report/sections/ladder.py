@@ -1,0 +1,64 @@
+"""Every arm beside the others; without it a gain could hide that a plainer arm gains as much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
+from transfuse.report.view import View
+from transfuse.report.words import ROLE, what
+from transfuse.types import Evidence
+
+ORDER = 30
+
+
+def blocks(view: View) -> list[Block]:
+    """One table: what each arm is, its levels with intervals, and its difference to the best single model."""
+    if not view.arms:
+        return []
+    return [
+        Heading("The ladder: all arms on the same items", "ladder", "Ladder"),
+        Text((_explained(view),)),
+        _table(view),
+    ]
+
+
+def _explained(view: View) -> str:
+    single = view.best_single
+    chosen = f"The best single model, chosen before the judged rows were opened, is {single}. " if single else ""
+    return (
+        f"{chosen}A fusion has to beat what is cheaper than itself; a control shows where a gain comes from. "
+        "With each number stands its 95 % interval; a dash means not compared, or not judged on these rows."
+    )
+
+
+def _table(view: View) -> Table:
+    names = list(dict.fromkeys([view.metric, "accuracy"]))
+    compared = [name for name in names if any(_paired(view, arm, name) is not None for arm in view.arms)]
+    columns = (
+        Column("Arm"),
+        Column("Role"),
+        Column("What it is"),
+        *(view.column(name) for name in names),
+        *(view.column(name, title=f"{view.column(name).title} against best single", paired=True) for name in compared),
+    )
+    rows = tuple(Row(_cells(view, arm, names, compared), arm.get("name") == view.winner) for arm in view.arms)
+    return Table("All arms; the recommended one is marked", columns, rows)
+
+
+def _cells(view: View, arm: Mapping[str, Any], names: list[str], compared: list[str]) -> tuple[Span, ...]:
+    name = str(arm.get("name", ""))
+    alone = name == view.best_single
+    return (
+        Span(name, tone="name"),
+        Span("best single" if alone else ROLE.get(str(arm.get("role")), str(arm.get("role", "unknown")))),
+        Span(what(arm)),
+        *(view.cell(view.level(name, quantity)) for quantity in names),
+        *(view.cell(_paired(view, arm, quantity), absent="itself" if alone else "–") for quantity in compared),
+    )
+
+
+def _paired(view: View, arm: Mapping[str, Any], quantity: str) -> Evidence | None:
+    single = view.best_single
+    return view.paired(str(arm.get("name", "")), single, quantity) if single else None

@@ -1,0 +1,70 @@
+"""The house's terms in everyday words; without them the report could be read only by those who wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+STATUS = {"better": "Shown better", "equivalent": "Shown equivalent", "worse": "Shown worse", "not shown": "Not shown"}
+STATUS_MEANING = {
+    "better": "the whole 95 % interval lies beyond the margin, on the good side",
+    "equivalent": "the 90 % interval lies within the margin on both sides",
+    "worse": "the whole 95 % interval lies beyond the margin, on the bad side",
+    "not shown": "these data cannot tell; that is neither a yes nor a no",
+}
+FLAG = {
+    "invalid": "This comparison is not valid",
+    "negative_transfer": "A source does harm",
+    "worse_than_best_single": "The fusion is worse than the best single model",
+    "harm": "Something you guard has become worse",
+    "capacity_not_diversity": "The gain may come from size, not from different sources",
+    "unseen_unknown": "A source may have seen the test rows",
+}
+ROLE = {"candidate": "fusion", "baseline": "to beat", "control": "control", "diagnostic": "diagnosis"}
+PROTOCOL = {
+    "locked": "One test set was kept apart. Nothing was chosen, tuned or calibrated on it.",
+    "crossfit": "Every row was predicted by models, choices and calibration that never saw it (cross-fitting).",
+    "predictions": "Predictions from elsewhere were judged; how their arms were chosen is not known here.",
+}
+# What an arm is, by its place on the ladder; names that end in a slash are followed by a source.
+ARMS = (
+    ("prior", "answers with the class frequencies, without looking"),
+    ("as_is/", "the pretrained model as it comes"),
+    ("frozen/", "one source, kept as it is, with a new head"),
+    ("tuned/", "one source, trained further in full"),
+    ("ensemble", "the single models' answers, averaged"),
+    ("copies", "the fusion of one source with itself"),
+    ("random/", "the fusion with this branch not pretrained"),
+    ("scratch", "the fusion without any pretraining"),
+    ("compute_matched", "one source with the fusion's training compute"),
+    ("parameter_matched", "one source with a head as large as the fusion"),
+)
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def form(name: str, members: Sequence[str]) -> str:
+    """What it is that ships, in words."""
+    of = listed(members) or "its members"
+    return {
+        "single": f"a single pretrained model, {of}" if len(members) == 1 else "a single model",
+        "soup": f"one model whose weights are averaged from {of}",
+        "ensemble": f"an ensemble that averages the answers of {of}",
+        "cascade": f"a cascade that asks {of} in turn",
+        "fused": f"one network fused from {of}",
+        "student": f"one small model taught by {of}",
+    }.get(name, name)
+
+
+def what(arm: Mapping[str, Any]) -> str:
+    """What an arm is, in words; a candidate is told by its method and training."""
+    name = str(arm.get("name", ""))
+    if arm.get("role") != "candidate":
+        for rung, words in ARMS:
+            if name == rung or (rung.endswith("/") and name.startswith(rung)):
+                return words
+    of, training = listed([str(member) for member in arm.get("members") or ()]), arm.get("train")
+    return f"{arm.get('method') or 'unknown method'} of {of or 'no members'}" + (f", {training}" if training else "")

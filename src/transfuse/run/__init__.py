@@ -1,0 +1,1 @@
+"""Carrying out a plan: keys, workers, journal, budget, and the run folder."""

@@ -1,0 +1,204 @@
+"""The run folder: what a person opens, what a program reads, what a colleague loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfuse import __version__
+from transfuse.jsonio import plain, pretty
+from transfuse.plan.graph import Given, resolved
+from transfuse.plan.recipe import written
+from transfuse.run.engine import Engine
+from transfuse.run.prepare import Prepared
+from transfuse.store import Artifact, Store, write_bytes, write_text
+
+UNITS = {"latency_p50_ms": "ms", "latency_p95_ms": "ms", "batch_ms": "ms", "peak_memory_mb": "MB"}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A run's folder by the names of its files."""
+
+    path: Path
+
+    @property
+    def evidence(self) -> Path:
+        return self.path / "evidence.json"
+
+    @property
+    def measurements(self) -> Path:
+        return self.path / "measurements.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def state(self) -> Path:
+        return self.path / ".state.json"
+
+
+def evidence_of(artifact: Artifact, prepared: Prepared, ordinal: int, skipped: list[dict[str, str]], *, timed: bool) -> dict[str, Any]:
+    """`evidence.json`: the evaluation's record with what only the run knows."""
+    meta = artifact.meta
+    made = dict(meta["evidence"])
+    made["ledger"] = {"fingerprint": prepared.fingerprint, "plan": prepared.plan.key, "ordinal": ordinal}
+    made["setup"] = set_up(prepared, meta)
+    planned = [{"what": what, "why": why} for what, why in prepared.plan.not_measured]
+    closed = [{"what": name, "why": f"not chosen; its selection loss was {loss:.4f}, its test rows stayed closed"} for name, loss in sorted(meta["closed"].items())]
+    made["not_measured"] = [*made["not_measured"], *skipped, *closed, *planned]
+    if timed:
+        made["evidence"] = [row | {"reproducible": False} for row in made["evidence"]]
+    return made
+
+
+def set_up(prepared: Prepared, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What was done to whom, for the report; no clock, no path of this machine."""
+    recipe, first = prepared.recipe, prepared.partition.runs[0]
+    return {
+        "title": recipe.title,
+        "task": plain(recipe.task.model_dump()) | {"classes": list(prepared.items.classes)},
+        "data": {
+            "source": _described(recipe.data),
+            "items": len(prepared.items),
+            "classes": len(prepared.items.classes),
+            "train": len(first.train),
+            "selection": len(np.unique(np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))),
+            "judged": meta["judged"],
+            "canvas": prepared.setting.canvas,
+            "fingerprint": prepared.items.fingerprint,
+            "notes": list(prepared.partition.notes),
+        },
+        "protocol": prepared.partition.protocol,
+        "runs": [run.name for run in prepared.partition.runs],
+        "margin": {"rule": recipe.margin, "value": meta["margin"], "metric": recipe.task.metric},
+        "sources": [
+            {
+                "name": name,
+                "spec": card.spec,
+                "parameters": card.parameters,
+                "licence": card.licence,
+                "sha256": card.sha256,
+                "random": card.random,
+                "seen": card.seen,
+                "taps": recipe.sources[name].taps or [],
+                "notes": list(card.notes),
+            }
+            for name, card in prepared.cards.items()
+        ],
+        "choices": meta["choices"],
+        "threads": recipe.run.threads,
+        "precision": recipe.run.precision,
+        "device": recipe.run.device,
+        "version": __version__,
+        "recipe": written(recipe),
+        "command": "transfuse run recipe.lock.yaml",
+    }
+
+
+def _described(data: Any) -> str:
+    if isinstance(data, str):
+        return data
+    if isinstance(data, dict):
+        return str(next((data[key] for key in ("read", "csv", "npz") if key in data), data))
+    return f"a {type(data).__name__} given in Python"
+
+
+def measurements_of(artifact: Artifact | None, cpu_seconds: float) -> dict[str, Any]:
+    """`measurements.json`: rows like evidence, but of this machine and this hour."""
+    rows = []
+    for arm, found in sorted((artifact.meta["arms"] if artifact else {}).items()):
+        for quantity, unit in UNITS.items():
+            known = {"value": found[quantity]} if found[quantity] is not None else {"undefined": "this system cannot tell"}
+            row = {"id": f"{quantity}:{arm}", "arm": arm, "quantity": quantity, "unit": unit, "direction": "lower"}
+            rows.append(row | known | {"n": found["rounds"], "reproducible": False, "method": "single calls, arms in turn"})
+    machine = {key: artifact.meta[key] for key in ("device", "threads", "batch")} if artifact else {}
+    return {"schema": "transfuse/measurements/1", "measurements": rows, "machine": machine, "cpu_seconds": round(cpu_seconds, 1)}
+
+
+def write_predictions(folder: Folder, engine: Engine, prepared: Prepared, evaluate: str) -> None:
+    """`predictions/ARM/RUN/test/clean.safetensors` for all judged arms, and the judged items once beside them."""
+    from safetensors.numpy import save
+
+    target = folder.path / "predictions"
+    scratch = folder.path / ".predictions.tmp"
+    shutil.rmtree(scratch, ignore_errors=True)
+    step = engine.plan.steps[evaluate]
+    judged = engine.store.get(engine.done[evaluate])
+    rows = np.zeros(0, dtype=np.int64) if judged is None else judged["judged"]
+    items = prepared.items
+    groups = None if items.groups is None else [items.groups[row] for row in rows]
+    table = {"ids": [items.ids[row] for row in rows], "targets": [items.labels[row] for row in rows], "groups": groups, "classes": list(items.classes)}
+    for role, ref in resolved(step, engine._chosen).items():
+        if not role.startswith("predict|") or isinstance(ref, Given):
+            continue
+        _, _, arm, run = role.split("|")
+        found = engine.store.get(engine.done[ref])
+        if found is None or "failed" in found.meta:
+            continue
+        path = scratch / arm.replace("/", ".").replace(":", ".") / run / "test" / "clean.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        facts = {"scale": found.meta["scale"], "temperature": repr(found.meta["temperature"]), "items": prepared.fingerprint}
+        arrays = {"scores": found["scores"].astype(np.float32), "rows": np.searchsorted(rows, found["rows"])}
+        path.write_bytes(save(arrays, metadata=facts))
+    write_text(scratch / "test.items.json", pretty(table))
+    shutil.rmtree(target, ignore_errors=True)
+    scratch.rename(target)
+
+
+def keep_history(folder: Folder, evidence: Mapping[str, Any]) -> None:
+    """Move the results of another plan to `history/KEY/` before new ones take their place."""
+    if not folder.evidence.exists():
+        return
+    try:
+        old = json.loads(folder.evidence.read_text(encoding="utf-8"))["ledger"]["plan"]
+    except (ValueError, KeyError):
+        old = "unreadable"
+    if old == evidence["ledger"]["plan"]:
+        return
+    target = folder.path / "history" / old[:16]
+    target.mkdir(parents=True, exist_ok=True)
+    for name in ("evidence.json", "measurements.json", "report.html", "report.md", "recipe.lock.yaml"):
+        if (folder.path / name).exists():
+            (folder.path / name).replace(target / name)
+
+
+def write_reports(folder: Folder, evidence: Mapping[str, Any], measurements: Mapping[str, Any]) -> None:
+    """`report.html` and `report.md`."""
+    from transfuse.report.html import render_html
+    from transfuse.report.text import render_markdown
+
+    write_text(folder.report, render_html(dict(evidence), dict(measurements)))
+    write_text(folder.path / "report.md", render_markdown(dict(evidence), dict(measurements)))
+
+
+def write_records(folder: Folder, prepared: Prepared, evidence: Mapping[str, Any], measurements: Mapping[str, Any]) -> None:
+    """The lock file and both JSON files; the evidence last, so that its presence means all is there."""
+    write_text(folder.path / "recipe.lock.yaml", written(prepared.recipe))
+    write_text(folder.measurements, pretty(measurements))
+    write_bytes(folder.evidence, pretty(evidence).encode())
+
+
+def read_state(folder: Folder) -> dict[str, Any]:
+    """What the last complete run left: the keys of its results."""
+    try:
+        return json.loads(folder.state.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def model_of(store: Store, key: str) -> dict[str, Any]:
+    """What was picked for delivery."""
+    found = store.get(key)
+    return {} if found is None else dict(found.meta)

@@ -1,0 +1,95 @@
+"""What a plan will cost: each step's CPU seconds from a probe of every source on this machine.
+
+The choices are not known yet, so of steps that follow one the dearest option is counted. Forecasts order the work,
+move the progress bar and answer `transfuse plan`; no result depends on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from transfuse.jsonio import digest
+from transfuse.plan.graph import Given, Plan, Step
+from transfuse.plan.make import machine
+from transfuse.registry import find
+from transfuse.run.prepare import Prepared
+from transfuse.run.worker import Job, Place, carry_out
+from transfuse.store import Store
+
+CROWN_STEP_SECONDS = 0.0012
+START_SECONDS = {"train": 0.3, "extract": 0.3, "predict": 0.15, "count": 0.4, "measure": 12.0, "evaluate": 1.5}
+LARGE_BATCH_GAIN = 0.9
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """CPU milliseconds per item of each source, and what steps cost by it."""
+
+    forward_ms: Mapping[str, float]
+    backward_ms: Mapping[str, float]
+
+    def seconds(self, step: Step) -> float:
+        """CPU seconds of one step."""
+        work = step.work
+        forward = sum(self.forward_ms.get(name, 0.0) for name in work.members)
+        backward = sum(self.backward_ms.get(name, 0.0) for name in work.members)
+        items = work.forward * forward + work.backward * backward
+        return START_SECONDS.get(step.kind, 0.01) + LARGE_BATCH_GAIN * items / 1000 + work.crown * CROWN_STEP_SECONDS
+
+
+def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: Mapping[str, object]) -> Forecast:
+    """Time every source once per machine, canvas and thread count; later plans read the result from the store."""
+    store = Store(place.store)
+    tunes = any(step.work.backward for step in prepared.plan.steps.values())
+    forward, backward = {}, {}
+    run = prepared.recipe.run
+    for name in prepared.cards:
+        params = {"canvas": prepared.setting.canvas, "threads": run.threads, "backward": tunes, "fresh": False}
+        card = prepared.setting.card_keys[name]
+        key = digest(["probe", find("steps", "probe").revision, machine(), params, card])
+        found = store.get(key)
+        if found is None:
+            carry_out(Job(f"probe {name}", "probe", key, params, {"card0": card}), place, emit, modules)  # pyright: ignore[reportArgumentType]
+            found = store.get(key)
+        forward[name] = found.meta["forward_ms"] if found else 0.0
+        backward[name] = found.meta["backward_ms"] if found else 0.0
+    return Forecast(forward, backward)
+
+
+def expected(plan: Plan, cost: Callable[[Step], float], done: Iterable[str] = ()) -> dict[str, float]:
+    """CPU seconds by step for all that a plan will run; of a choice's options, the dearest set."""
+    finished = set(done)
+    wanted: dict[str, float] = {}
+
+    def visit(name: str) -> None:
+        if name in wanted or name in finished:
+            return
+        step = plan.steps[name]
+        wanted[name] = cost(step)
+        for ref in step.inputs.values():
+            if not isinstance(ref, Given):
+                visit(ref)
+        for select in step.selects:
+            visit(select.choice)
+            options = [list(dict.fromkeys(roles.values())) for roles in select.options.values()]
+            if options:
+                for follower in max(options, key=lambda names: sum(_closure(plan, cost, names, wanted))):
+                    visit(follower)
+
+    for target in plan.targets:
+        visit(target)
+    return wanted
+
+
+def _closure(plan: Plan, cost: Callable[[Step], float], names: Iterable[str], known: Mapping[str, float]) -> list[float]:
+    seen: dict[str, float] = {}
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name in seen or name in known:
+            continue
+        step = plan.steps[name]
+        seen[name] = cost(step)
+        pending += [ref for ref in step.inputs.values() if not isinstance(ref, Given)]
+    return list(seen.values())

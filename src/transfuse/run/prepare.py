@@ -1,0 +1,228 @@
+"""From a recipe to a plan: the data's table, the sources' cards and the rows of every run, each made once and kept.
+
+With these in the store nothing here imports torch, so that `plan` and an unchanged `run` take a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfuse import __version__
+from transfuse.data.items import Items
+from transfuse.data.leakage import duplicates, overlap
+from transfuse.data.open import index, settings, signature
+from transfuse.data.split import Partition, Run, partition
+from transfuse.errors import UserError
+from transfuse.events import Emit, silent
+from transfuse.jsonio import digest, plain
+from transfuse.plan.build import RowBlock, RunRows, Setting
+from transfuse.plan.graph import Plan
+from transfuse.plan.ladder import Ladder, ladder
+from transfuse.plan.make import make_plan
+from transfuse.plan.recipe import Recipe
+from transfuse.source.open import identity, make_card
+from transfuse.store import Store
+from transfuse.types import Card
+
+AUTO_CANVAS, SMALLEST_AUTO_CANVAS = 224, 28
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan and what it was made from."""
+
+    recipe: Recipe
+    root: Path
+    items: Items
+    partition: Partition
+    cards: Mapping[str, Card]
+    setting: Setting
+    ladder: Ladder
+    plan: Plan
+    fingerprint: str
+
+    def restricted(self, arms: Ladder) -> Prepared:
+        """The same with fewer arms."""
+        return Prepared(
+            self.recipe, self.root, self.items, self.partition, self.cards, self.setting, arms,
+            make_plan(self.setting, arms), self.fingerprint,
+        )  # fmt: skip
+
+
+def prepare(
+    recipe: Recipe, *, root: Path, store: Store, modules: Mapping[str, Any] | None = None, emit: Emit = silent
+) -> Prepared:
+    """Read what must be read, check what can be checked, and plan."""
+    wanted = settings(recipe.data)
+    items_key, items = _items(wanted.read, root, store, emit)
+    parts = _partition(items, wanted.splits, recipe, store)
+    side = wanted.canvas or _auto_canvas(recipe, root, store, modules or {}, emit)
+    found = {
+        name: _card(name, entry, side, root, store, (modules or {}).get(name), emit) for name, entry in recipe.sources.items()
+    }
+    cards = {name: card for name, (_, card) in found.items()}
+    card_keys = {name: key for name, (key, _) in found.items()}
+    runs, final = _runs(parts, items, store)
+    judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
+    fingerprint = digest(["judged", [[items.ids[row], items.labels[row]] for row in judged]])
+    identity_of = recipe.model_dump(exclude={"run": {"workers", "store", "device"}, "budget": True, "data": True, "sources": True, "title": True})
+    setting = Setting(
+        recipe=recipe,
+        cards=cards,
+        card_keys=card_keys,
+        items_key=items_key,
+        classes=items.classes,
+        canvas=side,
+        protocol=parts.protocol,
+        runs=runs,
+        final=final,
+        identity=digest([plain(identity_of), items.fingerprint, card_keys, side, [run.key for run in runs]]),
+        leaks=tuple(_leaks(items, parts, recipe, cards, root)),
+    )
+    arms = ladder(recipe, cards, items.classes)
+    return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint)
+
+
+def _items(read: Any, root: Path, store: Store, emit: Emit) -> tuple[str, Items]:
+    """The table of items; read and checked again only when a file's name, size or time changed."""
+    quick = digest(["index", __version__, signature(read, root), read if isinstance(read, str) else None])
+    known = store.get(quick)
+    if known is not None and (kept := store.get(known.meta["items"])) is not None:
+        return known.meta["items"], Items.from_json(kept.meta)
+    emit("step_started", step="index", kind="index", key=quick)
+    items = index(read, root)
+    key = digest(["items", items.fingerprint])
+    store.put(key, items.to_json())
+    store.put(quick, {"items": key})
+    emit("step_done", step="index", kind="index", key=quick)
+    return key, items
+
+
+def _partition(items: Items, splits: Mapping[str, Any] | None, recipe: Recipe, store: Store) -> Partition:
+    facts = [__version__, items.fingerprint, plain(dict(splits or {})), recipe.protocol, recipe.seeds]
+    key = digest(["partition", facts])
+    known = store.get(key)
+    if known is not None:
+        return Partition.from_json(known.meta)
+    made = partition(items, splits=splits, protocol=recipe.protocol, seeds=recipe.seeds)
+    store.put(key, made.to_json())
+    return made
+
+
+def _card(
+    name: str, entry: Any, side: int, root: Path, store: Store, module: Any, emit: Emit
+) -> tuple[str, Card]:
+    """A source's card by the content of its files; its name is not part of what it is keyed by."""
+    from dataclasses import replace
+
+    seen = entry.seen if isinstance(entry.seen, str) else "listed"
+    if module is not None:
+        from transfuse.source.weights import state_digest
+
+        known_by: Any = [type(module).__qualname__, state_digest(module)]
+    elif isinstance(entry.spec, str):
+        known_by = identity(entry.spec, root)
+    else:
+        raise UserError("a source is a spec such as torchvision:resnet18", where=f"source '{name}'", got=repr(entry.spec))
+    key = digest(["card", __version__, known_by, side, plain(entry.prepare), seen])
+    known = store.get(key)
+    if known is not None:
+        return key, replace(Card.from_record(known.meta), name=name)
+    emit("step_started", step=f"card {name}", kind="card", key=key)
+    card = make_card(name, entry.spec if module is None else module, root=root, canvas=side, prepare=entry.prepare, seen=seen)
+    store.put(key, plain(card))
+    emit("step_done", step=f"card {name}", kind="card", key=key)
+    return key, card
+
+
+def _auto_canvas(recipe: Recipe, root: Path, store: Store, modules: Mapping[str, Any], emit: Emit) -> int:
+    """The largest size any source was trained at, up to 224 pixels."""
+    sizes = [
+        _card(name, entry, AUTO_CANVAS, root, store, modules.get(name), emit)[1].prepare.size
+        for name, entry in recipe.sources.items()
+    ]
+    return min(max([*sizes, SMALLEST_AUTO_CANVAS]), AUTO_CANVAS)
+
+
+def _kept(store: Store, arrays: Mapping[str, np.ndarray]) -> str:
+    key = digest(["rows", {name: array.tolist() for name, array in arrays.items()}])
+    if not store.has(key):
+        store.put(key, None, arrays)
+    return key
+
+
+def _block(store: Store, name: str, rows: np.ndarray) -> RowBlock:
+    ordered = np.unique(rows)
+    return RowBlock(name, _kept(store, {"rows": ordered}), len(ordered))
+
+
+def _runs(parts: Partition, items: Items, store: Store) -> tuple[tuple[RunRows, ...], RunRows | None]:
+    """Rows of each run, and the blocks whose features cover them.
+
+    Locked: where the draws together are more than the pool, the pool is one block for all seeds, else each draw is its
+    own; so adding a seed computes features for that seed only.
+    """
+    if parts.protocol == "crossfit":
+        every = _block(store, "all", np.concatenate([run.judge for run in parts.runs]))
+        runs = tuple(_run(store, run, number, (every,), (every,), final_fit=True) for number, run in enumerate(parts.runs))
+        rows = np.sort(np.concatenate([run.judge for run in parts.runs]))
+        fits = [np.setdiff1d(rows, run.judge) for run in parts.runs]
+        arrays = {"train": rows, "calibrate": rows, "judge": rows[:0]}
+        arrays |= {f"fit{index}": fit for index, fit in enumerate(fits)}
+        arrays |= {f"held{index}": run.judge for index, run in enumerate(parts.runs)}
+        final = RunRows("final", _kept(store, arrays), len(runs), True, (every,), (), len(rows) * len(fits), len(rows), 0)
+        return runs, final
+    first = parts.runs[0]
+    selection = _block(store, "val", np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))
+    judged = _block(store, "test", first.judge)
+    apart = np.concatenate([first.judge, first.calibrate, *(fit.held for fit in first.fits)])
+    pool = np.setdiff1d(np.flatnonzero(items.targets() >= 0), apart)
+    whole = sum(len(run.train) for run in parts.runs) > len(pool)
+    runs = []
+    for number, run in enumerate(parts.runs):
+        draw = _block(store, "pool", pool) if whole else _block(store, run.name, run.train)
+        runs.append(_run(store, run, number, (draw, selection), (judged,), final_fit=False))
+    return tuple(runs), None
+
+
+def _run(
+    store: Store, run: Run, number: int, blocks: Sequence[RowBlock], judged: Sequence[RowBlock], *, final_fit: bool
+) -> RunRows:
+    arrays = {"train": run.train, "calibrate": run.calibrate, "judge": run.judge}
+    for index, fit in enumerate(run.fits):
+        arrays |= {f"fit{index}": fit.fit, f"held{index}": fit.held}
+    return RunRows(
+        name=run.name,
+        key=_kept(store, arrays),
+        seed=number,
+        final_fit=final_fit,
+        blocks=tuple(blocks),
+        judged=tuple(judged),
+        train_count=sum(len(fit.fit) for fit in run.fits) + (len(run.train) if final_fit else 0),
+        held_count=sum(len(fit.held) for fit in run.fits),
+        judge_count=len(run.judge),
+    )
+
+
+def _leaks(items: Items, parts: Partition, recipe: Recipe, cards: Mapping[str, Card], root: Path) -> list[str]:
+    """Sentences on judged rows that something has seen before: copies in training, rows a source lists as seen."""
+    found = []
+    copied = [entry for entry in duplicates(items, parts) if entry.count]
+    if copied:
+        worst = max(copied, key=lambda entry: entry.share)
+        pairs = "; ".join(f"{left} = {right}" for left, right in worst.pairs[:3])
+        found.append(f"{worst.count} judged items ({100 * worst.share:.1f} %) also stand in the training rows, e.g. {pairs}")
+    judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
+    for name, entry in recipe.sources.items():
+        listed = root / entry.seen if isinstance(entry.seen, str) and (root / entry.seen).is_file() else entry.seen
+        if isinstance(listed, str):
+            continue
+        rows = overlap(items, judged, listed)
+        if rows:
+            found.append(f"source '{name}' has seen {len(rows)} of {len(judged)} judged items, e.g. {', '.join(rows[:3])}")
+    return found

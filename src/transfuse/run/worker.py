@@ -1,0 +1,100 @@
+"""Carrying out one step in this process, whichever engine asked for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transfuse.events import Emit, Journal
+from transfuse.registry import find
+from transfuse.store import Artifact, Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """One step, ready to run: what to compute, from which keys, and the key its result goes to."""
+
+    step: str
+    kind: str
+    key: str
+    params: Mapping[str, Any]
+    keys: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where jobs run: the store, the recipe's folder and data, the device, the thread count and the journal."""
+
+    store: Path
+    root: Path
+    data: Any
+    device: str
+    threads: int
+    journal: Path | None
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a job ended: the CPU seconds it took, or the key of an input that the store has lost."""
+
+    cpu_seconds: float
+    lost: str | None = None
+
+
+def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | None = None) -> Done:
+    """Load the inputs, run the step's file, keep its result."""
+    from transfuse.steps._context import Context
+
+    store = Store(place.store)
+    inputs: dict[str, Artifact] = {}
+    for role, key in job.keys.items():
+        found = store.get(key)
+        if found is None:
+            return Done(0.0, lost=key)
+        inputs[role] = found
+    context = Context(
+        store=store,
+        root=place.root,
+        data=place.data,
+        modules=modules or {},
+        device=place.device,
+        emit=lambda event, **details: emit(event, step=job.step, **details),
+        keys=job.keys,
+    )
+    step = find("steps", job.kind)
+    began = time.process_time()
+    if "torch" in step.needs:
+        set_threads(place.threads)
+    meta, arrays = step.load().run(job.params, inputs, context)
+    store.put(job.key, meta, arrays)
+    return Done(time.process_time() - began)
+
+
+def set_threads(count: int) -> None:
+    """Use so many threads inside one operation: the low bits depend on it, so it is part of the plan."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def start_worker() -> None:
+    """Make this process a worker: it ends with its parent, however that ends."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def in_worker(job: Job, place: Place) -> Done:
+    """`carry_out` as a worker process runs it, reporting to the run's journal."""
+    journal = Journal(place.journal) if place.journal else None
+    return carry_out(job, place, journal.emit if journal else lambda event, **details: None)

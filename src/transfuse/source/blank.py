@@ -1,0 +1,59 @@
+"""The same network without what it learned: what controls and loading need.
+
+A network from a spec is built anew by its package; one given in Python is copied and every layer asked to start again.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from transfuse.errors import UserError
+from transfuse.registry import find
+from transfuse.seeds import integer
+from transfuse.source.base import Source
+from transfuse.source.spec import SHELF, parse, random_twin
+from transfuse.types import Card
+
+
+def blank_source(card: Card, *, root: Path, module: nn.Module | None = None, seed: int = 0) -> Source:
+    """The source of a card with fresh weights, drawn from the stream of `seed`; its card, taps and preparation stay."""
+    if module is not None:
+        return _restarted(card, module, seed)
+    twin = parse(random_twin(card.spec, seed))
+    return Source(card, find(SHELF, twin.scheme).load().build(twin, root).module).eval()
+
+
+def _restarted(card: Card, module: nn.Module, seed: int) -> Source:
+    """A copy in which every layer has drawn its weights again.
+
+    Raises UserError naming the parameters that belong to no layer that knows how to start: left as they are, a control
+    that is called untrained would be partly trained.
+    """
+    fresh = copy.deepcopy(module)
+    covered: set[int] = set()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(integer("blank", seed))
+        for layer in fresh.modules():
+            restart = getattr(layer, "reset_parameters", None)
+            if callable(restart):
+                restart()
+                covered |= {id(parameter) for parameter in layer.parameters(recurse=False)}
+                covered |= {
+                    id(parameter) for child in layer.children() for parameter in child.parameters(recurse=False)
+                }
+    left = [name for name, parameter in fresh.named_parameters() if id(parameter) not in covered]
+    if left:
+        raise UserError(
+            "this module cannot be started again from scratch",
+            where=f"source '{card.name}'",
+            got=f"parameters outside any layer with reset_parameters: {', '.join(left[:5])}",
+            hint="give your module's layers a reset_parameters method",
+        )
+    if isinstance(fresh, Source):
+        fresh.card = card
+        return fresh.eval()
+    return Source(card, fresh).eval()

@@ -1,0 +1,87 @@
+"""Without this file, each source would prepare images and lay out its blocks in its own way.
+
+The two sides of the door: `Preparation` turns the canvas into what a network wants, `block_of` turns what a network
+gives into a block. Both are differentiable and change nothing in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transfuse.errors import UserError
+from transfuse.types import Prepare, Tap
+
+# Luma of ITU-R BT.601, as Pillow converts to grey.
+LUMA = (0.299, 0.587, 0.114)
+TOLERANCE = 0.01
+
+
+def canvas_of(batch: Tensor | Mapping[str, Any]) -> Tensor:
+    """The images of a batch: a canvas [N, 3, S, S] of floats in [0, 1].
+
+    Raises UserError for another shape or type, and for numbers outside [0, 1] (by more than 0.01, or NaN): an image in
+    [0, 255] would otherwise give plausible wrong scores.
+    """
+    images = batch if isinstance(batch, Tensor) else batch.get("image")
+    expected = "float images [N, 3, S, S] in [0, 1], or a mapping with the field 'image'"
+    if not isinstance(images, Tensor):
+        raise UserError("a source wants images", expected=expected, got=type(images).__name__)
+    if images.dim() != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+        raise UserError("these images lie on no canvas", expected=expected, got=str(list(images.shape)))
+    if not images.is_floating_point():
+        raise UserError("these images are not floats", expected=expected, got=str(images.dtype), hint="images / 255")
+    if images.numel():
+        low, high = (bound.item() for bound in images.detach().aminmax())
+        if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
+            raise UserError("these images are not in [0, 1]", expected=expected, got=f"from {low:g} to {high:g}")
+    return images
+
+
+class Preparation(nn.Module):
+    """Canvas to network input: resize if the network is bound to its size, grey or reorder, scale, normalise.
+
+    output = (channels · scale − mean) / std, [N, C, S', S'].
+    """
+
+    mean: Tensor
+    std: Tensor
+    luma: Tensor
+
+    def __init__(self, prepare: Prepare, *, resize: bool) -> None:
+        super().__init__()
+        self.prepare = prepare
+        self.resize = resize
+        shape = (1, prepare.channels, 1, 1)
+        self.register_buffer("mean", torch.tensor(prepare.mean).reshape(shape), persistent=False)
+        self.register_buffer("std", torch.tensor(prepare.std).reshape(shape), persistent=False)
+        self.register_buffer("luma", torch.tensor(LUMA).reshape(1, 3, 1, 1), persistent=False)
+
+    def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor:
+        images = canvas_of(batch)
+        side = self.prepare.size
+        if self.resize and images.shape[-1] != side:
+            images = functional.interpolate(images, (side, side), mode="bilinear", align_corners=False, antialias=True)
+        if self.prepare.channels == 1:
+            images = (images * self.luma).sum(1, keepdim=True)
+        elif self.prepare.order == "bgr":
+            images = images.flip(1)
+        return (images * self.prepare.scale - self.mean) / self.std
+
+
+def block_of(tap: Tap, raw: Tensor) -> Tensor:
+    """What a network gave, as the block the tap promises: vector [N, D], map [N, C, H, W], tokens [N, T, D]."""
+    if tap.layout == "nhwc":
+        raw = raw.permute(0, 3, 1, 2)
+    if tap.pooled:
+        raw = raw.mean(1) if raw.dim() == 3 else raw.mean((2, 3))
+    return raw
+
+
+def raw_of(tap: Tap, block: Tensor) -> Tensor:
+    """The way back into the network, for what follows a cut. An averaged block has none; `cut` refuses it before."""
+    return block.permute(0, 2, 3, 1) if tap.layout == "nhwc" else block

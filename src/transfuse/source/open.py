@@ -1,0 +1,222 @@
+"""Without this file, nobody could go from a spec to a card, and from a card to a source, the same way twice.
+
+`identity` says what a card depends on and needs no torch. `make_card` looks at the network once; `open_source` gives
+the source of a card and refuses weights that are not those the card was made of.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfuse.errors import UserError
+from transfuse.files.weights import existing
+from transfuse.jsonio import digest, file_digest
+from transfuse.registry import find
+from transfuse.source.prepare import EXAMPLE, METADATA_KEY, read
+from transfuse.source.spec import SHELF, Built, Spec, parse
+from transfuse.types import Card, Prepare, Tap
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfuse.source.base import Source
+
+PACKAGES = ("torch", "torchvision", "timm")
+ROWS = 2
+# A second size to see whether a network is bound to the first; a multiple of 32, as most strides are.
+STEP_PIXELS = 32
+
+
+def identity(spec: str, root: Path) -> dict[str, Any]:
+    """What a card is keyed by: the spec, {file: SHA-256} of local files that decide it, and the packages' versions.
+
+    Torch-free. Raises UserError for a spec that cannot be read and for a missing file.
+    """
+    parsed = parse(spec)
+    return {
+        "spec": spec,
+        "files": {str(path.name): file_digest(existing(path)) for path in _files(parsed, root)},
+        "versions": {package: _version(package) for package in PACKAGES},
+    }
+
+
+def _files(spec: Spec, root: Path) -> list[Path]:
+    return find(SHELF, spec.scheme).load().files(spec, root)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+def make_card(
+    name: str,
+    spec: str | nn.Module,
+    *,
+    root: Path,
+    canvas: int,
+    prepare: Mapping[str, Any] | None = None,
+    seen: str = "unknown",
+) -> Card:
+    """Everything the plan needs to know of a source, found by building it and watching one forward at the canvas size.
+
+    `prepare` goes over what the package or file states. A module without it takes images in [0, 1] as they are, which
+    its notes say. Raises UserError for anything in the way: unknown names, unfit or non-finite weights, a missing
+    `prepare`, a network that accepts no such images or gives no class scores.
+    """
+    from torch import nn
+
+    from transfuse.source.base import Source
+
+    if isinstance(spec, Source):
+        return replace(spec.card, name=name)
+    if isinstance(spec, nn.Module):
+        text = f"module:{type(spec).__name__}"
+        built = Built(spec)
+    else:
+        text = spec
+        built = find(SHELF, parse(spec).scheme).load().build(parse(spec), root)
+    where = f"source '{name}' ({text})"
+    wanted, notes = _prepare(built, parse(text), prepare, canvas, where)
+    return _card(name, text, replace(built, prepare=wanted, notes=notes), root=root, canvas=canvas, seen=seen)
+
+
+def _prepare(
+    built: Built, spec: Spec, stated: Mapping[str, Any] | None, canvas: int, where: str
+) -> tuple[Prepare, tuple[str, ...]]:
+    if stated is not None:
+        return read(stated, where=where, base=built.prepare), built.notes
+    if built.prepare is not None:
+        return built.prepare, built.notes
+    if spec.scheme == "module":
+        note = "no prepare was stated: the network takes images in [0, 1] as they are"
+        return Prepare(size=canvas, mean=(0.0,) * 3, std=(1.0,) * 3), (*built.notes, note)
+    raise UserError(
+        "nobody states how this source wants its images",
+        where=where,
+        expected=f"'prepare' beside the source, or the same fields as JSON in the file's metadata '{METADATA_KEY}'",
+        hint=EXAMPLE,
+    )
+
+
+def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: str) -> Card:
+    from transfuse.source.weights import require_finite
+
+    spec, module, prepare = parse(text), built.module, built.prepare
+    where = f"source '{name}' ({text})"
+    if prepare is None:
+        raise UserError("nobody states how this source wants its images", where=where, hint=EXAMPLE)
+    require_finite(module, where)
+    taps, flexible = _taps(module, prepare, canvas, where)
+    class_count = taps["logits"].width
+    if built.classes and len(built.classes) != class_count:
+        raise UserError(
+            "the class names do not fit the classifier",
+            where=where,
+            expected=f"{class_count} names",
+            got=f"{len(built.classes)}",
+        )
+    return Card(
+        name=name,
+        spec=text,
+        origin=spec.scheme,
+        sha256=_digest(spec, module, root),
+        prepare=prepare,
+        taps=taps,
+        class_count=class_count,
+        classes=built.classes,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        licence=built.licence,
+        flexible=flexible,
+        random=spec.random,
+        cuttable=_cuttable(module),
+        seen="none" if spec.random else built.seen if seen == "unknown" else seen,
+        notes=built.notes,
+    )
+
+
+def _digest(spec: Spec, module: nn.Module, root: Path) -> str:
+    from transfuse.source.weights import state_digest
+
+    files = [] if spec.random else _files(spec, root)
+    if not files:
+        return state_digest(module)
+    digests = [file_digest(existing(path)) for path in files]
+    return digests[0] if len(digests) == 1 else digest(digests)
+
+
+def _taps(module: nn.Module, prepare: Prepare, canvas: int, where: str) -> tuple[dict[str, Tap], bool]:
+    """The taps, and whether the network takes the canvas as it is; else it is resized to the size it was trained at."""
+    at_canvas = _look(module, prepare, canvas, where)
+    other = prepare.size if prepare.size != canvas else canvas + STEP_PIXELS
+    at_other = _look(module, prepare, other, where)
+    if not isinstance(at_canvas, UserError) and not isinstance(at_other, UserError):
+        return at_canvas, True
+    bound = at_canvas if prepare.size == canvas else at_other
+    if isinstance(bound, UserError):
+        raise bound
+    return bound, False
+
+
+def _look(module: nn.Module, prepare: Prepare, side: int, where: str) -> dict[str, Tap] | UserError:
+    import torch
+
+    from transfuse.source.taps import find as find_taps
+
+    parameter = next(iter(module.parameters()), torch.empty(0))
+    ramp = torch.linspace(-1, 1, ROWS * prepare.channels * side * side, device=parameter.device)
+    images = ramp.reshape(ROWS, prepare.channels, side, side).to(parameter.dtype)
+    try:
+        return find_taps(module, images, where=where)
+    except UserError as error:
+        return error
+    except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        return UserError(
+            f"the network does not accept images [N, {prepare.channels}, {side}, {side}]",
+            where=where,
+            got=first[:200],
+            hint="state the size and channels it was trained at: " + EXAMPLE,
+        )
+
+
+def _cuttable(module: nn.Module) -> bool:
+    from transfuse.source.trace import trace
+
+    try:
+        trace(module)
+    except UserError:
+        return False
+    return True
+
+
+def open_source(card: Card, *, root: Path, module: nn.Module | None = None) -> Source:
+    """The source of a card, in evaluation mode. A given module is copied: training the source leaves it as it was.
+
+    Raises UserError where the weights are not those the card was made of.
+    """
+    from transfuse.source.base import Source
+
+    if isinstance(module, Source):
+        opened = copy.deepcopy(module)
+        opened.card = card
+        return opened.eval()
+    spec = parse(card.spec)
+    network = copy.deepcopy(module) if module is not None else find(SHELF, spec.scheme).load().build(spec, root).module
+    found = _digest(spec, network, root)
+    if found != card.sha256:
+        raise UserError(
+            "the weights are not those its card was made of",
+            where=f"source '{card.name}' ({card.spec})",
+            expected=f"SHA-256 {card.sha256}",
+            got=found,
+            hint="make the card again",
+        )
+    return Source(card, network).eval()

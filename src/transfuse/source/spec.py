@@ -1,0 +1,154 @@
+"""Without this file, every command would read `torchvision:resnet18@IMAGENET1K_V1` in its own way.
+
+A spec is `SCHEME:TARGET[@TAG][?OPTION=VALUE&…]`. The scheme is the name of an adapter. `@random` builds the network
+without pretrained weights (option `seed`, default 0). Nothing here imports torch, so plans can be made from specs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transfuse.errors import UserError, unknown_name
+from transfuse.registry import shelf
+from transfuse.types import Prepare
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SHELF = "source/adapters"
+RANDOM = "random"
+# Of these the target is a path, in which '@' is an ordinary character.
+PATH_SCHEMES = ("file", "module")
+LATER = {
+    "hf": "Hugging Face models",
+    "keras": "Keras models",
+    "tensorflow": "TensorFlow models",
+    "onnx": "ONNX models",
+    "sklearn": "scikit-learn models",
+}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One source as the user wrote it, taken apart; `text` is the whole."""
+
+    scheme: str
+    target: str
+    options: dict[str, str]
+    tag: str | None
+    text: str
+
+    @property
+    def random(self) -> bool:
+        """Whether the network is built without pretrained weights."""
+        return self.tag == RANDOM
+
+    @property
+    def seed(self) -> int:
+        """The seed of a random network; other draws of the same network have other seeds."""
+        return self.number("seed", 0)
+
+    def number(self, option: str, default: int) -> int:
+        """An option that must be a natural number."""
+        value = self.options.get(option)
+        if value is None:
+            return default
+        if not value.isascii() or not value.isdigit():
+            raise UserError(f"the option '{option}' must be a natural number", where=self.text, got=value)
+        return int(value)
+
+
+@dataclass(frozen=True)
+class Built:
+    """What an adapter gives back: a network that returns logits, and what is known of it.
+
+    `prepare` is None where nobody stated how the network wants its images; `classes` is empty where names are unknown.
+    """
+
+    module: nn.Module
+    prepare: Prepare | None = None
+    licence: str = "unknown"
+    classes: tuple[str, ...] = ()
+    seen: str = "unknown"
+    notes: tuple[str, ...] = field(default=())
+
+
+def parse(text: str) -> Spec:
+    """Take a spec apart. Raises UserError for an unknown scheme (nearest offered), a bad shape or unknown option."""
+    scheme, colon, rest = text.partition(":")
+    if not colon or not rest:
+        raise UserError(
+            "a source is written SCHEME:NAME", where=text, expected="for example torchvision:resnet18", got=repr(text)
+        )
+    if scheme in LATER:
+        raise UserError(
+            f"{LATER[scheme]} ('{scheme}:') are not available yet",
+            where=text,
+            hint="torchvision:NAME, timm:NAME, file:WEIGHTS?arch=..., or any torch.nn.Module from Python",
+        )
+    adapters = shelf(SHELF)
+    if scheme not in adapters:
+        raise unknown_name("kind of source", scheme, [*adapters, *LATER], where=text)
+    target, options = _options(rest, text)
+    target, tag = _tag(target) if scheme not in PATH_SCHEMES else (target, None)
+    if not target or tag == "":
+        raise UserError("a name is missing", where=text, expected="SCHEME:NAME[@TAG][?OPTION=VALUE]")
+    known = adapters[scheme].parameters
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of '{scheme}:'", option, known, where=text)
+    return Spec(scheme, target, options, tag, text)
+
+
+def _options(rest: str, text: str) -> tuple[str, dict[str, str]]:
+    target, mark, query = rest.rpartition("?")
+    if not mark:
+        return rest, {}
+    options: dict[str, str] = {}
+    for part in query.split("&"):
+        name, equals, value = part.partition("=")
+        if not equals or not name or not value or name in options:
+            raise UserError("an option is written NAME=VALUE, once", where=text, got=repr(part))
+        options[name] = value
+    return target, options
+
+
+def _tag(target: str) -> tuple[str, str | None]:
+    name, at, tag = target.partition("@")
+    return name, (tag if at else None)
+
+
+def random_twin(text: str, seed: int = 0) -> str:
+    """The spec of the same network without its pretrained weights, for controls.
+
+    >>> random_twin("timm:tf_efficientnet_lite0?checkpoint=lite0.safetensors", seed=3)
+    'timm:tf_efficientnet_lite0@random?seed=3'
+
+    Raises UserError for a module that was given in Python: only its maker can make it again.
+    """
+    spec = parse(text)
+    if spec.scheme == "module":
+        raise UserError(
+            "a module given in Python has no random twin", where=text, hint="give the twin as a source of its own"
+        )
+    if spec.scheme == "file":
+        if "arch" not in spec.options:
+            raise UserError(
+                "a file without an architecture has no random twin", where=text, expected="?arch=torchvision:NAME"
+            )
+        architecture = parse(spec.options["arch"])
+        spec = replace(architecture, options={**architecture.options, **_only(spec.options, "classes")})
+    options = {**_only(spec.options, "classes"), "seed": str(seed)}
+    query = "&".join(f"{name}={value}" for name, value in sorted(options.items()))
+    return f"{spec.scheme}:{spec.target}@{RANDOM}?{query}"
+
+
+def _only(options: dict[str, str], name: str) -> dict[str, str]:
+    return {name: options[name]} if name in options else {}
+
+
+def local(root: Path, name: str) -> Path:
+    """A path of a spec, relative to the recipe's folder (or absolute); `~` is the user's home."""
+    return root / Path(name).expanduser()

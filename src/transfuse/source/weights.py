@@ -1,0 +1,157 @@
+"""Without this file, weights could be used only as whole modules, and a bad tensor would be found out by bad results.
+
+Readers give named tensors one at a time as numpy arrays; merging and inspection need no more. `fill` puts a state dict
+into a network and lists everything that does not fit at once. No torch at import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from transfuse.errors import UserError, many_problems
+from transfuse.files.weights import safetensors_header
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+NUMPY_TYPES = {
+    "BOOL": "?", "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "BF16": "<u2",
+    "U32": "<u4", "I32": "<i4", "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8", "C64": "<c8",
+}  # fmt: skip
+TORCH_NAMES = {
+    "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16", "bfloat16": "BF16",
+    "uint32": "U32", "int32": "I32", "float32": "F32", "uint64": "U64", "int64": "I64", "float64": "F64",
+    "complex64": "C64",
+}  # fmt: skip
+
+
+class Reader(Protocol):
+    """Named tensors, read lazily. dtypes are spelled as in safetensors (`F32`); BF16 is given as float32, exactly."""
+
+    def names(self) -> Sequence[str]:
+        """All tensor names, sorted."""
+        ...
+
+    def meta(self, name: str) -> tuple[tuple[int, ...], str]:
+        """Shape and stored dtype, without reading the numbers."""
+        ...
+
+    def read(self, name: str) -> np.ndarray:
+        """The numbers; never to be changed in place."""
+        ...
+
+
+class FileReader:
+    """The tensors of a safetensors file: header first, numbers through a read-only memory map, no torch."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._header = safetensors_header(path)
+
+    def names(self) -> list[str]:
+        return sorted(self._header.tensors)
+
+    def meta(self, name: str) -> tuple[tuple[int, ...], str]:
+        stored = self._header.tensors[name]
+        return stored.shape, stored.dtype
+
+    def read(self, name: str) -> np.ndarray:
+        """Raises UserError for a dtype that numpy cannot hold (8-bit floats)."""
+        stored = self._header.tensors[name]
+        dtype = _numpy_type(stored.dtype, name, str(self.path))
+        if stored.begin == stored.end:
+            numbers = np.empty(stored.shape, dtype)
+        else:
+            numbers = np.memmap(self.path, dtype=dtype, mode="r", offset=stored.begin, shape=stored.shape)
+        return _widened(numbers, stored.dtype)
+
+
+class StateReader:
+    """The same view of a state dict in memory; what it gives shares no memory with the network."""
+
+    def __init__(self, state: Mapping[str, Tensor], where: str) -> None:
+        self.where = where
+        self._state = state
+
+    def names(self) -> list[str]:
+        return sorted(self._state)
+
+    def meta(self, name: str) -> tuple[tuple[int, ...], str]:
+        tensor = self._state[name]
+        return tuple(tensor.shape), _stored_type(tensor)
+
+    def read(self, name: str) -> np.ndarray:
+        tensor = self._state[name].detach().cpu()
+        dtype = _stored_type(tensor)
+        _numpy_type(dtype, name, self.where)
+        return (tensor.float() if dtype == "BF16" else tensor).numpy().copy()
+
+
+def _stored_type(tensor: Tensor) -> str:
+    name = str(tensor.dtype).removeprefix("torch.")
+    return TORCH_NAMES.get(name, name)
+
+
+def _numpy_type(dtype: str, tensor: str, where: str) -> np.dtype:
+    if dtype not in NUMPY_TYPES:
+        raise UserError(f"tensor '{tensor}' has the type {dtype}, which cannot be read as numbers here", where=where)
+    return np.dtype(NUMPY_TYPES[dtype])
+
+
+def _widened(numbers: np.ndarray, dtype: str) -> np.ndarray:
+    if dtype != "BF16":
+        return numbers
+    # A bfloat16 is the upper half of a float32, so widening is a shift and loses nothing.
+    return (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Put `state` into `network`, all of it or nothing.
+
+    Raises one UserError that lists every missing, unexpected, misshapen and non-finite tensor, sorted. Only BatchNorm's
+    `num_batches_tracked`, a counter that files from before it existed lack, may be missing.
+    """
+    own = network.state_dict()
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    problems = [f"'{name}' is missing (expected {list(own[name].shape)})" for name in missing]
+    problems += [f"'{name}' is unexpected (got {list(state[name].shape)})" for name in state if name not in own]
+    for name in own.keys() & state.keys():
+        if own[name].shape != state[name].shape:
+            problems.append(f"'{name}' has the shape {list(state[name].shape)}, expected {list(own[name].shape)}")
+    problems += [f"'{name}' contains {what}" for name, what in not_finite(state).items()]
+    if problems:
+        raise many_problems("the weights do not fit the network", sorted(problems), where=f"source '{source}'")
+    network.load_state_dict({**own, **state})
+
+
+def not_finite(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """The tensors that hold NaN or infinity, and which; empty where all is well."""
+    found: dict[str, str] = {}
+    for name, tensor in sorted(state.items()):
+        if tensor.is_floating_point() and tensor.numel() and not tensor.isfinite().all():
+            found[name] = "NaN" if tensor.isnan().any() else "infinity"
+    return found
+
+
+def require_finite(network: nn.Module, source: str) -> None:
+    """Raises UserError naming every tensor of the network with NaN or infinity in it."""
+    problems = [f"'{name}' contains {what}" for name, what in not_finite(network.state_dict()).items()]
+    if problems:
+        raise many_problems("the weights are not numbers", problems, where=f"source '{source}'")
+
+
+def state_digest(network: nn.Module) -> str:
+    """SHA-256 over the state dict: names sorted, each with its dtype, shape and bytes. 64 hexadecimal digits."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        total.update(f"{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1e".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        total.update(memoryview(flat.view(torch.uint8).numpy()))
+    return total.hexdigest()

@@ -1,0 +1,1 @@
+"""Step kinds: one file a kind; the only place where rooms meet."""

@@ -1,0 +1,69 @@
+"""What every step is given beside its parameters and inputs: the store, the data, the sources' files, and a way to report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfuse.events import Emit, silent
+from transfuse.store import Artifact, Store
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from transfuse.data.items import Items
+    from transfuse.data.open import Data
+
+Result = tuple[Any, "Mapping[str, np.ndarray] | None"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """`data` is the recipe's data entry (or the object given in Python), `modules` the sources given in Python by name.
+
+    `keys` are the keys of this step's inputs by role: an artifact that must be found again refers to them.
+    """
+
+    store: Store
+    root: Path
+    data: Any = None
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    device: str = "auto"
+    emit: Emit = silent
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+    def open(self, items: Artifact) -> Data:
+        """The data set, with its already known table."""
+        from transfuse.data.items import Items
+        from transfuse.data.open import open_data
+
+        return open_data(self.data, self.root, items=Items.from_json(items.meta))
+
+    def torch_device(self) -> torch.device:
+        """The device this run computes on; `auto` is the first accelerator, else the CPU."""
+        import torch
+
+        from transfuse.errors import UserError
+
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            device = torch.device(self.device)
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            first = str(error).splitlines()[0]
+            raise UserError(
+                f"the device '{self.device}' cannot be used here", where="recipe, run.device", got=first, hint="device: auto"
+            ) from error
+        return device
+
+
+def table(items: Artifact) -> Items:
+    """The item table of a step's input."""
+    from transfuse.data.items import Items
+
+    return Items.from_json(items.meta)

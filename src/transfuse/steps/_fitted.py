@@ -1,0 +1,80 @@
+"""What every fitted arm leaves behind, whichever way it was fitted: scores on the selection rows, and what they say.
+
+Choices rest on the held rows, the temperature on the calibration rows; neither ever sees a judged row. Under
+cross-fitting both are the training rows' inner out-of-fold scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from transfuse.evaluate import temperature
+from transfuse.steps._context import Context, Result
+from transfuse.store import Artifact
+
+
+def fitted(
+    scores: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    scale: str,
+    targets: np.ndarray,
+    facts: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray] | None = None,
+) -> Result:
+    """An arm's artifact: `scores` maps held and calibrate to (rows [n], scores [n, C]); `facts` go into its record."""
+    held_rows, held = scores["held"]
+    calibrate_rows, calibrate = scores["calibrate"]
+    heat = temperature.fit(calibrate, targets[calibrate_rows], scale)  # pyright: ignore[reportArgumentType]
+    held_probabilities = temperature.apply(held, scale, heat)  # pyright: ignore[reportArgumentType]
+    chosen = held_probabilities[np.arange(len(held_rows)), targets[held_rows]]
+    meta = {
+        "scale": scale,
+        "temperature": heat,
+        "selection": float(-np.log(np.clip(chosen, 1e-15, None)).mean()),
+        **facts,
+    }
+    kept = {"held_rows": held_rows, "held": held, "calibrate_rows": calibrate_rows, "calibrate": calibrate}
+    return meta, {**kept, **(arrays or {})}
+
+
+def failed(reason: str) -> Result:
+    """An arm that could not be fitted; the others go on, and the report says so."""
+    return {"failed": reason}, None
+
+
+def failure(inputs: Mapping[str, Artifact]) -> str | None:
+    """The first reason why an input is unusable."""
+    reasons = [artifact.meta["failed"] for artifact in inputs.values() if isinstance(artifact.meta, dict) and "failed" in artifact.meta]
+    return reasons[0] if reasons else None
+
+
+def made_of(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """How to build this arm again: its parameters, and the keys of the cards and members it was made of."""
+    return {"params": dict(params), "keys": {role: key for role, key in context.keys.items() if role.startswith(("card", "member"))}}
+
+
+def rows_of(inputs: Mapping[str, Artifact]) -> dict[str, np.ndarray]:
+    """The run's rows: train, calibrate, judge, and fitI, heldI for each fit."""
+    return dict(inputs["rows"].arrays)
+
+
+def fits_of(rows: Mapping[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The (fit, held) pairs in order."""
+    count = sum(name.startswith("held") for name in rows)
+    return [(rows[f"fit{index}"], rows[f"held{index}"]) for index in range(count)]
+
+
+def selection_rows(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The held rows of all fits, and the calibration rows."""
+    return {"held": np.concatenate([held for _, held in fits_of(rows)]), "calibrate": rows["calibrate"]}
+
+
+def blocks_of(inputs: Mapping[str, Artifact]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Features from the inputs `xI|BLOCK`: data rows [M], and one [M, ...] per read, in the reads' order."""
+    parts: dict[int, list[Artifact]] = {}
+    for role in sorted(role for role in inputs if role.startswith("x") and "|" in role):
+        parts.setdefault(int(role[1:].split("|", 1)[0]), []).append(inputs[role])
+    rows = np.concatenate([part["rows"] for part in parts[0]])
+    return rows, [np.concatenate([part["block"] for part in parts[index]]) for index in sorted(parts)]

@@ -1,0 +1,53 @@
+"""From the key of a fitted arm back to a model that predicts: what is shipped, measured and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfuse.errors import TransfuseError
+from transfuse.fuse.fused import Fused
+from transfuse.fuse.pooled import Narrowed, Pool
+from transfuse.source.base import Source
+from transfuse.steps import _networks
+from transfuse.steps._context import Context
+from transfuse.store import Artifact, Store
+
+
+def artifact_of(store: Store, key: str) -> Artifact:
+    """An artifact that must be there."""
+    found = store.get(key)
+    if found is None:
+        raise TransfuseError(f"the store lost the artifact {key}; run again to make it anew")
+    return found
+
+
+def opened(key: str, context: Context, name: str) -> Source:
+    """The model of a fitted arm, in evaluation mode, without its temperature."""
+    fit = artifact_of(context.store, key)
+    made = fit.meta["made_of"]
+    params = made["params"]
+    inputs = {role: artifact_of(context.store, made["keys"][role]) for role in made["keys"] if role.startswith("card")}
+    kind = fit.meta["kind"]
+    if kind == "as_is":
+        return Narrowed(_networks.source(_networks.cards(inputs)[0], context), params["classes"]).eval()
+    if kind == "pool":
+        count = sum(role.startswith("member") for role in made["keys"])
+        members = [opened(made["keys"][f"member{index}"], context, f"{name}.{index}") for index in range(count)]
+        state = {role.removeprefix("state/"): array for role, array in fit.arrays.items() if role.startswith("state/")}
+        return Pool(name, members, params["method"], state).eval()
+    return network(params, inputs, fit, context, name)
+
+
+def network(
+    params: Mapping[str, Any], inputs: Mapping[str, Artifact], fit: Artifact, context: Context, name: str
+) -> Fused:
+    """A trained network: the crown's tensors are the fit's, and the members' too where they were trained."""
+    crown = _networks.new_crown(params, inputs, params["seed"])
+    frozen = params["schedule"]["regime"] == "frozen"
+    if frozen:
+        _networks.load_arrays(crown, fit)
+    made = _networks.whole(params, inputs, context, crown, name)
+    if not frozen:
+        _networks.load_arrays(made, fit)
+    return made.eval()

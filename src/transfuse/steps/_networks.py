@@ -1,0 +1,106 @@
+"""Building networks from what a plan says of them: cards by number, a method, and which members start anew."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from transfuse.fuse.connect import connecting, crown
+from transfuse.fuse.fused import Crown, Fused
+from transfuse.fuse.weights_lift import merge_states
+from transfuse.reads import Read
+from transfuse.registry import method
+from transfuse.source.base import Source
+from transfuse.source.blank import blank_source
+from transfuse.source.open import open_source
+from transfuse.steps._context import Context
+from transfuse.store import Artifact
+from transfuse.types import Card
+
+RANDOM_SEED = 0
+
+
+def cards(inputs: Mapping[str, Any]) -> list[Card]:
+    """The cards of a step's inputs, in order."""
+    count = sum(role.startswith("card") for role in inputs)
+    return [Card.from_record(inputs[f"card{index}"].meta) for index in range(count)]
+
+
+def member_names(found: Sequence[Card]) -> list[str]:
+    """Members by their sources' names, made distinct."""
+    names = [card.name for card in found]
+    return [name if names.count(name) == 1 else f"{name}#{index}" for index, name in enumerate(names)]
+
+
+def source(card: Card, context: Context, *, fresh: bool = False) -> Source:
+    """A source as pretrained, or started anew. Members of one fusion start from different draws."""
+    module = context.modules.get(card.name) if card.origin == "module" else None
+    if fresh:
+        return blank_source(card, root=context.root, module=module, seed=RANDOM_SEED)
+    return open_source(card, root=context.root, module=module)
+
+
+def merged(found: Sequence[Card], merge: Mapping[str, Any], context: Context) -> Source:
+    """One source whose weights are merged from all; it keeps the first one's card but for its name."""
+    opened = [source(card, context) for card in found]
+    readers = {name: member.weights() for name, member in zip(member_names(found), opened, strict=True)}
+    states = {name: {tensor: reader.read(tensor) for tensor in reader.names()} for name, reader in readers.items()}
+    together = merge_states(method(merge["method"]), states, weights=merge["weights"], settings=merge["settings"])
+    own = opened[0].network.state_dict()
+    opened[0].network.load_state_dict({name: torch.from_numpy(array).to(own[name].dtype) for name, array in together.items()})
+    return opened[0]
+
+
+def members(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context) -> dict[str, Source]:
+    """The members of a network by name: one merged source, or each its own."""
+    found = cards(inputs)
+    if params["merge"]:
+        return {found[0].name: merged(found, params["merge"], context)}
+    fresh = set(params["random"])
+    return {
+        name: source(card, context, fresh=index in fresh)
+        for index, (name, card) in enumerate(zip(member_names(found), found, strict=True))
+    }
+
+
+def reads(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[Read]:
+    """What a network reads, with members by name."""
+    names = member_names(cards(inputs))
+    return [Read(names[member], tap, view) for member, tap, view in params["reads"]]
+
+
+def new_crown(params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int) -> Crown:
+    """The new part alone, for frozen members."""
+    found = cards(inputs)
+    by_name = dict(zip(member_names(found), found, strict=True))
+    wanted = reads(params, inputs)
+    return crown(params["method"], by_name, wanted, params["classes"], settings=params["settings"], seed=seed)
+
+
+def whole(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context, top: Crown, name: str = "fused") -> Fused:
+    """Members and crown together."""
+    pool = connecting(params["method"]).traits.get("accepts") != "map"
+    return Fused(name, members(params, inputs, context), reads(params, inputs), top, pool=pool)
+
+
+def state_arrays(module: nn.Module) -> dict[str, np.ndarray]:
+    """A module's tensors for the store, under `state/`."""
+    return {f"state/{name}": value.detach().cpu().numpy() for name, value in module.state_dict().items()}
+
+
+def load_arrays(module: nn.Module, artifact: Artifact) -> None:
+    """Put tensors of the store back into a module; names and shapes must fit."""
+    state = {name.removeprefix("state/"): torch.from_numpy(array) for name, array in artifact.arrays.items() if name.startswith("state/")}
+    module.load_state_dict(state)
+
+
+def autocast(precision: str, device: torch.device) -> Callable[[], Any]:
+    """bf16 where the recipe asks for it, else nothing."""
+    if precision != "bf16":
+        return contextlib.nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,0 +1,49 @@
+"""A choice on selection rows: a small value that later steps follow; judged rows have no part in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfuse.steps._context import Context, Result
+from transfuse.store import Artifact
+
+REVISION = 1
+
+
+def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
+    """`lowest`: the arm with the lowest selection loss over its runs. `economical`: the cheapest one within the margin.
+
+    Inputs are `fit|ARM|RUN`, and `count|ARM|` for the economical rule. Arms that failed are left out; if none is left
+    the choice is None. Ties go to the name that sorts first, so that the order of inputs never matters.
+    """
+    losses = selection_losses(inputs)
+    if not losses:
+        return {"chosen": None, "scores": {}, "rule": params["rule"]}, None
+    best = min(sorted(losses), key=lambda arm: losses[arm])
+    chosen: str | None = best
+    if params["rule"] == "economical":
+        chosen = _cheapest(losses, losses[best], params["margin"], inputs)
+    keys = {role.split("|")[2]: key for role, key in context.keys.items() if role.startswith(f"fit|{chosen}|")}
+    return {"chosen": chosen, "scores": losses, "rule": params["rule"], "keys": keys}, None
+
+
+def selection_losses(inputs: Mapping[str, Artifact]) -> dict[str, float]:
+    """Mean selection loss by arm over its runs; an arm that failed in one run is out."""
+    found: dict[str, list[Artifact]] = {}
+    for role, artifact in inputs.items():
+        if role.startswith("fit|"):
+            found.setdefault(role.split("|")[1], []).append(artifact)
+    whole = {arm: runs for arm, runs in found.items() if not any("failed" in run.meta for run in runs)}
+    return {arm: sum(run.meta["selection"] for run in runs) / len(runs) for arm, runs in whole.items()}
+
+
+def _cheapest(
+    losses: Mapping[str, float], best: float, margin: str | float, inputs: Mapping[str, Artifact]
+) -> str | None:
+    from transfuse.evaluate.case import MarginRule
+
+    allowed = best + MarginRule(margin).value("log_loss", best)
+    within = [arm for arm, loss in losses.items() if loss <= allowed]
+    costs = {arm: inputs[f"count|{arm}|"].meta for arm in within if f"count|{arm}|" in inputs}
+    return min(costs, key=lambda arm: (costs[arm]["inference_flops"], costs[arm]["parameters"], arm), default=None)

@@ -1,0 +1,97 @@
+"""Counted cost of an arm: parameters that run, and FLOPs of one item (2 per multiply-add), without training it.
+
+Counts are exact and the same on every machine, so they may carry a verdict; seconds may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from transfuse.steps._context import Context, Result
+from transfuse.store import Artifact
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+REVISION = 1
+NEEDS = ("torch",)
+NOTHING = {"parameters": 0, "trainable_parameters": 0, "inference_flops": 0, "member_flops": 0, "step_flops": 0}
+
+
+def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
+    """`step_flops` is one item's forward and backward in the arm's regime; `member_flops` what a frozen member costs."""
+    if params["kind"] == "prior":
+        return dict(NOTHING), None
+    if params["kind"] == "pool":
+        return {name: sum(member.meta[name] for member in inputs.values()) for name in NOTHING}, None
+
+    import torch
+
+    from transfuse.steps import _networks
+
+    canvas = torch.full((1, 3, params["canvas"], params["canvas"]), 0.5)
+    if params["kind"] == "as_is":
+        source = _networks.source(_networks.cards(inputs)[0], context)
+        source.freeze(None)
+        flops = forward_flops(source, canvas)
+        return {**NOTHING, "parameters": used_parameters(source, canvas), "inference_flops": flops, "member_flops": flops}, None
+    network = _networks.whole(params, inputs, context, _networks.new_crown(params, inputs, 0))
+    frozen = params["regime"] == "frozen"
+    for member in network.members.values() if frozen else []:
+        member.freeze(None)  # pyright: ignore[reportCallIssue]
+    for until in (params["until"] or "").split(",") if params["until"] else []:
+        network.freeze(until.strip())
+    flops = forward_flops(network, canvas)
+    with torch.no_grad():
+        blocks = network.eval().member_blocks(canvas)
+    crown_flops = forward_flops(network.crown, blocks)
+    return {
+        "parameters": used_parameters(network, canvas),
+        "trainable_parameters": sum(entry.numel() for entry in network.parameters() if entry.requires_grad),
+        "inference_flops": flops,
+        "member_flops": flops - crown_flops,
+        "step_flops": step_flops(network.crown, blocks) if frozen else step_flops(network, canvas),
+    }, None
+
+
+def forward_flops(network: nn.Module, batch: Tensor | list[Tensor]) -> int:
+    """FLOPs of one forward pass in evaluation mode."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network.eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(batch)
+    return counter.get_total_flops()
+
+
+def step_flops(network: nn.Module, batch: Tensor | list[Tensor]) -> int:
+    """FLOPs of one forward and backward pass: what training one item costs."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network.eval()
+    with FlopCounterMode(display=False) as counter:
+        network(batch).sum().backward()
+    network.zero_grad(set_to_none=True)
+    return counter.get_total_flops()
+
+
+def used_parameters(network: nn.Module, canvas: Tensor) -> int:
+    """Parameters of the modules that run in a forward pass: a classifier that is never reached is not counted."""
+    import torch
+
+    seen: dict[int, int] = {}
+
+    def note(module: nn.Module, _: Any) -> None:
+        for parameter in module.parameters(recurse=False):
+            seen[id(parameter)] = parameter.numel()
+
+    handles = [module.register_forward_pre_hook(note) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network.eval()(canvas)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return sum(seen.values())

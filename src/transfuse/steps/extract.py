@@ -1,0 +1,48 @@
+"""Features: one tap of one frozen source on one view of a block of rows, computed once and kept.
+
+Rows go through in their order in batches of a fixed size, so that low bits never depend on workers or on what else runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transfuse.steps._context import Context, Result
+from transfuse.store import Artifact
+
+REVISION = 1
+NEEDS = ("torch",)
+BATCH = 64
+
+
+def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
+    """`rows [N]` and `block [N, ...]` float32."""
+    import numpy as np
+    import torch
+
+    from transfuse.data.canvas import batch
+    from transfuse.fuse.fused import turned
+    from transfuse.fuse.joints import pooled
+    from transfuse.steps import _networks
+
+    rows = inputs["rows"]["rows"]
+    data = context.open(inputs["items"])
+    device = context.torch_device()
+    found = _networks.cards(inputs)
+    if params["merge"]:
+        source = _networks.merged(found, params["merge"], context)
+    else:
+        source = _networks.source(found[0], context, fresh=params["random"])
+    source.to(device).freeze(None)
+    parts = []
+    with torch.no_grad(), _networks.autocast(params["precision"], device)():
+        for start in range(0, len(rows), BATCH):
+            canvas = torch.from_numpy(batch(data, rows[start : start + BATCH], params["canvas"])).to(device)
+            block = source.blocks(turned(canvas, params["view"]), [params["tap"]])[params["tap"]]
+            parts.append((pooled(block) if params["pool"] else block).float().cpu().numpy())
+            context.emit("progress", done=min(start + BATCH, len(rows)), of=len(rows))
+    block = np.concatenate(parts)
+    if not np.isfinite(block).all():
+        return {"failed": f"source '{found[0].name}' gives NaN or infinity at tap '{params['tap']}'"}, {"rows": rows}
+    return {"items": len(rows)}, {"rows": rows, "block": block}

@@ -1,0 +1,28 @@
+"""Predictions of the judged rows by a fitted arm; running this step opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from transfuse.registry import find
+from transfuse.steps._context import Context, Result
+from transfuse.steps._fitted import failed, failure
+from transfuse.store import Artifact
+
+REVISION = 1
+NEEDS = ("torch",)
+
+
+def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
+    """`rows [N]` and `scores [N, C]` as the arm gives them, with its scale and its own temperature beside."""
+    if reason := failure(inputs):
+        return failed(reason)
+    scores = find("steps", params["kind"]).load().predict(params, inputs, context)
+    if not np.isfinite(scores).all():
+        return failed("its scores on the judged rows hold NaN or infinity")
+    fit = inputs["fit"].meta
+    meta = {"scale": fit["scale"], "temperature": fit["temperature"]}
+    return meta, {"rows": inputs["rows"]["judge"], "scores": scores}

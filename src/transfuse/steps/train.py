@@ -1,0 +1,133 @@
+"""Train one network in one run: the crown on cached blocks while the members are frozen, else the whole on canvases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transfuse.schedules import Schedule
+from transfuse.steps._context import Context, Result, table
+from transfuse.steps._fitted import blocks_of, failed, failure, fitted, fits_of, made_of, rows_of
+from transfuse.store import Artifact
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfuse.train.feed import Feed
+    from transfuse.train.tune import Tuned
+
+REVISION = 1
+NEEDS = ("torch",)
+
+
+def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
+    """Choose rate and epoch on held rows, keep the final network, score what choices and temperature need."""
+    from transfuse.steps import _networks
+    from transfuse.train.loop import DivergedError, score
+    from transfuse.train.tune import Rows, Training, tune
+
+    if reason := failure(inputs):
+        return failed(reason)
+    targets, rows = table(inputs["items"]).targets(), rows_of(inputs)
+    plan = schedule_of(params)
+    device = context.torch_device()
+    feed = _feed(params, inputs, context, plan)
+    training = Training(
+        build=_builder(params, inputs, context, plan, feed),
+        forward=forward_of(plan),
+        feed=feed,
+        targets=targets,
+        schedule=plan,
+        seed=params["seed"],
+        autocast=_networks.autocast(params["precision"], device),
+        report=lambda epoch, loss, held: context.emit("progress", done=epoch, of=plan.epochs, train=loss, held=held),
+    )
+    try:
+        tuned = tune(training, Rows(fits_of(rows), rows["train"], params["final_fit"]))
+    except DivergedError as error:
+        return failed(str(error))
+    if params["final_fit"]:
+        order = {int(row): index for index, row in enumerate(tuned.held)}
+        calibrate = tuned.held_scores[[order[int(row)] for row in rows["calibrate"]]]
+    else:
+        calibrate = score(tuned.model, training.forward(tuned.model), feed, rows["calibrate"], training.autocast)
+    scores = {"held": (tuned.held, tuned.held_scores), "calibrate": (rows["calibrate"], calibrate)}
+    facts = _facts(tuned) | {"made_of": made_of(params, context)}
+    return fitted(scores, "logit", targets, facts, _networks.state_arrays(tuned.model))
+
+
+def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> np.ndarray:
+    """Logits [N, C] of the judged rows by the fitted network."""
+    from transfuse.steps import _networks
+    from transfuse.train.loop import score
+
+    plan = schedule_of(params)
+    model = _networks.new_crown(params, inputs, params["seed"])
+    if plan.regime != "frozen":
+        model = _networks.whole(params, inputs, context, model)
+    _networks.load_arrays(model, inputs["fit"])
+    device = context.torch_device()
+    model.to(device)
+    feed = _feed(params, inputs, context, plan)
+    cast = _networks.autocast(params["precision"], device)
+    return score(model, forward_of(plan)(model), feed, inputs["rows"]["judge"], cast)
+
+
+def schedule_of(params: Mapping[str, Any]) -> Schedule:
+    """The schedule of a step's parameters."""
+    record = dict(params["schedule"])
+    return Schedule(**{**record, "rates": tuple(record["rates"])})
+
+
+def forward_of(plan: Schedule) -> Callable[[nn.Module], Callable[[list[Any]], Any]]:
+    """How a model is fed: the crown takes blocks, the whole takes a canvas."""
+    if plan.regime == "frozen":
+        return lambda model: model
+    return lambda model: lambda batch: model(batch[0])
+
+
+def _facts(tuned: Tuned) -> dict[str, Any]:
+    return {
+        "kind": "train",
+        "rate": tuned.rate,
+        "epoch": tuned.epoch,
+        "trials": tuned.trials,
+        "items": tuned.items,
+        "curve": tuned.curve,
+    }
+
+
+def _feed(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule) -> Feed:
+    from transfuse.data.canvas import batch
+    from transfuse.train.feed import BlockFeed, CanvasFeed
+
+    device = context.torch_device()
+    if plan.regime == "frozen":
+        return BlockFeed(*blocks_of(inputs), device)
+    data, side = context.open(inputs["items"]), params["canvas"]
+    return CanvasFeed(lambda rows: batch(data, rows, side), side, device)
+
+
+def _builder(
+    params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule, feed: Feed
+) -> Callable[[np.ndarray], nn.Module]:
+    """A fresh network, its joints settled on the rows it will train on."""
+    from transfuse.steps import _networks
+    from transfuse.train.loop import settle
+
+    device = context.torch_device()
+
+    def build(rows: np.ndarray) -> nn.Module:
+        top = _networks.new_crown(params, inputs, params["seed"])
+        if plan.regime == "frozen":
+            settle(top.to(device), lambda batch: batch, feed, rows)
+            return top
+        model = _networks.whole(params, inputs, context, top).to(device)
+        settle(model.crown, lambda batch: model.eval().member_blocks(batch[0]), feed, rows)
+        for until in plan.until.split(",") if plan.until else []:
+            model.freeze(until.strip())
+        return model
+
+    return build

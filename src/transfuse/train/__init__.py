@@ -1,0 +1,1 @@
+"""Training: one readable loop, regimes, and the feed that gives it batches."""

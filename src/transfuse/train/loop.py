@@ -1,0 +1,176 @@
+"""The training loop, top to bottom: everything that is trained here is trained by these lines."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transfuse.seeds import integer, stream
+from transfuse.train.feed import Feed
+from transfuse.schedules import Schedule
+
+SCORING_BATCH = 256
+GRADIENT_NORM = 5.0
+SETTLING_ROWS = 4096
+
+Forward = Callable[[list[Tensor]], Tensor]
+Report = Callable[[int, float, float | None], None]
+
+
+class DivergedError(Exception):
+    """The loss stopped being a number; the arm is given up, the others go on."""
+
+
+@dataclass
+class Fitted:
+    """One training: the epoch (from 1) with the best held loss, its held scores, and every epoch on the way."""
+
+    epoch: int = 0
+    loss: float = math.inf
+    scores: np.ndarray | None = None
+    curve: list[dict[str, float]] = field(default_factory=list)
+    every: list[np.ndarray] = field(default_factory=list)
+    state: dict[str, Tensor] = field(default_factory=dict)
+    items: int = 0
+
+
+def fit(
+    model: nn.Module,
+    forward: Forward,
+    feed: Feed,
+    targets: np.ndarray,
+    rows: np.ndarray,
+    *,
+    held: np.ndarray | None,
+    schedule: Schedule,
+    rate: float,
+    seed: int,
+    stop_after: int | None = None,
+    autocast: Callable[[], Any] = contextlib.nullcontext,
+    report: Report | None = None,
+) -> Fitted:
+    """Train `model` on `rows`; keep the epoch that is best on `held`, or the last one when there are no held rows.
+
+    `targets` [all rows of the data] are class numbers. `stop_after` ends early on the same schedule, which is how the
+    final model repeats what inner folds found best. Ends with the kept epoch's weights in place.
+    """
+    optimiser = torch.optim.AdamW(_groups(model, rate, schedule), weight_decay=schedule.weight_decay)
+    per_epoch = math.ceil(len(rows) / schedule.batch)
+    planner = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(schedule, per_epoch))
+    order = stream(seed, "order")
+    result = Fitted()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(integer(seed, "dropout"))
+        for epoch in range(1, (stop_after or schedule.epochs) + 1):
+            model.train()
+            total = 0.0
+            for chosen in _batches(order.permutation(rows), schedule.batch):
+                wanted = torch.from_numpy(targets[chosen])
+                with autocast():
+                    logits = forward(feed.batch(chosen)).float()
+                    loss = functional.cross_entropy(
+                        logits, wanted.to(logits.device), label_smoothing=schedule.smoothing
+                    )
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+                optimiser.step()
+                planner.step()
+                total += float(loss.detach()) * len(chosen)
+            result.items += len(rows)
+            if not math.isfinite(total):
+                raise DivergedError(f"the training loss became {total} in epoch {epoch} (learning rate {rate:g})")
+            scores = score(model, forward, feed, held, autocast) if held is not None else None
+            loss_held = log_loss(scores, targets[held]) if scores is not None and held is not None else None
+            result.curve.append({"epoch": epoch, "train": total / len(rows)} | _named(loss_held))
+            if report is not None:
+                report(epoch, total / len(rows), loss_held)
+            if scores is not None:
+                result.every.append(scores)
+            if loss_held is None or loss_held < result.loss:
+                result.epoch, result.scores = epoch, scores
+                result.loss = math.inf if loss_held is None else loss_held
+                result.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            elif epoch - result.epoch >= schedule.patience:
+                break
+    model.load_state_dict(result.state)
+    return result
+
+
+def score(
+    model: nn.Module,
+    forward: Forward,
+    feed: Feed,
+    rows: np.ndarray,
+    autocast: Callable[[], Any] = contextlib.nullcontext,
+) -> np.ndarray:
+    """Logits [N, C] float32 for these rows, in evaluation mode."""
+    model.eval()
+    with torch.no_grad(), autocast():
+        parts = [forward(feed.batch(chosen)).float().cpu().numpy() for chosen in _slices(rows, SCORING_BATCH)]
+    return np.concatenate(parts)
+
+
+def settle(crown: Any, blocks: Callable[[list[Tensor]], list[Tensor]], feed: Feed, rows: np.ndarray) -> None:
+    """Give a crown's joints the statistics of these rows' blocks, at most a few thousand of them, spread evenly."""
+    step = max(1, len(rows) // SETTLING_ROWS)
+    with torch.no_grad():
+        parts = [blocks(feed.batch(chosen)) for chosen in _slices(np.sort(rows)[::step], SCORING_BATCH)]
+        crown.settle([torch.cat(column) for column in zip(*parts, strict=True)])
+
+
+def log_loss(scores: np.ndarray, targets: np.ndarray) -> float:
+    """Mean negative log-probability of the true class, in nats."""
+    wide = scores.astype(np.float64)
+    shifted = wide - wide.max(axis=1, keepdims=True)
+    normaliser = np.log(np.exp(shifted).sum(axis=1))
+    return float((normaliser - shifted[np.arange(len(targets)), targets]).mean())
+
+
+def _named(held: float | None) -> dict[str, float]:
+    return {} if held is None else {"held": held}
+
+
+def _groups(model: nn.Module, rate: float, schedule: Schedule) -> list[dict[str, Any]]:
+    """Sources learn at `member_rate` times the rate of what is new; norms and biases do not decay."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("members."), parameter.dim() > 1), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate * (schedule.member_rate if inside else 1.0)} | ({} if decays else {"weight_decay": 0.0})
+        for (inside, decays), parameters in groups.items()
+    ]
+
+
+def _cosine(schedule: Schedule, per_epoch: int) -> Callable[[int], float]:
+    steps = schedule.epochs * per_epoch
+    rising = max(1, round(schedule.warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+    return factor
+
+
+def _batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Batches in order; a last one of a single row joins its neighbour, since batch statistics need two."""
+    parts = list(_slices(rows, size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [np.concatenate(parts[-2:])]
+    yield from parts
+
+
+def _slices(rows: Sequence[int] | np.ndarray, size: int) -> Iterator[np.ndarray]:
+    array = np.asarray(rows)
+    return (array[start : start + size] for start in range(0, len(array), size))

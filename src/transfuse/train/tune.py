@@ -1,0 +1,125 @@
+"""Choosing a training's learning rate and length on rows apart, and fitting the final model by that choice.
+
+Locked: one fit, the held rows choose rate and epoch, and that fitted model is final.
+Cross-fitted: every inner fold is fitted; the rate and epoch with the lowest loss over all inner held rows are chosen,
+and the final model is fitted to all training rows for that many epochs. The inner held scores cover every training row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from transfuse.train.feed import Feed
+from transfuse.train.loop import DivergedError, Fitted, fit, log_loss
+from transfuse.schedules import Schedule
+
+Builder = Callable[[np.ndarray], nn.Module]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one run trains and chooses on: `fits` are (fit, held) pairs, `train` the rows of the final model."""
+
+    fits: Sequence[tuple[np.ndarray, np.ndarray]]
+    train: np.ndarray
+    final_fit: bool
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The final model, with the scores on the held rows that chose it and what it took."""
+
+    model: nn.Module
+    rate: float
+    epoch: int
+    held: np.ndarray
+    held_scores: np.ndarray
+    curve: list[dict[str, float]]
+    trials: int
+    items: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """All that a fit needs beside its rows; `build(rows)` makes a fresh network settled on those rows."""
+
+    build: Builder
+    forward: Callable[[nn.Module], Callable[[list[Tensor]], Tensor]]
+    feed: Feed
+    targets: np.ndarray
+    schedule: Schedule
+    seed: int
+    autocast: Callable[[], Any] = contextlib.nullcontext
+    report: Callable[[int, float, float | None], None] | None = None
+
+    def run(
+        self, rows: np.ndarray, held: np.ndarray | None, rate: float, stop_after: int | None = None
+    ) -> tuple[nn.Module, Fitted]:
+        model = self.build(rows)
+        fitted = fit(
+            model, self.forward(model), self.feed, self.targets, rows,
+            held=held, schedule=self.schedule, rate=rate, seed=self.seed,
+            stop_after=stop_after, autocast=self.autocast, report=self.report,
+        )  # fmt: skip
+        return model, fitted
+
+
+def tune(training: Training, rows: Rows) -> Tuned:
+    """Try every rate of the schedule; a rate that diverges loses, and only if all do is the arm given up."""
+    if rows.final_fit:
+        return _crossfit(training, rows)
+    (fit_rows, held), best, best_model, items, reason = rows.fits[0], None, None, 0, ""
+    best_rate = training.schedule.rates[0]
+    for rate in training.schedule.rates:
+        try:
+            model, fitted = training.run(fit_rows, held, rate)
+        except DivergedError as error:
+            reason = str(error)
+            continue
+        items += fitted.items
+        if best is None or fitted.loss < best.loss:
+            best, best_model, best_rate = fitted, model, rate
+    if best is None or best_model is None or best.scores is None:
+        raise DivergedError(reason)
+    return Tuned(
+        best_model, best_rate, best.epoch, held, best.scores, best.curve, len(training.schedule.rates), items
+    )
+
+
+def _crossfit(training: Training, rows: Rows) -> Tuned:
+    best: tuple[float, float, int, list[Fitted]] | None = None
+    items, reason = 0, ""
+    for rate in training.schedule.rates:
+        try:
+            folds = [training.run(fit_rows, held, rate)[1] for fit_rows, held in rows.fits]
+        except DivergedError as error:
+            reason = str(error)
+            continue
+        items += sum(fold.items for fold in folds)
+        epochs = min(len(fold.every) for fold in folds)
+        sizes = np.array([len(held) for _, held in rows.fits], dtype=np.float64)
+        losses = [
+            float(
+                np.average(
+                    [log_loss(fold.every[epoch], training.targets[held]) for fold, (_, held) in zip(folds, rows.fits, strict=True)],
+                    weights=sizes,
+                )
+            )
+            for epoch in range(epochs)
+        ]
+        epoch = int(np.argmin(losses)) + 1
+        if best is None or losses[epoch - 1] < best[0]:
+            best = (losses[epoch - 1], rate, epoch, folds)
+    if best is None:
+        raise DivergedError(reason)
+    _, rate, epoch, folds = best
+    model, final = training.run(rows.train, None, rate, stop_after=epoch)
+    held = np.concatenate([held for _, held in rows.fits])
+    scores = np.concatenate([fold.every[epoch - 1] for fold in folds])
+    return Tuned(model, rate, epoch, held, scores, final.curve, len(training.schedule.rates), items + final.items)

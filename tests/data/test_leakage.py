@@ -1,0 +1,79 @@
+"""Copies across the border and rows that a source has seen."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transfuse.data.items import content_digest, table
+from transfuse.data.leakage import Duplicates, duplicates, overlap
+from transfuse.data.split import partition
+from transfuse.errors import UserError
+
+SPLITS = ["train"] * 20 + ["val"] * 8 + ["test"] * 10
+
+
+def built(make_items, copies: dict[int, int]):
+    return make_items(
+        ["a", "b"] * 19, splits=SPLITS, digests=[f"d{copies.get(row, row)}" for row in range(len(SPLITS))]
+    )
+
+
+def test_a_copy_in_the_validation_is_found_in_every_run(make_items):
+    items = built(make_items, {30: 22})
+    found = duplicates(items, partition(items, seeds=3))
+    assert found == tuple(Duplicates(f"s{seed}", 1, 0.1, (("i30", "i22"),)) for seed in range(3))
+
+
+def test_a_copy_in_train_counts_only_for_the_seeds_that_draw_it(make_items):
+    items = built(make_items, {30: 4})
+    made = partition(items, splits={"train": 6}, seeds=8)
+    for run, found in zip(made.runs, duplicates(items, made), strict=True):
+        assert found.count == int(4 in run.train)
+    assert {found.count for found in duplicates(items, made)} == {0, 1}
+
+
+def test_copies_inside_one_side_are_no_leak(make_items):
+    items = built(make_items, {1: 0, 30: 31, 32: 31})
+    assert [found.count for found in duplicates(items, partition(items))] == [0] * 5
+
+
+def test_examples_are_few_and_the_count_is_whole(make_items):
+    items = built(make_items, dict.fromkeys(range(28, 38), 20))
+    found = duplicates(items, partition(items, seeds=1))[0]
+    assert (found.count, found.share, len(found.pairs)) == (10, 1.0, 5)
+
+
+def test_crossfit_finds_a_pair_from_both_sides():
+    ids = [f"i{row}" for row in range(40)]
+    items = table(ids, ["a", "b"] * 20, ["same" if row < 2 else f"d{row}" for row in range(40)])
+    made = partition(items)
+    together = any({0, 1} <= set(run.judge.tolist()) for run in made.runs)
+    assert sum(found.count for found in duplicates(items, made)) == (0 if together else 2)
+
+
+def test_seen_rows_are_listed_by_id_or_digest(make_items):
+    items = make_items(["a", "b"] * 3)
+    assert overlap(items, [5, 4, 0], ["i0", "d4", "i1", "else"]) == ["i4", "i0"]
+    assert overlap(items, np.array([1, 2]), ["i0"]) == []
+
+
+def test_seen_may_be_a_file_with_whole_hashes(make_items, tmp_path: Path):
+    items = make_items(["a", "b"], digests=[content_digest(b"one"), content_digest(b"two")])
+    seen = tmp_path / "seen.txt"
+    seen.write_text(f"\n{hashlib.sha256(b'two').hexdigest().upper()}  \r\nelse\n", encoding="utf-8")
+    assert overlap(items, [0, 1], seen) == ["i1"]
+    assert overlap(items, [0, 1], str(seen)) == ["i1"]
+
+
+@pytest.mark.parametrize("word", ["none", "unknown"])
+def test_nothing_is_listed_by_a_word(make_items, word):
+    assert overlap(make_items(["a", "b"]), [0, 1], word) == []
+
+
+def test_a_missing_list_is_an_error_and_no_clean_bill(make_items, tmp_path: Path):
+    with pytest.raises(UserError, match="cannot be read"):
+        overlap(make_items(["a", "b"]), [0], tmp_path / "absent.txt")

@@ -1,0 +1,79 @@
+"""Markdown and terminal tell the same verdict, and names cannot break out of either."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from report import example
+from transfuse.report.text import escape, render_markdown, render_terminal
+
+SHIP = "Ship concat: one network fused from lite0 and squeeze."
+
+
+def test_both_hold_the_recommendation_and_the_claims() -> None:
+    for text in (render_markdown(example.evidence(), example.measurements()), render_terminal(example.evidence())):
+        assert SHIP in " ".join(text.split())
+        for words in (
+            "Shown better in log-loss",
+            "Not shown in log-loss",
+            "Shown worse",
+            "may have seen the test rows",
+        ):
+            assert words in text
+        assert "no claim beyond it" in " ".join(text.split())
+
+
+def test_the_terminal_is_narrow_and_short() -> None:
+    lines = render_terminal(example.evidence()).splitlines()
+    assert max(map(len, lines)) <= 100
+    assert len(lines) <= 40
+
+
+def test_markdown_has_all_sections_and_names_its_evidence() -> None:
+    text = render_markdown(example.evidence(), example.measurements())
+    assert text.count("\n## ") == 10
+    assert "| **concat** | fusion |" in text
+    assert "Rests on E" in text
+    assert "prior, worst class: the prior answers one class only" in text
+
+
+def test_tables_keep_their_columns_whatever_the_names() -> None:
+    record = example.evidence()
+    for arm in record["arms"]:
+        arm["method"] = "a|b\nc"
+    ladder = render_markdown(record).split("All arms;")[1].split("\n\n")[1].splitlines()
+    assert len({line.replace(r"\|", "").count("|") for line in ladder}) == 1
+
+
+def test_code_cannot_close_its_fence() -> None:
+    record = example.evidence()
+    record["setup"]["recipe"] = "a\n```\n# not a heading"
+    assert "````\na\n```\n# not a heading\n````" in render_markdown(record)
+
+
+def test_a_name_cannot_steer_the_terminal_or_forge_a_line() -> None:
+    record = example.evidence()
+    record["verdict"]["recommendation"]["arm"] = "x\x1b[2J\nRecommendation: Ship y"
+    text = render_terminal(record)
+    assert "\x1b" not in text
+    assert not any(line.startswith("Recommendation: Ship y") for line in text.splitlines())
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_escaped_text_is_one_line_without_markup(text: str) -> None:
+    found = escape(text)
+    assert "\n" not in found
+    assert "<" not in found.replace(r"\<", "")
+    assert "|" not in found.replace(r"\\", "").replace(r"\|", "")
+
+
+@pytest.mark.parametrize("claims", [[], None])
+def test_no_claims_no_flags(claims: object) -> None:
+    record = example.evidence()
+    record["verdict"] |= {"claims": claims, "flags": claims}
+    assert "Ship concat" in render_terminal(record)
+    assert "No comparison was judged" in render_terminal(record)
+    assert "No flag was raised" in render_markdown(record)
