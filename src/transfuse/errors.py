@@ -73,7 +73,7 @@ def missing_extra(package: str, extra: str, needed_for: str) -> MissingExtraErro
 def unknown_name(kind: str, name: str, known: Iterable[str], *, where: str | None = None) -> UserError:
     """An error for a name that does not exist, offering the nearest ones that do."""
     options = sorted(known)
-    near = nearest(name, options)
+    near = nearest(str(name), options)
     shown = ", ".join(options[:20]) + (f", and {len(options) - 20} more" if len(options) > 20 else "")
     return UserError(
         f"unknown {kind} '{name}'",
@@ -91,7 +91,9 @@ def nearest(name: str, options: Sequence[str], count: int = 2) -> list[str]:
     return list(dict.fromkeys([*whole, *parts]))[:count]
 
 
-def many_problems(title: str, problems: Sequence[str], *, where: str | None = None, hint: str | None = None) -> UserError:
+def many_problems(
+    title: str, problems: Sequence[str], *, where: str | None = None, hint: str | None = None
+) -> UserError:
     """One error that lists every problem at once, so that fixing is one pass."""
     shown = [f"  - {problem}" for problem in problems[:20]]
     if len(problems) > 20:

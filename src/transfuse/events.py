@@ -42,7 +42,8 @@ class Journal:
         """All whole lines, oldest first."""
         if not self.path.exists():
             return
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        # Not `splitlines`, which also breaks at characters that JSON leaves inside a string, such as U+2028.
+        for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
                 yield json.loads(line)
             except json.JSONDecodeError:

@@ -21,8 +21,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in items]
     if isinstance(value, Path):
         return str(value)
-    if hasattr(value, "item") and getattr(value, "shape", None) == ():
-        return plain(value.item())
+    if getattr(value, "shape", None) == ():
+        return plain(value.item())  # pyright: ignore[reportAttributeAccessIssue]
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{value} has no place in a record; say undefined and why")
     return value

@@ -10,7 +10,7 @@ from transfuse.errors import UserError
 from transfuse.registry import Entry
 from transfuse.types import Card
 
-# Exact rearrangements of the canvas. Copies of one source look at different views, so that they are not one column twice.
+# Exact rearrangements of the canvas. Copies of one source look at different views, else they were one column twice.
 VIEWS = ("plain", "mirror", "flip", "turn")
 
 
@@ -39,7 +39,8 @@ def early_cut(card: Card) -> str:
     final = card.taps["map"].size if "map" in card.taps else sides[0]
     larger = [side for side in sides if side > final]
     side = larger[0] if larger else sides[-1]
-    return [tap.name for tap in maps if tap.size == side and tap.name != "map"][-1]
+    names = [tap.name for tap in maps if tap.size == side]
+    return ([name for name in names if name != "map"] or names)[-1]
 
 
 def default_tap(traits: Mapping[str, Any], card: Card) -> str:
@@ -49,7 +50,8 @@ def default_tap(traits: Mapping[str, Any], card: Card) -> str:
     for name in ("vector", "tokens", "map"):
         if name in card.taps:
             return name
-    raise UserError(f"source '{card.name}' has no features to read", where=card.spec, expected="a vector, tokens or a map")
+    expected = "a vector, tokens or a map"
+    raise UserError(f"source '{card.name}' has no features to read", where=card.spec, expected=expected)
 
 
 def reads_of(entry: Entry, cards: Mapping[str, Card], taps: Mapping[str, Sequence[str]] | None = None) -> list[Read]:
@@ -58,7 +60,9 @@ def reads_of(entry: Entry, cards: Mapping[str, Card], taps: Mapping[str, Sequenc
         raise UserError(f"{entry.full_name} needs at least one source")
     named = taps or {}
     reads = [
-        Read(member, tap) for member, card in cards.items() for tap in named.get(member) or [default_tap(entry.traits, card)]
+        Read(member, tap)
+        for member, card in cards.items()
+        for tap in named.get(member) or [default_tap(entry.traits, card)]
     ]
     check_reads(entry, cards, reads)
     return reads

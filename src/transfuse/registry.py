@@ -14,7 +14,7 @@ import hashlib
 import importlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -24,7 +24,9 @@ from transfuse.errors import UserError, many_problems, unknown_name
 
 PACKAGE = Path(__file__).parent
 DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER")
-TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "list": (list, tuple)}
+TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "list": (list, tuple),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Parameter:
         """The range in words."""
         if self.options:
             return "one of " + ", ".join(self.options)
-        bounds = [f"≥ {self.low:g}" if self.low is not None else "", f"≤ {self.high:g}" if self.high is not None else ""]
-        return " ".join([f"a {self.type}", *filter(None, bounds)])
+        bounds = [(sign, edge) for sign, edge in (("≥", self.low), ("≤", self.high)) if edge is not None]
+        return " ".join([f"a {self.type}", *(f"{sign} {edge:g}" for sign, edge in bounds)])
 
     def invalid(self) -> Any:
         """A value that must be refused, for the contract suite."""
@@ -107,21 +109,25 @@ class Entry:
 def read_file(shelf: str, path: Path, module: str) -> Entry:
     """Read one shelf file's docstring and literals without importing it."""
     text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        raise UserError(f"this {shelf} file is not Python: {error}", where=str(path)) from error
     found: dict[str, Any] = {}
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        for target in targets:
-            if isinstance(target, ast.Name) and target.id in DECLARATIONS and getattr(node, "value", None) is not None:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            if isinstance(target, ast.Name) and target.id in DECLARATIONS:
                 try:
-                    found[target.id] = ast.literal_eval(node.value)  # pyright: ignore[reportAttributeAccessIssue]
-                except ValueError as error:
+                    found[target.id] = ast.literal_eval(node.value)
+                except (ValueError, TypeError) as error:
                     raise UserError(
                         f"{target.id} must be a literal, so that it can be read without running the file",
                         where=f"{path}:{node.lineno}",
                     ) from error
     doc = ast.get_docstring(tree) or ""
-    parameters = {name: Parameter(name=name, **facts) for name, facts in found.get("PARAMETERS", {}).items()}
+    parameters = {name: _parameter(name, facts, path) for name, facts in found.get("PARAMETERS", {}).items()}
     return Entry(
         shelf=shelf,
         name=path.stem,
@@ -139,6 +145,16 @@ def read_file(shelf: str, path: Path, module: str) -> Entry:
     )
 
 
+def _parameter(name: str, facts: Mapping[str, Any], path: Path) -> Parameter:
+    try:
+        made = Parameter(name=name, **facts)
+    except TypeError as error:
+        raise UserError(f"the parameter '{name}' is not declared as it should be: {error}", where=str(path)) from error
+    if made.type not in TYPES:
+        raise unknown_name("type of a parameter", str(made.type), TYPES, where=f"{path}, parameter '{name}'")
+    return made
+
+
 @functools.cache
 def shelf(name: str) -> dict[str, Entry]:
     """All entries of a shelf by name, those of this package and those of plugins, sorted."""
@@ -148,13 +164,21 @@ def shelf(name: str) -> dict[str, Entry]:
         if not path.stem.startswith("_"):
             entries[path.stem] = read_file(name, path, ".".join(["transfuse", *name.split("/"), path.stem]))
     for point in entry_points(group="transfuse." + name.replace("/", ".")):
-        origin = importlib.util.find_spec(point.value)
-        if origin is None or origin.origin is None:
-            raise UserError(f"plugin '{point.name}' names the module '{point.value}', which cannot be found")
         if point.name in entries:
             raise UserError(f"plugin '{point.name}' clashes with {entries[point.name].full_name}", where=point.value)
-        entries[point.name] = read_file(name, Path(origin.origin), point.value)
-    return entries
+        entries[point.name] = _plugin(name, point.name, point.value)
+    return dict(sorted(entries.items()))
+
+
+def _plugin(shelf: str, name: str, module: str) -> Entry:
+    """A plugin's entry, under the name of its entry point, whatever its file is called."""
+    try:
+        origin = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        origin = None
+    if origin is None or origin.origin is None:
+        raise UserError(f"plugin '{name}' names the module '{module}', which cannot be found")
+    return replace(read_file(shelf, Path(origin.origin), module), name=name)
 
 
 def find(shelf_name: str, name: str, *, where: str | None = None) -> Entry:

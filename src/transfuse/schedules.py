@@ -1,4 +1,4 @@
-"""How an arm is trained: the regimes and their schedules, readable without torch so that the plan can count and hash them."""
+"""How an arm is trained: regimes and their schedules, without torch, so that the plan can count and hash them."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ SETTINGS = {
 
 
 def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:
-    """`frozen`, or `{regime: full, epochs: 5, rates: [1e-3]}`, as a whole schedule; bad names and values in one error."""
-    settings = {"regime": given} if isinstance(given, str) else dict(given)
+    """`frozen`, or `{regime: full, epochs: 5, rates: [1e-3]}`, as a whole schedule; all bad values in one error."""
+    settings: dict[str, Any] = {"regime": given} if isinstance(given, str) else dict(given)
     regime = settings.pop("regime", "frozen")
     if regime not in REGIMES:
         raise unknown_name("regime", str(regime), REGIMES, where=where)
@@ -65,7 +65,7 @@ def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:
     problems = [text for name, value in settings.items() if (text := SETTINGS[name].problem(value))]
     if rates is not None:
         rates = tuple(rates) if isinstance(rates, list | tuple) else (rates,)
-        if not rates or not all(isinstance(rate, float | int) and 0 < rate < 10 for rate in rates):
+        if not rates or not all(isinstance(rate, float | int) and rate is not True and 0 < rate < 10 for rate in rates):
             problems.append(f"rates must be numbers between 0 and 10, got {list(rates)!r}")
         settings["rates"] = rates
     if regime == "partial" and not settings.get("until"):

@@ -11,7 +11,8 @@ import numpy as np
 
 
 def _key(names: tuple[str | int, ...]) -> bytes:
-    text = "\x1f".join(f"{type(name).__name__}:{name}" for name in names)
+    # A seed read from an array is numpy's integer; it names the same stream as Python's.
+    text = "\x1f".join(f"{'str' if isinstance(name, str) else 'int'}:{name}" for name in names)
     return hashlib.sha256(text.encode()).digest()
 
 

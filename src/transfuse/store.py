@@ -2,7 +2,7 @@
 
 An artifact is a folder `aa/KEY/` with `meta.json` (any JSON value), `arrays.safetensors` (named numpy arrays, may be
 absent) and `manifest.json` (SHA-256 of the other files). A folder appears under its name only by a rename, after all of
-its bytes are on disk, so a reader never sees half of one. An entry whose hash is wrong is moved aside and counts as absent.
+its bytes are on disk, so a reader never sees half of one. An entry whose hash is wrong is moved aside and is absent.
 
 Traps closed here: two processes that compute the same key (both finish, the second finds the first's folder and drops
 its own); a kill between writing and renaming (the temporary folder is left and later swept, never read).
@@ -73,7 +73,7 @@ class Store:
             if arrays:
                 from safetensors.numpy import save
 
-                contiguous = {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())}
+                contiguous = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
                 write_bytes(scratch / ARRAYS, save(contiguous))
             files = sorted(path.name for path in scratch.iterdir())
             write_bytes(scratch / MANIFEST, canonical({name: file_digest(scratch / name) for name in files}).encode())
@@ -101,10 +101,10 @@ class Store:
 
                 arrays = load_file(folder / ARRAYS)
             return Artifact(meta, arrays)
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, OSError):
-            self.discard(key)
+        except (ValueError, OSError):
+            # An entry that lost a file is as damaged as one with a wrong hash; left in place it would block `put`.
+            if folder.is_dir():
+                self.discard(key)
             return None
 
     def discard(self, key: str) -> None:
@@ -172,7 +172,10 @@ def exclusive(folder: Path, what: str) -> Iterator[None]:
     except Timeout as error:
         who = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
         raise BusyError(
-            f"{what} is in use by another run", where=str(folder), got=f"process {who}", hint="wait for it, or choose another --out"
+            f"{what} is in use by another run",
+            where=str(folder),
+            got=f"process {who}",
+            hint="wait for it, or choose another folder",
         ) from error
     try:
         holder.write_text(str(os.getpid()), encoding="utf-8")

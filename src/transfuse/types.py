@@ -1,4 +1,4 @@
-"""The nouns that rooms hand to each other: plain frozen records, no torch, no behaviour beyond their own consistency."""
+"""The nouns that rooms hand to each other: plain frozen records without torch, consistent or not made at all."""
 
 from __future__ import annotations
 
@@ -111,7 +111,9 @@ class Card:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Card:
         """The card that `jsonio.plain` made this record of."""
-        prepare = {name: tuple(item) if isinstance(item, list) else item for name, item in record["prepare"].items()}
+        prepare: dict[str, Any] = {
+            name: tuple(item) if isinstance(item, list) else item for name, item in record["prepare"].items()
+        }
         taps = {name: Tap(**{**tap, "size": tuple(tap["size"])}) for name, tap in record["taps"].items()}
         lists = {name: tuple(record[name]) for name in ("classes", "notes")}
         return cls(**{**record, **lists, "prepare": Prepare(**prepare), "taps": taps})
@@ -136,6 +138,8 @@ class ItemTable:
             raise UserError("item ids must be unique", got=f"{len(self.ids) - len(set(self.ids))} repeated ids")
         if len(self.targets) != len(self.ids):
             raise UserError("targets and ids differ in number", got=f"{len(self.targets)} and {len(self.ids)}")
+        if self.groups is not None and len(self.groups) != len(self.ids):
+            raise UserError("groups and ids differ in number", got=f"{len(self.groups)} and {len(self.ids)}")
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -46,6 +46,14 @@ def test_at_its_own_size_nothing_is_resized(noise):
     np.testing.assert_array_equal(place(noise.raw(3), 28), np.stack([noise.raw(3) / np.float32(255)] * 3))
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_at_its_own_height_the_middle_is_cut_out(turned):
+    raw = np.arange(4 * 9, dtype=np.uint8).reshape(4, 9)
+    middle = raw[:, 2:6] / np.float32(255)
+    canvas = place(raw.T if turned else raw, 4)
+    np.testing.assert_array_equal(canvas[0], middle.T if turned else middle)
+
+
 def test_white_and_black_are_exact():
     raw = np.array([[[0, 255, 0]]], dtype=np.uint8)
     np.testing.assert_array_equal(place(raw, 5), np.stack([np.full((5, 5), v, np.float32) for v in (0, 1, 0)]))

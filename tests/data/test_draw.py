@@ -86,6 +86,11 @@ def test_different_names_draw_differently():
     assert len(set(draws)) == 5
 
 
+def test_different_names_draw_different_groups():
+    items = built(["a", "b"] * 50, [f"g{row // 2}" for row in range(100)])
+    assert len({tuple(draw(items, all_rows(items), 20, name)) for name in "abcde"}) == 5
+
+
 def test_a_larger_draw_holds_the_smaller_one():
     items = built(["a", "b"] * 50)
     small, large = (set(draw_items(items, all_rows(items), count, "s").tolist()) for count in (20, 40))

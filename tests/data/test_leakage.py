@@ -36,6 +36,14 @@ def test_a_copy_in_train_counts_only_for_the_seeds_that_draw_it(make_items):
     assert {found.count for found in duplicates(items, made)} == {0, 1}
 
 
+def test_a_copy_among_the_rows_of_choices_counts(make_items):
+    splits = ["train"] * 20 + ["val"] * 4 + ["cal"] * 4 + ["test"] * 10
+    for copied in (20, 24):
+        digests = [f"d{copied if row == 30 else row}" for row in range(len(splits))]
+        items = make_items(["a", "b"] * 19, splits=splits, digests=digests)
+        assert [found.pairs for found in duplicates(items, partition(items, seeds=1))] == [(("i30", f"i{copied}"),)]
+
+
 def test_copies_inside_one_side_are_no_leak(make_items):
     items = built(make_items, {1: 0, 30: 31, 32: 31})
     assert [found.count for found in duplicates(items, partition(items))] == [0] * 5

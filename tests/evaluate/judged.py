@@ -46,7 +46,7 @@ def arm(name: str, runs: int = 3) -> Arm:
 
 
 SKILLS = {"concat": 3.0, "ensemble": 2.9, "frozen/lite0": 2.0, "copies": 2.5, "prior": 0.0}
-LOSSES = {"concat": 0.300, "ensemble": 0.320, "frozen/lite0": 0.500, "copies": 0.1, "prior": 0.05}
+LOSSES = {"concat": 0.300, "ensemble": 0.340, "frozen/lite0": 0.500, "copies": 0.1, "prior": 0.05}
 
 
 def case(

@@ -7,10 +7,12 @@ import pytest
 
 from evaluate.judged import SKILLS, case, changed
 from transfuse import registry
+from transfuse.evaluate.claims import power_of
 from transfuse.evaluate.metric import metric
-from transfuse.evaluate.power import mcnemar
+from transfuse.evaluate.power import detectable_effect, mcnemar, needed_n
 from transfuse.evaluate.questions import calibration, compare, cost, flips, levels
-from transfuse.evaluate.tables import Table, table
+from transfuse.evaluate.resample import Interval, moments
+from transfuse.evaluate.tables import Table, differences, table
 from transfuse.types import Evidence, Predictions, Undefined
 
 
@@ -36,6 +38,14 @@ def test_levels_are_means_over_runs_within_what_is_possible() -> None:
         assert row.low <= row.value <= row.high
         assert row.low >= 0.0 and (facts.high is None or row.high <= facts.high)
         assert list(row.provenance["per_run"]) == list(table.runs)
+
+
+def test_levels_are_clipped_to_what_is_possible() -> None:
+    rows = by_id(levels.ask(case({**SKILLS, "concat": 4.0}, count=60)))
+    right, distance = rows["accuracy:concat:test:clean"], rows["brier:concat:test:clean"]
+    assert isinstance(right.value, float) and 0.9 < right.value < 1.0
+    assert right.high == 1.0
+    assert distance.low == 0.0
 
 
 def test_levels_say_when_runs_do_not_vary() -> None:
@@ -85,6 +95,16 @@ def test_differences_carry_what_a_claim_needs() -> None:
     assert row.level == 0.95 and row.n == 200 and row.seeds == 3
 
 
+def test_settling_means_reaching_the_distance_to_the_margin() -> None:
+    one = case()
+    found = moments(differences(one.tables["concat"], one.tables["frozen/lite0"], "log_loss"))
+    assert isinstance(found, Interval)
+    told = power_of(found, abs(found.mean) - 2.5 * found.se)
+    assert told["settling_items"] == needed_n(found, 2.5 * found.se) > 200
+    assert told["settling_runs"] is None
+    assert told["detectable_effect"] == detectable_effect(found.se, found.df)
+
+
 def test_a_fixed_arm_against_runs_is_noted() -> None:
     one = case()
     single = one.tables["ensemble"]
@@ -97,12 +117,11 @@ def test_a_fixed_arm_against_runs_is_noted() -> None:
 
 def test_flips_are_the_difference_in_accuracy_and_never_pooled() -> None:
     one = case()
-    rows, differences = by_id(flips.ask(one)), by_id(compare.ask(one))
-    won, lost = (
-        rows[f"{name}:concat-vs-frozen/lite0:test:clean"].value for name in ("positive_flips", "negative_flips")
-    )
+    rows, paired = by_id(flips.ask(one)), by_id(compare.ask(one))
+    couple = "concat-vs-frozen/lite0:test:clean"
+    won, lost = rows[f"positive_flips:{couple}"].value, rows[f"negative_flips:{couple}"].value
     assert isinstance(won, float) and isinstance(lost, float)
-    assert won - lost == pytest.approx(differences["accuracy:concat-vs-frozen/lite0:test:clean"].value)
+    assert won - lost == pytest.approx(paired[f"accuracy:{couple}"].value)
     tests = [row for row in rows.values() if row.quantity == "mcnemar_midp" and row.versus == "frozen/lite0"]
     assert [row.provenance["run"] for row in tests] == ["s0", "s1", "s2"]
     for row in tests:

@@ -170,13 +170,23 @@ def test_bootstrap_mirrors_repeats_and_holds_its_point(runs: int) -> None:
     assert (level.low < level.low90) and (level.high90 < level.high)
 
 
-def test_bootstrap_of_calibration_error_holds_its_point() -> None:
-    """Resamples are biased upwards here; plain percentiles would leave the point outside."""
+def calibrated(count: int = 300) -> np.ndarray:
+    """Columns of five runs that are calibrated by construction: resamples of their error are biased upwards."""
     rng = np.random.default_rng(0)
-    probs = rng.dirichlet(np.ones(3), (5, 300))
-    targets = np.array([rng.choice(3, p=row) for row in probs[0]])
-    found = interval(crossed_bootstrap(metric("ece").run_columns(targets, probs), metric("ece").finish))
-    assert found.low < found.mean < found.high
+    probs = rng.dirichlet(np.ones(3), count)
+    targets = (probs.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1)
+    return metric("ece").run_columns(targets, np.repeat(probs[None], 5, axis=0))
+
+
+def test_bootstrap_of_calibration_error_lies_around_its_point() -> None:
+    found = interval(crossed_bootstrap(calibrated(), metric("ece").finish))
+    assert 0.3 < (found.mean - found.low) / (found.high - found.low) < 0.7
+
+
+def test_bootstrap_draws_runs_too() -> None:
+    offsets = np.random.default_rng(0).normal(size=(10, 1)) + 0.01 * np.random.default_rng(1).normal(size=(10, 50))
+    found = interval(crossed_bootstrap(np.stack([offsets, np.ones_like(offsets)], axis=2), metric("score").finish))
+    assert found.se == pytest.approx(0.9**0.5 * interval(moments(offsets)).se, rel=0.1)
 
 
 def test_bootstrap_draws_whole_groups() -> None:

@@ -158,9 +158,15 @@ def test_a_pickled_module_is_refused(tmp_path):
 
 def test_a_name_fetched_from_the_memo_is_seen(tmp_path):
     # "posix" and "system" are stored first and fetched later, as a hidden import would be.
-    code = b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x940\x300h\x00h\x01\x93."
+    code = b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x8c\x04safe\x94000h\x00h\x01\x93."
     (tmp_path / "w.pt").write_bytes(code)
     assert judge(tmp_path / "w.pt").imports == ("posix.system",)
+
+
+def test_a_decoy_that_is_dropped_again_hides_no_import(tmp_path):
+    decoy = b"\x8c\x0bcollections\x8c\x0bOrderedDict00"
+    (tmp_path / "w.pt").write_bytes(b"\x80\x04\x8c\x05posix\x8c\x06system" + decoy + b"\x93.")
+    assert judge(tmp_path / "w.pt").imports == ("?",)
 
 
 def test_archives_that_hide_something_are_refused(tmp_path):

@@ -92,6 +92,32 @@ def evaluate(
     return judge(_case(task, tables, chosen_on, question, rule))
 
 
+def set_up(judgement: Judgement, *, version: str) -> dict[str, Any]:
+    """The `setup` of a record of predictions from elsewhere: what was judged, and by which rules."""
+    case = judgement.case
+    runs = dict.fromkeys(run for table in case.tables.values() for run in table.runs)
+    return {
+        "title": "Predictions compared",
+        "task": {
+            "kind": case.task.kind,
+            "classes": list(case.task.classes),
+            "metric": case.task.metric,
+            "also": list(case.task.also),
+        },
+        "data": {
+            "source": "predictions from elsewhere",
+            "items": len(case.items),
+            "classes": len(case.task.classes) or None,
+            "judged": len(case.items),
+            "notes": [f"what to ship was chosen on {case.selected_on}"],
+        },
+        "protocol": case.protocol,
+        "runs": list(runs),
+        "margin": {"rule": case.margin.rule, "value": judgement.margin, "metric": case.task.metric},
+        "version": version,
+    }
+
+
 def _case(
     task: Task, tables: Mapping[str, Table], chosen_on: Mapping[str, Table], question: Question, rule: MarginRule
 ) -> Case:

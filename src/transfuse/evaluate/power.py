@@ -11,7 +11,7 @@ from transfuse.errors import UserError
 from transfuse.evaluate.resample import Interval
 from transfuse.types import Undefined
 
-LARGEST = 10**9
+LARGEST_FACTOR = 1000.0
 NORMAL_FROM_DF = 1e5
 
 
@@ -32,13 +32,13 @@ def detectable_effect(se: float, df: float, power: float = 0.8) -> float:
 def needed_n(interval: Interval, gap: float, power: float = 0.8) -> int | Undefined:
     """How many items (at the same runs, and groups of the same size) would bring the detectable effect down to `gap`.
 
-    Undefined where the runs' own spread forbids it, or beyond 10⁹ items.
+    Undefined where the runs' own spread forbids it, or beyond a thousand times as many.
     """
 
     def detectable(factor: float) -> float:
         return _detectable(interval, 1.0, factor, power)
 
-    factor = _smallest_factor(detectable, gap, LARGEST / interval.items)
+    factor = _smallest_factor(detectable, gap)
     if factor is None:
         return Undefined("more items alone would not settle it")
     return int(np.ceil(interval.items * factor))
@@ -47,7 +47,8 @@ def needed_n(interval: Interval, gap: float, power: float = 0.8) -> int | Undefi
 def needed_k(interval: Interval, gap: float, power: float = 0.8) -> int | Undefined:
     """How many runs (at the same items) would bring the detectable effect down to `gap`.
 
-    Undefined with one run, whose spread is unknown, where the items' own spread forbids it, or beyond 10⁹ runs.
+    Undefined with one run, whose spread is unknown, where the items' own spread forbids it, or beyond a thousand times
+    as many.
     """
     if interval.runs < 2:
         return Undefined("one run tells nothing about the spread over runs")
@@ -55,7 +56,7 @@ def needed_k(interval: Interval, gap: float, power: float = 0.8) -> int | Undefi
     def detectable(factor: float) -> float:
         return _detectable(interval, factor, 1.0, power)
 
-    factor = _smallest_factor(detectable, gap, LARGEST / interval.runs)
+    factor = _smallest_factor(detectable, gap)
     if factor is None:
         return Undefined("more runs alone would not settle it")
     return int(np.ceil(interval.runs * factor))
@@ -73,13 +74,13 @@ def _detectable(interval: Interval, more_runs: float, more_items: float, power: 
     return detectable_effect(variance**0.5, 1.0 / inverse_df, power)
 
 
-def _smallest_factor(detectable: Callable[[float], float], gap: float, largest: float) -> float | None:
-    """The smallest factor ≥ 1 with `detectable(factor) <= gap`, by bisection on its logarithm; None if too large."""
+def _smallest_factor(detectable: Callable[[float], float], gap: float) -> float | None:
+    """The smallest factor ≥ 1 with `detectable(factor) <= gap`, by bisection on its logarithm; None beyond 1,000."""
     if detectable(1.0) <= gap:
         return 1.0
-    if largest <= 1.0 or detectable(largest) > gap:
+    if detectable(LARGEST_FACTOR) > gap:
         return None
-    low, high = 0.0, float(np.log(largest))
+    low, high = 0.0, float(np.log(LARGEST_FACTOR))
     while high - low > 1e-6:
         middle = (low + high) / 2
         low, high = (low, middle) if detectable(float(np.exp(middle))) <= gap else (middle, high)

@@ -97,16 +97,17 @@ def recommend(case: Case, choice: Choice) -> Recommendation:
     elif shipped is best:
         others = [arm.name for arm in choice.near if arm is not best and arm not in choice.worse]
         priced = best.cost and all(arm.cost for arm in choice.near)
-        known = "cost no less to run" if priced else "are not known to cost less"
-        beside = f"within the margin ({margin}) lie {', '.join(others)}, which {known}"
+        dearer = "no" if priced else "not known to be"
+        beside = f"also within the margin ({margin}), but {dearer} cheaper: {', '.join(others)}"
         alone = f"no other arm that may be shipped lies within the margin ({margin}) and holds on the judged rows"
         rest = beside if others else alone
         why = f"{best.name} has the best {what} on {case.selected_on} ({on_selection(best)}); {rest}."
     else:
         why = (
             f"{shipped.name} costs least to run ({_cost(shipped)}) among the arms whose {what} on {case.selected_on}"
-            f" is within the margin ({margin}) of the best, {best.name} ({_cost(best)}): {on_selection(shipped)} against"
-            f" {on_selection(best)}. On the judged rows it is not shown worse than {best.name}."
+            f" is within the margin ({margin}) of the best, {best.name} ({_cost(best)}):"
+            f" {on_selection(shipped)} against {on_selection(best)}."
+            f" On the judged rows it is not shown worse than {best.name}."
         )
     if choice.worse:
         names = ", ".join(arm.name for arm in choice.worse)

@@ -23,11 +23,17 @@ ARM_KEYS = ("name", "role", "members", "method", "train", "seeds", "cost")
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict, the evidence it rests on, and the margin that was used for the primary metric, in its unit."""
+    """The verdict, the evidence it rests on, the margin in the primary metric's unit, and what was judged."""
 
     verdict: Verdict
     evidence: tuple[Evidence, ...]
     margin: float
+    case: Case
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms of the case."""
+        return self.case.arms
 
 
 def judge(case: Case) -> Judgement:
@@ -51,7 +57,7 @@ def judge(case: Case) -> Judgement:
             rows.setdefault(against.id, against)
             flags.append(_worse_than_best_single(against))
     verdict = Verdict(recommend(case, choice), tuple(_claims(case, rows)), tuple(flags))
-    return Judgement(verdict, tuple(rows.values()), case.margin_of(case.task.metric))
+    return Judgement(verdict, tuple(rows.values()), case.margin_of(case.task.metric), case)
 
 
 def _claims(case: Case, rows: Mapping[str, Evidence]) -> list[Claim]:

@@ -63,12 +63,11 @@ def sentence(row: Evidence, case: Case) -> str:
 def _power(row: Evidence, word: Status) -> str:
     """What could have been found, and what would settle an open question."""
     detectable = row.provenance.get("detectable_effect", 0.0)
-    text = (
-        f"A true difference of {number(detectable, row.unit)} would have been found in 80 % of such trials."
-        if detectable
-        else ""
-    )
-    if word != "not shown" or not detectable:
+    if not detectable:
+        return ""
+    beyond = " beyond the margin" if row.provenance["margin"] > 0 else ""
+    text = f"A true difference of {number(detectable, row.unit)}{beyond} would have been shown in 80 % of such trials."
+    if word != "not shown":
         return text
     items, runs = row.provenance.get("settling_items"), row.provenance.get("settling_runs")
     ways = [f"n={items:,} items (now {row.n:,})"] if items and items > row.n else []
@@ -77,7 +76,9 @@ def _power(row: Evidence, word: Status) -> str:
         return f"{text} If the difference stays as it is, about {' or '.join(ways)} would settle it."
     if (items and items <= row.n) or (runs and runs <= row.seeds):
         return f"{text} Somewhat more data would settle it."
-    return f"{text} Neither more items nor more runs alone would settle it."
+    if row.seeds == 1:
+        return f"{text} Even a thousand times as many items would not settle it."
+    return f"{text} Neither items nor runs alone, up to a thousand times as many, would settle it."
 
 
 def _scope(row: Evidence, case: Case) -> str:

@@ -95,7 +95,9 @@ def _refusal(found: tuple[str, ...]) -> str | None:
 def _imports(stream: BinaryIO) -> tuple[str, ...]:
     """Every `module.name` that one pickle would import; `?` stands for a part that is computed. Raises ValueError."""
     found: set[str] = set()
-    strings: list[str] = []  # what STACK_GLOBAL takes: the last two strings, fetched ones included
+    # STACK_GLOBAL takes two strings from the stack. Only strings pushed directly before it count: between a push and
+    # its use an opcode could swap them, and no pickler writes that.
+    strings: list[str] = []
     memo: dict[int, str] = {}
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name in ("GLOBAL", "INST"):
@@ -112,4 +114,6 @@ def _imports(stream: BinaryIO) -> tuple[str, ...]:
             strings.append(memo.get(int(argument or 0), "?"))
         elif isinstance(argument, str):
             strings.append(argument)
+        elif opcode.name != "FRAME":
+            strings.clear()
     return tuple(sorted(found))

@@ -1,7 +1,7 @@
 """What a method is given and what it must give back, family by family.
 
     weights    merge(unit: Unit) -> [*S]                      numpy or torch alike; `reference(unit)` is the slow law
-    features   Fuser(widths, **settings): nn.Module           K of [N, D_k] -> [N, width]; may have shares(blocks) [N, K]
+    features   Fuser(widths, **settings): nn.Module           K of [N, D_k] -> [N, width]; may have shares(blocks)
     structure  build(fronts, **settings) -> nn.Module         K of [N, C_k, H_k, W_k] -> [N, width]
     outputs    fit(probabilities [K, N, C], targets, **settings) -> state;  apply(state, probabilities) -> [N, C]
 
@@ -19,13 +19,18 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Unit:
-    """One tensor of all members: `x [K, *S]` in float64 or float32, `w [K]`, the base's tensor where there is one."""
+    """One tensor of all members: `x [K, *S]` in float64 or float32, `w [K]`, the base's tensor where there is one.
+
+    `settings` are the method's declared parameters, `stat` what a statistics step collected, `whole` what a survey found.
+    A method changes none of them in place.
+    """
 
     name: str
     x: Any
     w: Any
     rng: np.random.Generator
     base: Any = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     stat: Mapping[str, Any] = field(default_factory=dict)
     whole: Any = None
 

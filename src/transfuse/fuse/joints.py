@@ -1,4 +1,4 @@
-"""Joints: what lies between a source's block and a fusing method, so that no source is too loud, too wide or misshapen."""
+"""Joints: what lies between a source's block and a fusing method, so that no source is too loud or misshapen."""
 
 from __future__ import annotations
 

@@ -17,18 +17,26 @@ SIMPLEX_TOLERANCE = 1e-6
 
 
 def probabilities(scores: np.ndarray, scale: str) -> np.ndarray:
-    """Scores [..., N, C] as float64 probabilities; logits by a stable softmax, probabilities renormalised."""
+    """Scores [..., N, C] as float64 probabilities; logits by a stable softmax, probabilities renormalised.
+
+    Raises UserError for NaN, infinity, another scale, and for rows that are no probabilities: none may be negative, and
+    each must sum to more than zero.
+    """
+    if scale not in ("logit", "probability"):
+        raise UserError("these scores cannot be pooled", expected="logits or probabilities", got=f"scale '{scale}'")
     wide = scores.astype(np.float64)
     if not np.isfinite(wide).all():
         raise UserError("a member's scores hold NaN or infinity", got=f"{int((~np.isfinite(wide)).sum())} such entries")
     if scale == "logit":
         wide = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    elif (wide < 0).any() or not (wide.sum(axis=-1) > 0).all():
+        raise UserError("a member's scores are no probabilities", expected="rows of numbers ≥ 0 with a sum above 0")
     return wide / wide.sum(axis=-1, keepdims=True)
 
 
 def fit(entry: Entry, members: np.ndarray, targets: np.ndarray, settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Fit the method on rows apart: `members [K, N, C]` probabilities, `targets [N]`."""
-    return entry.load().fit(members, targets, **settings)
+    """Fit the method on rows apart: `members [K, N, C]` probabilities, `targets [N]`. Refused settings raise UserError."""
+    return entry.load().fit(members, targets, **entry.settings(settings))
 
 
 def apply(entry: Entry, state: dict[str, np.ndarray], members: np.ndarray) -> np.ndarray:
@@ -36,6 +44,7 @@ def apply(entry: Entry, state: dict[str, np.ndarray], members: np.ndarray) -> np
     pooled = np.asarray(entry.load().apply(state, members), dtype=np.float64)
     if pooled.shape != members.shape[1:]:
         raise ValueError(f"{entry.full_name} returned {pooled.shape}, expected {members.shape[1:]}")
-    if (pooled < -SIMPLEX_TOLERANCE).any() or np.abs(pooled.sum(axis=1) - 1).max(initial=0.0) > SIMPLEX_TOLERANCE:
+    # Said as what must hold, because NaN fails every comparison.
+    if not ((pooled >= -SIMPLEX_TOLERANCE).all() and (np.abs(pooled.sum(axis=1) - 1) <= SIMPLEX_TOLERANCE).all()):
         raise ValueError(f"{entry.full_name} returned rows that are not probabilities")
     return np.clip(pooled, 0.0, 1.0)

@@ -71,7 +71,12 @@ def load(folder: Path, *, modules: Mapping[str, nn.Module] | None = None) -> Sou
     tensors = folder / TENSORS
     found = file_digest(tensors) if tensors.is_file() else "no such file"
     if found != record["sha256"]:
-        raise UserError("the model's tensors are not those it was saved with", where=str(tensors), expected=record["sha256"], got=found)
+        raise UserError(
+            "the model's tensors are not those it was saved with",
+            where=str(tensors),
+            expected=record["sha256"],
+            got=found,
+        )
     from safetensors.torch import load_file
 
     model = build(record["model"], folder, modules or {})
@@ -86,7 +91,9 @@ def read(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError("there is no saved model here", where=str(folder), expected=f"{DESCRIPTION} and {TENSORS}") from error
+        raise UserError(
+            "there is no saved model here", where=str(folder), expected=f"{DESCRIPTION} and {TENSORS}"
+        ) from error
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise UserError("this is not a model that can be read here", where=str(path), expected=SCHEMA)
     return record
@@ -101,7 +108,9 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
         return Narrowed(build(record["source"], folder, modules), record["classes"])
     if kind == "pool":
         state = {name: np.asarray(values) for name, values in record["state"].items()}
-        return Pool(record["name"], [build(member, folder, modules) for member in record["members"]], record["method"], state)
+        return Pool(
+            record["name"], [build(member, folder, modules) for member in record["members"]], record["method"], state
+        )
     members = {name: build(member, folder, modules) for name, member in record["members"].items()}
     reads = [Read(**read) for read in record["reads"]]
     cards = {name: member.card for name, member in members.items()}

@@ -83,7 +83,9 @@ class Builder:
             "merge": None if arm.merge is None else dict(arm.merge),
             "classes": list(self.setting.classes),
         }
-        inputs: dict[str, Ref] = {f"card{index}": Given(self.setting.card_keys[member]) for member, index in number.items()}
+        inputs: dict[str, Ref] = {
+            f"card{index}": Given(self.setting.card_keys[member]) for member, index in number.items()
+        }
         files = [method(arm.method).digest, *([method(arm.merge["method"]).digest] if arm.merge else [])]
         return params, inputs, tuple(files)
 
@@ -92,8 +94,16 @@ class Builder:
         merged = arm.merge is not None
         members = arm.members if merged else (read.member,)
         random = read.member in arm.random
-        label = f"{'+'.join(members)}{'~random' if random else ''}.{read.tap}" + (f":{read.view}" if read.view != "plain" else "")
-        params = {**self.common, "tap": read.tap, "view": read.view, "random": random, "merge": dict(arm.merge) if arm.merge else None}
+        label = f"{'+'.join(members)}{'~random' if random else ''}.{read.tap}" + (
+            f":{read.view}" if read.view != "plain" else ""
+        )
+        params = {
+            **self.common,
+            "tap": read.tap,
+            "view": read.view,
+            "random": random,
+            "merge": dict(arm.merge) if arm.merge else None,
+        }
         params["pool"] = arm.kind == "train" and method(arm.method).traits.get("accepts") != "map"
         inputs: dict[str, Ref] = {"items": Given(self.setting.items_key), "rows": Given(block.key)}
         inputs |= {f"card{index}": Given(self.setting.card_keys[member]) for index, member in enumerate(members)}
@@ -156,14 +166,18 @@ class Builder:
         inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith("card")}
         work = Work()
         if arm.kind == "pool":
-            inputs |= {f"member{index}": self.predict(self.arm(member), run) for index, member in enumerate(arm.members)}
+            inputs |= {
+                f"member{index}": self.predict(self.arm(member), run) for index, member in enumerate(arm.members)
+            }
         elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
             inputs |= self.features(arm, run.judged, judged=True)
         elif arm.kind == "train":
             work = Work(arm.members, forward=run.judge_count)
         params = {**step.params, "kind": arm.kind}
         name = f"predict {arm.name}{after} {run.name}"
-        return self.add(Step(name, "predict", params, inputs, digests=step.digests, opens_test=True, arm=arm.name, work=work))
+        return self.add(
+            Step(name, "predict", params, inputs, digests=step.digests, opens_test=True, arm=arm.name, work=work)
+        )
 
     def count(self, arm: ArmSpec, *, after: str = "") -> str:
         """Parameters and FLOPs of one arm, without training it."""

@@ -3,8 +3,8 @@
 key = hash of the step's kind and that kind's revision, the digests of the method files it runs, its result-defining
 parameters, and the keys of its inputs. Never of the whole plan, the engine, the workers, or a name.
 
-An input may follow a choice: `Select` names the options, and the key that counts is that of the option chosen. A changed
-file under an old name therefore changes all that follows from it, and a changed choice changes only what it must.
+An input may follow a choice: `Select` names the options, and the key that counts is that of the option chosen. A
+changed file under an old name therefore changes all that follows from it, and a changed choice only what it must.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """A frozen graph: all steps by name, the ones whose results are wanted, and what the report must say of the rest."""
+    """A frozen graph: all steps by name, those whose results are wanted, and what the report must say of the rest."""
 
     steps: Mapping[str, Step]
     targets: tuple[str, ...]

@@ -56,8 +56,12 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
         fixed=tuple(fixed),
         singles=tuple(singles),
         candidates=tuple(found.values()),
-        tuned_singles={arm.name: replace(arm, name=f"tuned/{arm.members[0]}", schedule=full) for arm in singles if tuning},
-        tuned_fusions={name: replace(arm, name=f"tuned/{name}", schedule=full) for name, arm in frozen.items() if tuning},
+        tuned_singles={
+            arm.name: replace(arm, name=f"tuned/{arm.members[0]}", schedule=full) for arm in singles if tuning
+        },
+        tuned_fusions={
+            name: replace(arm, name=f"tuned/{name}", schedule=full) for name, arm in frozen.items() if tuning
+        },
         copies={arm.name: copies(arm, branches) for arm in singles if branches > 1},
         randoms={name: _randoms(arm) for name, arm in frozen.items() if len(arm.members) > 1},
         scratch={
@@ -75,7 +79,9 @@ def _fixed(
     fixed, skipped = [ArmSpec("prior", "baseline", "single", "prior", ())], []
     for name, card in cards.items():
         if set(classes) <= set(card.classes):
-            fixed.append(ArmSpec(f"as_is/{name}", "baseline", "single", "as_is", (name,), reads=(Read(name, "logits"),)))
+            fixed.append(
+                ArmSpec(f"as_is/{name}", "baseline", "single", "as_is", (name,), reads=(Read(name, "logits"),))
+            )
         else:
             skipped.append((f"as_is/{name}", "the source's own head does not name the target's classes"))
     if len(singles) > 1:
@@ -87,6 +93,4 @@ def _fixed(
 
 def _randoms(arm: ArmSpec) -> dict[str, ArmSpec]:
     """The same network with one member re-initialised, for each member."""
-    return {
-        member: replace(arm, name=f"random/{member}", role="control", random=(member,)) for member in arm.members
-    }
+    return {member: replace(arm, name=f"random/{member}", role="control", random=(member,)) for member in arm.members}

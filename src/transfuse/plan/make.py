@@ -1,4 +1,4 @@
-"""The whole plan: arms fitted, choices made on selection rows, judged rows opened for the chosen, evidence, delivery."""
+"""The whole plan: arms fitted, choices made, judged rows opened for what was chosen, evidence, delivery."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from transfuse.jsonio import digest, plain
 from transfuse.plan.arms import ArmSpec
+from transfuse.plan.build import Builder, RunRows, Setting
 from transfuse.plan.graph import Given, Plan, Ref, Select, Step
 from transfuse.plan.ladder import Ladder
-from transfuse.plan.build import Builder, RunRows, Setting
+from transfuse.plan.recipe import Recipe
 
 Roles = dict[str, str]
 
@@ -35,7 +36,11 @@ class Slot:
 def make_plan(setting: Setting, arms: Ladder) -> Plan:
     """All steps from the ladder; targets are the evidence, the delivery and the measurements."""
     build = Builder(setting, arms=arms.arms())
-    scopes = [Scope("", setting.runs)] if setting.protocol == "locked" else [Scope(f" {run.name}", (run,)) for run in setting.runs]
+    scopes = (
+        [Scope("", setting.runs)]
+        if setting.protocol == "locked"
+        else [Scope(f" {run.name}", (run,)) for run in setting.runs]
+    )
     for scope in scopes:
         _choices(build, arms, scope)
     if setting.final is not None:
@@ -44,7 +49,9 @@ def make_plan(setting: Setting, arms: Ladder) -> Plan:
     measure = _measure(build, slots, scopes[0])
     evaluate = _evaluate(build, arms, slots, scopes, measure)
     ship = _ship(build, slots, evaluate)
-    skipped = arms.not_measured if arms.randoms else (*arms.not_measured, ("random/…", "no frozen fusion of two sources"))
+    skipped = (
+        arms.not_measured if arms.randoms else (*arms.not_measured, ("random/…", "no frozen fusion of two sources"))
+    )
     return Plan(build.steps, (evaluate, ship, measure), tuple(dict.fromkeys(skipped)), _facts(setting, slots))
 
 
@@ -67,8 +74,12 @@ def _slots(recipe: Recipe, arms: Ladder) -> list[Slot]:
     ]
     scratch = Slot("scratch", {name: (arm, f"@{name}") for name, arm in arms.scratch.items()}, "best_fusion")
     contenders = {arm.name: (arm, "") for arm in (*arms.candidates, *arms.tuned_fusions.values())}
-    shippable = contenders | {name: pair for slot in (*fixed, tuned) for name, pair in slot.options.items() if name != "prior"}
-    chosen = [Slot("best_fusion", contenders, "winner"), Slot("economical", shippable, "economical")] if contenders else []
+    shippable = contenders | {
+        name: pair for slot in (*fixed, tuned) for name, pair in slot.options.items() if name != "prior"
+    }
+    chosen = (
+        [Slot("best_fusion", contenders, "winner"), Slot("economical", shippable, "economical")] if contenders else []
+    )
     every = [Slot(arm.name, {arm.name: (arm, "")}) for arm in arms.candidates] if recipe.judge.test == "all" else []
     return [slot for slot in (*fixed, tuned, *every, *chosen, copied, *randoms, scratch) if slot.options]
 
@@ -96,7 +107,11 @@ def _choices(build: Builder, arms: Ladder, scope: Scope) -> None:
         return {role: ref for arm in group for role, ref in _fits(build, arm, runs).items()}
 
     def follow(choice: str, options: Mapping[str, ArmSpec]) -> list[Select]:
-        return [Select(choice + label, {name: _fits(build, arm, runs) for name, arm in options.items()})] if options else []
+        return (
+            [Select(choice + label, {name: _fits(build, arm, runs) for name, arm in options.items()})]
+            if options
+            else []
+        )
 
     ready = [arm for arm in arms.fixed if arm.kind == "as_is"]
     _choose(build, f"best_frozen{label}", "lowest", fits(arms.singles))
@@ -110,10 +125,14 @@ def _choices(build: Builder, arms: Ladder, scope: Scope) -> None:
     tuned_fusions = follow("best_fusion", arms.tuned_fusions)
     _choose(build, f"winner{label}", "lowest", fits(arms.candidates), tuned_fusions)
     others = [arm for arm in arms.fixed if arm.name != "prior"]
-    counts: dict[str, Ref] = {f"count|{arm.name}|": build.count(arm) for arm in (*others, *arms.singles, *arms.candidates)}
+    counts: dict[str, Ref] = {
+        f"count|{arm.name}|": build.count(arm) for arm in (*others, *arms.singles, *arms.candidates)
+    }
     counted = [
         Select(select.choice, {name: {f"count|{arm.name}|": build.count(arm)} for name, arm in options.items()})
-        for select, options in zip([*tuned_singles, *tuned_fusions], [arms.tuned_singles, arms.tuned_fusions], strict=False)
+        for select, options in zip(
+            [*tuned_singles, *tuned_fusions], [arms.tuned_singles, arms.tuned_fusions], strict=False
+        )
     ]
     _choose(
         build,
@@ -135,9 +154,7 @@ def _entries(build: Builder, slot: Slot, option: str, runs: Sequence[RunRows], *
     return roles
 
 
-def _evaluate(
-    build: Builder, arms: Ladder, slots: Sequence[Slot], scopes: Sequence[Scope], measure: str
-) -> str:
+def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], scopes: Sequence[Scope], measure: str) -> str:
     setting = build.setting
     inputs: dict[str, Ref] = {"items": Given(setting.items_key)}
     inputs |= {f"rows|{run.name}": Given(run.key) for run in setting.runs}

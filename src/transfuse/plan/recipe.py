@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import difflib
 import io
+import math
 import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, field_validator, model_validator
 
 from transfuse.errors import UserError, many_problems, nearest
 
 LARGEST_RECIPE_BYTES = 1 << 20
+ALTERNATIVES = ("str", "float", "int", "list[str]", "dict[str,any]", "literal['auto']", "[key]")
 UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
 
 
@@ -62,8 +64,8 @@ class RunEntry(Strict):
     """Where and how steps run; `threads` and `precision` change low bits, so they belong to the plan."""
 
     device: str = "auto"
-    workers: int | Literal["auto"] = 1
-    threads: int = Field(default=1, ge=1, le=1024)
+    workers: StrictInt | Literal["auto"] = 1
+    threads: StrictInt = Field(default=1, ge=1, le=1024)
     store: str = "default"
     precision: Literal["float32", "bf16"] = "float32"
 
@@ -85,9 +87,9 @@ class Recipe(Strict):
     candidates: Literal["auto"] | list[str] | dict[str, Any] = "auto"
     train: dict[str, dict[str, Any]] = {}
     protocol: Literal["auto", "locked", "crossfit"] = "auto"
-    margin: Literal["auto"] | float = "auto"
+    margin: Literal["auto"] | StrictFloat = "auto"
     budget: Budget = Budget()
-    seeds: int = Field(default=5, ge=1, le=1000)
+    seeds: StrictInt = Field(default=5, ge=1, le=1000)
     judge: Judge = Judge()
     run: RunEntry = RunEntry()
     title: str = ""
@@ -100,10 +102,13 @@ class Recipe(Strict):
         sources = given.get("sources")
         if isinstance(sources, list | tuple):
             sources = {short_name(spec, index): spec for index, spec in enumerate(sources)}
-            if len(sources) != len(given["sources"]):
-                raise ValueError("two sources would have the same name; give names: {a: SPEC, b: SPEC}")
         if isinstance(sources, dict):
-            wrapped = {str(name): entry if isinstance(entry, dict | SourceEntry) else {"spec": entry} for name, entry in sources.items()}
+            wrapped = {
+                str(name): entry if isinstance(entry, dict | SourceEntry) else {"spec": entry}
+                for name, entry in sources.items()
+            }
+            if len(wrapped) != len(given["sources"]):
+                raise ValueError("two sources would have the same name; give names: {a: SPEC, b: SPEC}")
             return given | {"sources": wrapped}
         return given
 
@@ -127,6 +132,8 @@ class Recipe(Strict):
 
 def short_name(spec: Any, index: int) -> str:
     """A readable name for a source given without one: the architecture or file stem, else `source1`."""
+    if isinstance(spec, dict):
+        return short_name(spec.get("spec", ""), index)
     if not isinstance(spec, str):
         return f"{type(spec).__name__.lower()}{index + 1}"
     target = re.split(r"[?@]", spec.split(":", 1)[-1])[0]
@@ -136,11 +143,13 @@ def short_name(spec: Any, index: int) -> str:
 
 def seconds(value: Any) -> float:
     """`20min`, `20 min`, `1h`, `30 ms` or a number of seconds."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-        return float(value)
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", str(value))
-    if match and match[2] in UNITS and float(match[1]) > 0:
-        return float(match[1]) * UNITS[match[2]]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        duration = float(value)
+    else:
+        duration = float(match[1]) * UNITS[match[2]] if match and match[2] in UNITS else 0.0
+    if 0 < duration < math.inf:
+        return duration
     raise ValueError(f"{value!r} is no duration; write 20min, 90 s, 1h or 30 ms")
 
 
@@ -148,16 +157,19 @@ def parse(text: str, *, where: str) -> Recipe:
     """A recipe from YAML 1.2 text; aliases are refused, since a few lines of them can stand for gigabytes."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
-    from ruamel.yaml.events import AliasEvent
 
     if len(text.encode()) > LARGEST_RECIPE_BYTES:
-        raise UserError("this recipe is too large to be one", where=where, expected="at most 1 MiB", got=f"{len(text):,} characters")
+        raise UserError(
+            "this recipe is too large to be one", where=where, expected="at most 1 MiB", got=f"{len(text):,} characters"
+        )
     try:
-        if any(isinstance(event, AliasEvent) for event in YAML(typ="safe", pure=True).parse(io.StringIO(text))):
-            raise UserError("recipes have no aliases (*name)", where=where, hint="write the value out")
+        events = YAML(typ="safe", pure=True).parse(io.StringIO(text))
+        if any(getattr(event, "anchor", None) for event in events):
+            raise UserError("recipes have no anchors and aliases (&name, *name)", where=where, hint="write the value out")
         given = YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except (YAMLError, RecursionError) as error:
-        problem = getattr(error, "problem", None) or "it is not YAML"
+    except (YAMLError, RecursionError, ValueError) as error:
+        # A ValueError is a scalar that looks like a date or a number and is none.
+        problem = getattr(error, "problem", None) or (str(error) if isinstance(error, ValueError) else "it is not YAML")
         mark = getattr(error, "problem_mark", None)
         place = f"{where}, line {mark.line + 1}" if mark else where
         raise UserError(f"the recipe cannot be read: {problem}", where=place) from None
@@ -171,7 +183,12 @@ def read(path: Path) -> Recipe:
         near = difflib.get_close_matches(path.name, [item.name for item in folder.glob("*.y*ml")], n=1)
         raise UserError("there is no such recipe", where=str(path), hint=str(folder / near[0]) if near else None)
     if path.stat().st_size > LARGEST_RECIPE_BYTES:
-        raise UserError("this recipe is too large to be one", where=str(path), expected="at most 1 MiB", got=f"{path.stat().st_size:,} bytes")
+        raise UserError(
+            "this recipe is too large to be one",
+            where=str(path),
+            expected="at most 1 MiB",
+            got=f"{path.stat().st_size:,} bytes",
+        )
     try:
         return parse(path.read_text(encoding="utf-8"), where=str(path))
     except UnicodeDecodeError as error:
@@ -183,22 +200,32 @@ def validated(given: Any, *, where: str) -> Recipe:
     try:
         return Recipe.model_validate(given)
     except ValidationError as error:
-        raise many_problems("the recipe cannot be used", [_sentence(item) for item in error.errors()], where=where) from None
+        raise many_problems(
+            "the recipe cannot be used", [_sentence(item) for item in error.errors()], where=where
+        ) from None
 
 
 def _sentence(problem: Any) -> str:
-    path = ".".join(str(part) for part in problem["loc"] if part not in ("str", "float", "int", "list[str]", "dict[str,any]"))
+    path = ".".join(str(part) for part in problem["loc"] if part not in ALTERNATIVES)
     if problem["type"] == "extra_forbidden":
         name = str(problem["loc"][-1])
         known = _keys(problem["loc"][:-1])
         near = nearest(name, sorted(known))
-        return f"unknown key '{path}'" + (f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}")
+        return f"unknown key '{path}'" + (
+            f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
+        )
     message = problem["msg"].removeprefix("Value error, ")
     return f"{path}: {message}" if path else message
 
 
 def _keys(location: tuple[Any, ...]) -> set[str]:
-    models: dict[str, type[BaseModel]] = {"task": TaskEntry, "budget": Budget, "judge": Judge, "run": RunEntry, "sources": SourceEntry}
+    models: dict[str, type[BaseModel]] = {
+        "task": TaskEntry,
+        "budget": Budget,
+        "judge": Judge,
+        "run": RunEntry,
+        "sources": SourceEntry,
+    }
     return set((models.get(str(location[0]), Recipe) if location else Recipe).model_fields)
 
 
@@ -219,4 +246,6 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
     return value if isinstance(value, str | int | float | bool | None) else f"({type(value).__name__} given in Python)"

@@ -13,9 +13,8 @@ import numpy as np
 
 from transfuse import __version__
 from transfuse.jsonio import plain, pretty
-from transfuse.plan.graph import Given, resolved
 from transfuse.plan.recipe import written
-from transfuse.run.engine import Engine
+from transfuse.run.engine import Walk
 from transfuse.run.prepare import Prepared
 from transfuse.store import Artifact, Store, write_bytes, write_text
 
@@ -49,14 +48,19 @@ class Folder:
         return self.path / ".state.json"
 
 
-def evidence_of(artifact: Artifact, prepared: Prepared, ordinal: int, skipped: list[dict[str, str]], *, timed: bool) -> dict[str, Any]:
+def evidence_of(
+    artifact: Artifact, prepared: Prepared, ordinal: int, skipped: list[dict[str, str]], *, timed: bool
+) -> dict[str, Any]:
     """`evidence.json`: the evaluation's record with what only the run knows."""
     meta = artifact.meta
     made = dict(meta["evidence"])
     made["ledger"] = {"fingerprint": prepared.fingerprint, "plan": prepared.plan.key, "ordinal": ordinal}
     made["setup"] = set_up(prepared, meta)
     planned = [{"what": what, "why": why} for what, why in prepared.plan.not_measured]
-    closed = [{"what": name, "why": f"not chosen; its selection loss was {loss:.4f}, its test rows stayed closed"} for name, loss in sorted(meta["closed"].items())]
+    closed = [
+        {"what": name, "why": f"not chosen; its selection loss was {loss:.4f}, its test rows stayed closed"}
+        for name, loss in sorted(meta["closed"].items())
+    ]
     made["not_measured"] = [*made["not_measured"], *skipped, *closed, *planned]
     if timed:
         made["evidence"] = [row | {"reproducible": False} for row in made["evidence"]]
@@ -120,41 +124,57 @@ def measurements_of(artifact: Artifact | None, cpu_seconds: float) -> dict[str, 
     rows = []
     for arm, found in sorted((artifact.meta["arms"] if artifact else {}).items()):
         for quantity, unit in UNITS.items():
-            known = {"value": found[quantity]} if found[quantity] is not None else {"undefined": "this system cannot tell"}
+            known = (
+                {"value": found[quantity]} if found[quantity] is not None else {"undefined": "this system cannot tell"}
+            )
             row = {"id": f"{quantity}:{arm}", "arm": arm, "quantity": quantity, "unit": unit, "direction": "lower"}
-            rows.append(row | known | {"n": found["rounds"], "reproducible": False, "method": "single calls, arms in turn"})
+            rows.append(
+                row | known | {"n": found["rounds"], "reproducible": False, "method": "single calls, arms in turn"}
+            )
     machine = {key: artifact.meta[key] for key in ("device", "threads", "batch")} if artifact else {}
-    return {"schema": "transfuse/measurements/1", "measurements": rows, "machine": machine, "cpu_seconds": round(cpu_seconds, 1)}
+    return {
+        "schema": "transfuse/measurements/1",
+        "measurements": rows,
+        "machine": machine,
+        "cpu_seconds": round(cpu_seconds, 1),
+    }
 
 
-def write_predictions(folder: Folder, engine: Engine, prepared: Prepared, evaluate: str) -> None:
+def write_predictions(folder: Folder, walk: Walk, prepared: Prepared, evaluation: Artifact) -> None:
     """`predictions/ARM/RUN/test/clean.safetensors` for all judged arms, and the judged items once beside them."""
     from safetensors.numpy import save
 
-    target = folder.path / "predictions"
-    scratch = folder.path / ".predictions.tmp"
+    target, scratch = folder.path / "predictions", folder.path / ".predictions.tmp"
     shutil.rmtree(scratch, ignore_errors=True)
-    step = engine.plan.steps[evaluate]
-    judged = engine.store.get(engine.done[evaluate])
-    rows = np.zeros(0, dtype=np.int64) if judged is None else judged["judged"]
-    items = prepared.items
-    groups = None if items.groups is None else [items.groups[row] for row in rows]
-    table = {"ids": [items.ids[row] for row in rows], "targets": [items.labels[row] for row in rows], "groups": groups, "classes": list(items.classes)}
-    for role, ref in resolved(step, engine._chosen).items():
-        if not role.startswith("predict|") or isinstance(ref, Given):
-            continue
-        _, _, arm, run = role.split("|")
-        found = engine.store.get(engine.done[ref])
+    judged, items = evaluation["judged"], prepared.items
+    for role, key in walk.inputs("evaluate").items():
+        found = walk.store.get(key) if role.startswith("predict|") else None
         if found is None or "failed" in found.meta:
             continue
-        path = scratch / arm.replace("/", ".").replace(":", ".") / run / "test" / "clean.safetensors"
+        _, _, arm, run = role.split("|")
+        path = scratch / file_name(arm) / run / "test" / "clean.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"scale": found.meta["scale"], "temperature": repr(found.meta["temperature"]), "items": prepared.fingerprint}
-        arrays = {"scores": found["scores"].astype(np.float32), "rows": np.searchsorted(rows, found["rows"])}
+        facts = {
+            "scale": found.meta["scale"],
+            "temperature": repr(found.meta["temperature"]),
+            "items": prepared.fingerprint,
+        }
+        arrays = {"scores": found["scores"].astype(np.float32), "rows": np.searchsorted(judged, found["rows"])}
         path.write_bytes(save(arrays, metadata=facts))
+    table = {
+        "ids": [items.ids[row] for row in judged],
+        "targets": [items.labels[row] for row in judged],
+        "groups": None if items.groups is None else [items.groups[row] for row in judged],
+        "classes": list(items.classes),
+    }
     write_text(scratch / "test.items.json", pretty(table))
     shutil.rmtree(target, ignore_errors=True)
     scratch.rename(target)
+
+
+def file_name(arm: str) -> str:
+    """An arm's name as a folder's name."""
+    return arm.replace("/", ".").replace(":", ".")
 
 
 def keep_history(folder: Folder, evidence: Mapping[str, Any]) -> None:
@@ -183,7 +203,9 @@ def write_reports(folder: Folder, evidence: Mapping[str, Any], measurements: Map
     write_text(folder.path / "report.md", render_markdown(dict(evidence), dict(measurements)))
 
 
-def write_records(folder: Folder, prepared: Prepared, evidence: Mapping[str, Any], measurements: Mapping[str, Any]) -> None:
+def write_records(
+    folder: Folder, prepared: Prepared, evidence: Mapping[str, Any], measurements: Mapping[str, Any]
+) -> None:
     """The lock file and both JSON files; the evidence last, so that its presence means all is there."""
     write_text(folder.path / "recipe.lock.yaml", written(prepared.recipe))
     write_text(folder.measurements, pretty(measurements))

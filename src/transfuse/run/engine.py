@@ -7,7 +7,7 @@ that the store has lost or damaged is made anew.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,69 +25,31 @@ Cost = Callable[[Step], float]
 
 
 class OutOfTimeError(Exception):
-    """The budget for training is used up; `unfinished` names the steps that were still wanted."""
+    """The budget for training is used up."""
 
 
 @dataclass
-class Engine:
-    """Runs a plan's steps; `workers` says how many at once and changes no result."""
+class Walk:
+    """Which steps of a plan have their results in the store, found from the wanted ones backwards."""
 
     plan: Plan
     store: Store
-    place: Place
-    journal: Journal
-    workers: int = 1
-    modules: Mapping[str, Any] = field(default_factory=dict)
-    cost: Cost = lambda step: 0.0
-    deadline: float | None = None
-    on_test: Callable[[], None] = lambda: None
     done: dict[str, str] = field(default_factory=dict)
-    executed: list[str] = field(default_factory=list)
-    reused: set[str] = field(default_factory=set)
     values: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, targets: tuple[str, ...]) -> dict[str, str]:
-        """The keys of the targets, all computed. Raises OutOfTimeError when the deadline passes before they are."""
-        with self._pool() as pool:
-            running: dict[Future[Done], Job] = {}
-            while True:
-                ready: dict[str, Job] = {}
-                if all([self._visit(target, ready) is not None for target in targets]):
-                    return {target: self.done[target] for target in targets}
-                busy = {job.step for job in running.values()}
-                waiting = sorted((job for job in ready.values() if job.step not in busy), key=self._order)
-                late = self.deadline is not None and time.monotonic() > self.deadline
-                if late and not running:
-                    raise OutOfTimeError(", ".join(job.step for job in waiting))
-                for job in [] if late else waiting[: self.workers - len(running)]:
-                    self._start(job, pool, running)
-                if pool is not None:
-                    self._collect(running)
+    def ready(self, targets: Sequence[str]) -> dict[str, Job] | None:
+        """The steps that can run now, by name; None when all targets are done."""
+        found: dict[str, Job] = {}
+        keys = [self._visit(target, found) for target in targets]
+        return found if None in keys else None
 
-    def _order(self, job: Job) -> tuple[float, str]:
-        return (self.cost(self.plan.steps[job.step]), job.step)
+    def inputs(self, name: str) -> dict[str, str]:
+        """The keys of a finished step's inputs by role."""
+        refs = resolved(self.plan.steps[name], self.chosen)
+        return {role: ref.key if isinstance(ref, Given) else self.done[ref] for role, ref in refs.items()}
 
-    def _visit(self, name: str, ready: dict[str, Job]) -> str | None:
-        """The key of a step whose result is there, else None, with what can run for it put into `ready`."""
-        if name in self.done:
-            return self.done[name]
-        step = self.plan.steps[name]
-        if not all([self._visit(select.choice, ready) is not None for select in step.selects]):
-            return None
-        inputs = resolved(step, self._chosen)
-        keys = {role: ref.key if isinstance(ref, Given) else self._visit(ref, ready) for role, ref in inputs.items()}
-        if any(key is None for key in keys.values()):
-            return None
-        key = step_key(step, inputs, lambda ref: self.done[ref])
-        if self.store.has(key):
-            self.done[name] = key
-            if name not in self.executed:
-                self.reused.add(name)
-            return key
-        ready[name] = Job(name, step.kind, key, step.params, {role: str(found) for role, found in keys.items()})
-        return None
-
-    def _chosen(self, choice: str) -> Any:
+    def chosen(self, choice: str) -> Any:
+        """What a finished choice chose."""
         if choice not in self.values:
             artifact = self.store.get(self.done[choice])
             if artifact is None:
@@ -95,31 +57,86 @@ class Engine:
             self.values[choice] = artifact.meta["chosen"]
         return self.values[choice]
 
+    def forget(self, key: str) -> bool:
+        """Take a lost artifact's steps out of what is done; whether there were any."""
+        gone = [name for name, kept in self.done.items() if kept == key]
+        for name in gone:
+            del self.done[name]
+        return bool(gone)
+
+    def _visit(self, name: str, found: dict[str, Job]) -> str | None:
+        if name in self.done:
+            return self.done[name]
+        step = self.plan.steps[name]
+        choices = [self._visit(select.choice, found) for select in step.selects]
+        if None in choices:
+            return None
+        inputs = resolved(step, self.chosen)
+        keys = {role: ref.key if isinstance(ref, Given) else self._visit(ref, found) for role, ref in inputs.items()}
+        if any(key is None for key in keys.values()):
+            return None
+        key = step_key(step, inputs, lambda ref: self.done[ref])
+        if self.store.has(key):
+            self.done[name] = key
+            return key
+        found[name] = Job(name, step.kind, key, step.params, {role: str(kept) for role, kept in keys.items()})
+        return None
+
+
+@dataclass
+class Engine:
+    """Runs the steps of a walk; `workers` says how many at once and changes no result."""
+
+    walk: Walk
+    place: Place
+    journal: Journal
+    workers: int = 1
+    modules: Mapping[str, Any] = field(default_factory=dict)
+    cost: Cost = lambda step: 0.0
+    deadline: float | None = None
+    on_test: Callable[[], None] = lambda: None
+
+    def run(self, targets: Sequence[str]) -> None:
+        """Compute the targets. Raises OutOfTimeError when the deadline passes before they are done."""
+        with self._pool() as pool:
+            running: dict[Future[Done], Job] = {}
+            while (ready := self.walk.ready(targets)) is not None:
+                busy = {job.step for job in running.values()}
+                waiting = sorted((job for job in ready.values() if job.step not in busy), key=self._order)
+                late = self.deadline is not None and time.monotonic() > self.deadline
+                if late and not running:
+                    raise OutOfTimeError
+                for job in [] if late else waiting[: self.workers - len(running)]:
+                    self._start(job, pool, running)
+                if pool is not None:
+                    self._collect(running)
+
+    def _order(self, job: Job) -> tuple[float, str]:
+        return (self.cost(self.walk.plan.steps[job.step]), job.step)
+
     def _start(self, job: Job, pool: ProcessPoolExecutor | None, running: dict[Future[Done], Job]) -> None:
-        if self.plan.steps[job.step].opens_test:
+        if self.walk.plan.steps[job.step].opens_test:
             self.on_test()
         self.journal.emit("step_started", step=job.step, kind=job.kind, key=job.key)
         if pool is None:
-            self._finish(job, carry_out(job, self.place, self.journal.emit, self.modules))
+            self._finish(job, carry_out(job, self.place, self.journal.emit, self.modules), pool=False)
         else:
             running[pool.submit(in_worker, job, self.place)] = job
 
     def _collect(self, running: dict[Future[Done], Job]) -> None:
         finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in finished:
-            self._finish(running.pop(future), future.result())
+            self._finish(running.pop(future), future.result(), pool=True)
 
-    def _finish(self, job: Job, done: Done) -> None:
+    def _finish(self, job: Job, done: Done, *, pool: bool) -> None:
         if done.lost is not None:
             self.journal.emit("artifact_lost", step=job.step, key=done.lost)
-            gone = [name for name, key in self.done.items() if key == done.lost]
-            if not gone:
+            if not self.walk.forget(done.lost):
                 raise TransfuseError(f"the store lost what {job.step} starts from; run again to make it anew")
-            for name in gone:
-                del self.done[name]
             return
-        self.executed.append(job.step)
-        self.journal.emit("step_done", step=job.step, kind=job.kind, key=job.key, cpu_seconds=round(done.cpu_seconds, 3))
+        seconds = round(done.cpu_seconds, 3)
+        apart = {"worker_seconds": seconds} if pool else {}
+        self.journal.emit("step_done", step=job.step, kind=job.kind, key=job.key, cpu_seconds=seconds, **apart)
 
     @contextmanager
     def _pool(self) -> Iterator[ProcessPoolExecutor | None]:
@@ -128,9 +145,7 @@ class Engine:
             self.workers = 1
             yield None
             return
-        pool = ProcessPoolExecutor(
-            self.workers, mp_context=get_context("spawn"), initializer=start_worker
-        )
+        pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=start_worker)
         try:
             yield pool
         finally:

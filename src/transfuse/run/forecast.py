@@ -82,7 +82,9 @@ def expected(plan: Plan, cost: Callable[[Step], float], done: Iterable[str] = ()
     return wanted
 
 
-def _closure(plan: Plan, cost: Callable[[Step], float], names: Iterable[str], known: Mapping[str, float]) -> list[float]:
+def _closure(
+    plan: Plan, cost: Callable[[Step], float], names: Iterable[str], known: Mapping[str, float]
+) -> list[float]:
     seen: dict[str, float] = {}
     pending = list(names)
     while pending:

@@ -63,14 +63,17 @@ def prepare(
     parts = _partition(items, wanted.splits, recipe, store)
     side = wanted.canvas or _auto_canvas(recipe, root, store, modules or {}, emit)
     found = {
-        name: _card(name, entry, side, root, store, (modules or {}).get(name), emit) for name, entry in recipe.sources.items()
+        name: _card(name, entry, side, root, store, (modules or {}).get(name), emit)
+        for name, entry in recipe.sources.items()
     }
     cards = {name: card for name, (_, card) in found.items()}
     card_keys = {name: key for name, (key, _) in found.items()}
     runs, final = _runs(parts, items, store)
     judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
     fingerprint = digest(["judged", [[items.ids[row], items.labels[row]] for row in judged]])
-    identity_of = recipe.model_dump(exclude={"run": {"workers", "store", "device"}, "budget": True, "data": True, "sources": True, "title": True})
+    identity_of = recipe.model_dump(
+        exclude={"run": {"workers", "store", "device"}, "budget": True, "data": True, "sources": True, "title": True}
+    )
     setting = Setting(
         recipe=recipe,
         cards=cards,
@@ -114,9 +117,7 @@ def _partition(items: Items, splits: Mapping[str, Any] | None, recipe: Recipe, s
     return made
 
 
-def _card(
-    name: str, entry: Any, side: int, root: Path, store: Store, module: Any, emit: Emit
-) -> tuple[str, Card]:
+def _card(name: str, entry: Any, side: int, root: Path, store: Store, module: Any, emit: Emit) -> tuple[str, Card]:
     """A source's card by the content of its files; its name is not part of what it is keyed by."""
     from dataclasses import replace
 
@@ -128,13 +129,17 @@ def _card(
     elif isinstance(entry.spec, str):
         known_by = identity(entry.spec, root)
     else:
-        raise UserError("a source is a spec such as torchvision:resnet18", where=f"source '{name}'", got=repr(entry.spec))
+        raise UserError(
+            "a source is a spec such as torchvision:resnet18", where=f"source '{name}'", got=repr(entry.spec)
+        )
     key = digest(["card", __version__, known_by, side, plain(entry.prepare), seen])
     known = store.get(key)
     if known is not None:
         return key, replace(Card.from_record(known.meta), name=name)
     emit("step_started", step=f"card {name}", kind="card", key=key)
-    card = make_card(name, entry.spec if module is None else module, root=root, canvas=side, prepare=entry.prepare, seen=seen)
+    card = make_card(
+        name, entry.spec if module is None else module, root=root, canvas=side, prepare=entry.prepare, seen=seen
+    )
     store.put(key, plain(card))
     emit("step_done", step=f"card {name}", kind="card", key=key)
     return key, card
@@ -169,13 +174,17 @@ def _runs(parts: Partition, items: Items, store: Store) -> tuple[tuple[RunRows, 
     """
     if parts.protocol == "crossfit":
         every = _block(store, "all", np.concatenate([run.judge for run in parts.runs]))
-        runs = tuple(_run(store, run, number, (every,), (every,), final_fit=True) for number, run in enumerate(parts.runs))
+        runs = tuple(
+            _run(store, run, number, (every,), (every,), final_fit=True) for number, run in enumerate(parts.runs)
+        )
         rows = np.sort(np.concatenate([run.judge for run in parts.runs]))
         fits = [np.setdiff1d(rows, run.judge) for run in parts.runs]
         arrays = {"train": rows, "calibrate": rows, "judge": rows[:0]}
         arrays |= {f"fit{index}": fit for index, fit in enumerate(fits)}
         arrays |= {f"held{index}": run.judge for index, run in enumerate(parts.runs)}
-        final = RunRows("final", _kept(store, arrays), len(runs), True, (every,), (), len(rows) * len(fits), len(rows), 0)
+        final = RunRows(
+            "final", _kept(store, arrays), len(runs), True, (every,), (), len(rows) * len(fits), len(rows), 0
+        )
         return runs, final
     first = parts.runs[0]
     selection = _block(store, "val", np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))
@@ -194,8 +203,8 @@ def _run(
     store: Store, run: Run, number: int, blocks: Sequence[RowBlock], judged: Sequence[RowBlock], *, final_fit: bool
 ) -> RunRows:
     arrays = {"train": run.train, "calibrate": run.calibrate, "judge": run.judge}
-    for index, fit in enumerate(run.fits):
-        arrays |= {f"fit{index}": fit.fit, f"held{index}": fit.held}
+    for number_of_fit, fit in enumerate(run.fits):
+        arrays |= {f"fit{number_of_fit}": fit.fit, f"held{number_of_fit}": fit.held}
     return RunRows(
         name=run.name,
         key=_kept(store, arrays),
@@ -216,7 +225,9 @@ def _leaks(items: Items, parts: Partition, recipe: Recipe, cards: Mapping[str, C
     if copied:
         worst = max(copied, key=lambda entry: entry.share)
         pairs = "; ".join(f"{left} = {right}" for left, right in worst.pairs[:3])
-        found.append(f"{worst.count} judged items ({100 * worst.share:.1f} %) also stand in the training rows, e.g. {pairs}")
+        found.append(
+            f"{worst.count} judged items ({100 * worst.share:.1f} %) also stand in the training rows, e.g. {pairs}"
+        )
     judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
     for name, entry in recipe.sources.items():
         listed = root / entry.seen if isinstance(entry.seen, str) and (root / entry.seen).is_file() else entry.seen
@@ -224,5 +235,7 @@ def _leaks(items: Items, parts: Partition, recipe: Recipe, cards: Mapping[str, C
             continue
         rows = overlap(items, judged, listed)
         if rows:
-            found.append(f"source '{name}' has seen {len(rows)} of {len(judged)} judged items, e.g. {', '.join(rows[:3])}")
+            found.append(
+                f"source '{name}' has seen {len(rows)} of {len(judged)} judged items, e.g. {', '.join(rows[:3])}"
+            )
     return found

@@ -8,18 +8,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from transfuse.data.open import settings
 from transfuse.errors import UserError
 from transfuse.events import Journal
 from transfuse.jsonio import digest, file_digest, pretty
+from transfuse.plan.arms import ArmSpec
 from transfuse.plan.ladder import Ladder
 from transfuse.plan.recipe import Recipe
 from transfuse.run import deliver
 from transfuse.run.deliver import Folder
-from transfuse.run.engine import Engine, OutOfTimeError
-from transfuse.run.forecast import Forecast, expected, probe
+from transfuse.run.engine import Engine, OutOfTimeError, Walk
+from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.worker import Place
-from transfuse.store import Store, default_root, exclusive, write_text
+from transfuse.store import Artifact, Store, default_root, exclusive, write_text
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -61,7 +63,9 @@ def store_of(recipe: Recipe, root: Path) -> Store:
     try:
         store.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError("the store cannot be written", where=str(store.root), got=str(error), hint="set TRANSFUSE_STORE") from error
+        raise UserError(
+            "the store cannot be written", where=str(store.root), got=str(error), hint="set TRANSFUSE_STORE"
+        ) from error
     store.sweep()
     return store
 
@@ -69,97 +73,108 @@ def store_of(recipe: Recipe, root: Path) -> Store:
 def _run(request: Request, folder: Folder) -> Outcome:
     began = time.process_time()
     store = store_of(request.recipe, request.root)
-    journal = Journal(folder.journal, listeners=list(request.listeners))  # pyright: ignore[reportArgumentType]
-    counted: list[str] = []
-    spent: list[float] = []
-
-    def note(event: Mapping[str, Any]) -> None:
-        if event["event"] == "step_done":
-            counted.append(event["step"])
-            spent.append(event.get("cpu_seconds", 0.0))
-
-    journal.listeners.append(note)
-    journal.emit("run_started", out=str(folder.path.name))
+    tally = Tally()
+    journal = Journal(folder.journal, listeners=[*request.listeners, tally])  # pyright: ignore[reportArgumentType]
+    journal.emit("run_started", out=folder.path.name)
     prepared = prepare(request.recipe, root=request.root, store=store, modules=request.modules, emit=journal.emit)
-    engine, prepared, skipped, timed = _computed(request, prepared, store, journal, folder)
-    evaluate, ship, measure = (engine.done.get(name, "") for name in ("evaluate", "ship", "measure"))
-    ordinal = store.open_test(prepared.fingerprint, prepared.plan.key)
-    evaluation = store.get(evaluate)
-    if evaluation is None:
-        raise UserError("the store lost the evaluation", hint="run again")
-    evidence = deliver.evidence_of(evaluation, prepared, ordinal, skipped, timed=timed)
-    measured = deliver.measurements_of(store.get(measure), sum(spent))
-    state = {"evidence": digest(evidence), "ship": ship, "measure": measure, "version": prepared.plan.key}
+    found = _computed(request, prepared, store, journal)
+    ship, measure = (found.walk.done[name] for name in ("ship", "measure"))
+    ordinal = store.open_test(prepared.fingerprint, found.prepared.plan.key)
+    evaluation = kept(store, found.walk.done["evaluate"])
+    evidence = deliver.evidence_of(evaluation, found.prepared, ordinal, found.skipped, timed=bool(found.skipped))
+    state = {"evidence": digest(evidence), "ship": ship, "measure": measure}
+    cpu_seconds = time.process_time() - began + tally.elsewhere
     if not _unchanged(folder, state):
+        measured = deliver.measurements_of(kept(store, measure), cpu_seconds)
         deliver.keep_history(folder, evidence)
-        deliver.write_predictions(folder, engine, prepared, "evaluate")
+        deliver.write_predictions(folder, found.walk, prepared, evaluation)
         _deliver_model(request, prepared, store, ship, folder)
         deliver.write_records(folder, prepared, evidence, measured)
         deliver.write_reports(folder, evidence, measured)
         files = {name: file_digest(folder.path / name) for name in ("evidence.json", "report.html", "report.md")}
         write_text(folder.state, pretty(state | {"files": files}))
-    journal.emit("run_done", executed=len(counted), reused=len(engine.reused), cpu_seconds=round(sum(spent), 2))
-    return Outcome(folder, evidence, len(counted), len(engine.reused), time.process_time() - began + sum(spent))
+        cpu_seconds = time.process_time() - began + tally.elsewhere
+    reused = len(found.walk.done) - len(tally.steps & set(found.walk.done))
+    journal.emit("run_done", executed=len(tally.steps), reused=reused, cpu_seconds=round(cpu_seconds, 2))
+    return Outcome(folder, evidence, len(tally.steps), reused, cpu_seconds)
+
+
+@dataclass
+class Tally:
+    """Counts the steps of a run, and the CPU seconds spent in other processes."""
+
+    steps: set[str] = field(default_factory=set)
+    elsewhere: float = 0.0
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "step_done":
+            self.steps.add(event["step"])
+            self.elsewhere += event.get("worker_seconds", 0.0)
+
+
+def kept(store: Store, key: str) -> Artifact:
+    """An artifact that was there a moment ago."""
+    found = store.get(key)
+    if found is None:
+        raise UserError("the store lost a result of this run", where=str(store.root), got=key, hint="run again")
+    return found
 
 
 def _unchanged(folder: Folder, state: Mapping[str, Any]) -> bool:
     """Whether the folder already holds exactly these results, file by file."""
     old = deliver.read_state(folder)
     files = old.pop("files", {})
-    there = bool(files) and all((folder.path / name).is_file() and file_digest(folder.path / name) == kept for name, kept in files.items())
+    there = bool(files) and all(
+        (folder.path / name).is_file() and file_digest(folder.path / name) == kept for name, kept in files.items()
+    )
     return there and old == dict(state)
 
 
-def _computed(
-    request: Request, prepared: Prepared, store: Store, journal: Journal, folder: Folder
-) -> tuple[Engine, Prepared, list[dict[str, str]], bool]:
+@dataclass(frozen=True)
+class Computed:
+    """A walk whose targets are done, the plan it was of, and what was left out for want of time."""
+
+    walk: Walk
+    prepared: Prepared
+    skipped: list[dict[str, str]]
+
+
+def _computed(request: Request, prepared: Prepared, store: Store, journal: Journal) -> Computed:
     """All targets computed; when time runs out, those of the arms that are done."""
-    recipe = request.recipe
-    run = recipe.run
-    local = not isinstance(recipe.data, str | dict) or bool(request.modules)
-    data = recipe.data if local else _read(recipe.data)
-    place = Place(store.root, request.root, data, run.device, run.threads, folder.journal)
-    limit = recipe.budget.train
-
-    def open_test() -> None:
-        store.open_test(prepared.fingerprint, prepared.plan.key)
-
-    def engine_for(plan: Prepared, forecast: Forecast | None, deadline: float | None) -> Engine:
-        cost = forecast.seconds if forecast else (lambda step: 0.0)
-        workers = request.workers or (run.workers if isinstance(run.workers, int) else _auto_workers())
-        return Engine(
-            plan.plan, store, place, journal, workers, request.modules, cost, deadline, open_test
-        )
-
-    engine = engine_for(prepared, None, None)
-    if not _pending(engine):
-        return engine, prepared, [], False
+    walk = Walk(prepared.plan, store)
+    if walk.ready(prepared.plan.targets) is None:
+        return Computed(walk, prepared, [])
+    run, limit = request.recipe.run, request.recipe.budget.train
     deadline = None if limit is None else time.monotonic() + limit
+    place = place_of(prepared, store, journal)
     forecast = probe(prepared, place, journal.emit, request.modules)
-    engine = engine_for(prepared, forecast, deadline)
-    journal.emit("forecast", steps=expected(prepared.plan, forecast.seconds))
+    journal.emit("forecast", steps=expected(prepared.plan, forecast.seconds, walk.done))
+    workers = request.workers or (run.workers if isinstance(run.workers, int) else _auto_workers())
+
+    def engine(these: Walk, until: float | None) -> Engine:
+        def open_test() -> None:
+            store.open_test(prepared.fingerprint, these.plan.key)
+
+        return Engine(these, place, journal, workers, request.modules, forecast.seconds, until, open_test)
+
     try:
-        engine.run(prepared.plan.targets)
-        return engine, prepared, [], False
+        engine(walk, deadline).run(prepared.plan.targets)
+        return Computed(walk, prepared, [])
     except OutOfTimeError:
-        kept, dropped = finished_arms(prepared, engine)
-        journal.emit("out_of_time", dropped=[name for name in dropped])
-        smaller = prepared.restricted(kept)
-        engine = engine_for(smaller, forecast, None)
-        engine.run(smaller.plan.targets)
+        arms, dropped = finished_arms(prepared, walk)
+        journal.emit("out_of_time", dropped=dropped)
+        smaller = prepared.restricted(arms)
+        walk = Walk(smaller.plan, store)
+        engine(walk, None).run(smaller.plan.targets)
         why = f"the training budget of {limit:g} s was used up; running again continues"
-        return engine, smaller, [{"what": name, "why": why} for name in dropped], True
+        return Computed(walk, smaller, [{"what": name, "why": why} for name in dropped])
 
 
-def _read(data: Any) -> Any:
-    from transfuse.data.open import settings
-
-    return settings(data).read
-
-
-def _pending(engine: Engine) -> bool:
-    """Whether any step must run; looks at keys only."""
-    return not all([engine._visit(target, {}) is not None for target in engine.plan.targets])
+def place_of(prepared: Prepared, store: Store, journal: Journal | None = None) -> Place:
+    """Where this recipe's steps run."""
+    run = prepared.recipe.run
+    data = settings(prepared.recipe.data).read
+    return Place(store.root, prepared.root, data, run.device, run.threads, journal.path if journal else None)
 
 
 def _auto_workers() -> int:
@@ -168,22 +183,25 @@ def _auto_workers() -> int:
     return max(1, min(4, os.cpu_count() or 1))
 
 
-def finished_arms(prepared: Prepared, engine: Engine) -> tuple[Ladder, list[str]]:
-    """The ladder of arms that are fitted in every run, and the names of those that are not; at least one single stays."""
+def finished_arms(prepared: Prepared, walk: Walk) -> tuple[Ladder, list[str]]:
+    """The ladder of arms fitted in every run, and the names of those that are not; at least one single stays."""
     arms = prepared.ladder
     runs = [run.name for run in prepared.setting.runs]
 
     def fitted(name: str) -> bool:
-        return all(f"fit {name} {run}" in engine.done for run in runs)
+        return all(f"fit {name} {run}" in walk.done for run in runs)
 
     singles = tuple(arm for arm in arms.singles if fitted(arm.name)) or arms.singles[:1]
     names = {arm.name for arm in singles}
-    pools = {arm.name for arm in arms.fixed if arm.kind != "pool" or set(arm.members) <= names}
+
+    def stays(arm: ArmSpec) -> bool:
+        return set(arm.members) <= names if arm.kind == "pool" else arm.kind == "prior" or fitted(arm.name)
+
     kept = replace(
         arms,
         singles=singles,
-        fixed=tuple(arm for arm in arms.fixed if arm.name in pools and (arm.kind in ("prior", "pool") or fitted(arm.name))),
-        candidates=tuple(arm for arm in arms.candidates if fitted(arm.name) or (arm.kind == "pool" and set(arm.members) <= names)),
+        fixed=tuple(arm for arm in arms.fixed if stays(arm)),
+        candidates=tuple(arm for arm in arms.candidates if stays(arm)),
         tuned_singles={key: arm for key, arm in arms.tuned_singles.items() if fitted(arm.name)},
         tuned_fusions={key: arm for key, arm in arms.tuned_fusions.items() if fitted(arm.name)},
         copies={}, randoms={}, scratch={},
@@ -206,5 +224,10 @@ def _deliver_model(request: Request, prepared: Prepared, store: Store, ship: str
     context = Context(store, request.root, modules=request.modules, device="cpu")
     model = opened(picked["fit"], context, picked["arm"])
     model.temperature = artifact_of(store, picked["fit"]).meta["temperature"]
-    facts = {"canvas": prepared.setting.canvas, "classes": list(prepared.items.classes), "arm": picked["arm"], "run": picked["run"]}
-    save(model, folder.path / "models" / picked["arm"].replace("/", ".").replace(":", "."), facts=facts)
+    facts = {
+        "canvas": prepared.setting.canvas,
+        "classes": list(prepared.items.classes),
+        "arm": picked["arm"],
+        "run": picked["run"],
+    }
+    save(model, folder.path / "models" / deliver.file_name(picked["arm"]), facts=facts)

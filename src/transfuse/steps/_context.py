@@ -1,4 +1,4 @@
-"""What every step is given beside its parameters and inputs: the store, the data, the sources' files, and a way to report."""
+"""What every step is given beside parameters and inputs: the store, the data, the sources' files, a way to report."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ class Context:
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             first = str(error).splitlines()[0]
             raise UserError(
-                f"the device '{self.device}' cannot be used here", where="recipe, run.device", got=first, hint="device: auto"
+                f"the device '{self.device}' cannot be used here",
+                where="recipe, run.device",
+                got=first,
+                hint="device: auto",
             ) from error
         return device
 

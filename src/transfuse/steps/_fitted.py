@@ -46,13 +46,20 @@ def failed(reason: str) -> Result:
 
 def failure(inputs: Mapping[str, Artifact]) -> str | None:
     """The first reason why an input is unusable."""
-    reasons = [artifact.meta["failed"] for artifact in inputs.values() if isinstance(artifact.meta, dict) and "failed" in artifact.meta]
+    reasons = [
+        artifact.meta["failed"]
+        for artifact in inputs.values()
+        if isinstance(artifact.meta, dict) and "failed" in artifact.meta
+    ]
     return reasons[0] if reasons else None
 
 
 def made_of(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """How to build this arm again: its parameters, and the keys of the cards and members it was made of."""
-    return {"params": dict(params), "keys": {role: key for role, key in context.keys.items() if role.startswith(("card", "member"))}}
+    return {
+        "params": dict(params),
+        "keys": {role: key for role, key in context.keys.items() if role.startswith(("card", "member"))},
+    }
 
 
 def rows_of(inputs: Mapping[str, Artifact]) -> dict[str, np.ndarray]:

@@ -52,7 +52,9 @@ def merged(found: Sequence[Card], merge: Mapping[str, Any], context: Context) ->
     states = {name: {tensor: reader.read(tensor) for tensor in reader.names()} for name, reader in readers.items()}
     together = merge_states(method(merge["method"]), states, weights=merge["weights"], settings=merge["settings"])
     own = opened[0].network.state_dict()
-    opened[0].network.load_state_dict({name: torch.from_numpy(array).to(own[name].dtype) for name, array in together.items()})
+    opened[0].network.load_state_dict(
+        {name: torch.from_numpy(array).to(own[name].dtype) for name, array in together.items()}
+    )
     return opened[0]
 
 
@@ -82,7 +84,9 @@ def new_crown(params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int) -
     return crown(params["method"], by_name, wanted, params["classes"], settings=params["settings"], seed=seed)
 
 
-def whole(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context, top: Crown, name: str = "fused") -> Fused:
+def whole(
+    params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context, top: Crown, name: str = "fused"
+) -> Fused:
     """Members and crown together."""
     pool = connecting(params["method"]).traits.get("accepts") != "map"
     return Fused(name, members(params, inputs, context), reads(params, inputs), top, pool=pool)
@@ -95,7 +99,11 @@ def state_arrays(module: nn.Module) -> dict[str, np.ndarray]:
 
 def load_arrays(module: nn.Module, artifact: Artifact) -> None:
     """Put tensors of the store back into a module; names and shapes must fit."""
-    state = {name.removeprefix("state/"): torch.from_numpy(array) for name, array in artifact.arrays.items() if name.startswith("state/")}
+    state = {
+        name.removeprefix("state/"): torch.from_numpy(array)
+        for name, array in artifact.arrays.items()
+        if name.startswith("state/")
+    }
     module.load_state_dict(state)
 
 

@@ -20,7 +20,7 @@ NOTHING = {"parameters": 0, "trainable_parameters": 0, "inference_flops": 0, "me
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
-    """`step_flops` is one item's forward and backward in the arm's regime; `member_flops` what a frozen member costs."""
+    """`step_flops` is one item's forward and backward in the arm's regime; `member_flops` what frozen members cost."""
     if params["kind"] == "prior":
         return dict(NOTHING), None
     if params["kind"] == "pool":
@@ -35,7 +35,12 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         source = _networks.source(_networks.cards(inputs)[0], context)
         source.freeze(None)
         flops = forward_flops(source, canvas)
-        return {**NOTHING, "parameters": used_parameters(source, canvas), "inference_flops": flops, "member_flops": flops}, None
+        return {
+            **NOTHING,
+            "parameters": used_parameters(source, canvas),
+            "inference_flops": flops,
+            "member_flops": flops,
+        }, None
     network = _networks.whole(params, inputs, context, _networks.new_crown(params, inputs, 0))
     frozen = params["regime"] == "frozen"
     for member in network.members.values() if frozen else []:

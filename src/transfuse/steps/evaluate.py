@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from transfuse.evaluate.case import Case, MarginRule
 from transfuse.evaluate.tables import Table
 from transfuse.evaluate.verdict import judge, record
@@ -42,7 +40,9 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         tables[entry.name] = _case.judged_table(entry, judged, judged_table, locked=params["protocol"] == "locked")
         selection[entry.name] = entry.selection
     winner = chosen.get("best_fusion", best).name
-    task = Task(**{**params["task"], "classes": tuple(params["task"]["classes"]), "also": tuple(params["task"]["also"])})
+    task = Task(
+        **{**params["task"], "classes": tuple(params["task"]["classes"]), "also": tuple(params["task"]["also"])}
+    )
     case = Case(
         task=task,
         items=judged_table,
@@ -59,7 +59,9 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     )
     judgement = judge(case)
     made = record(judgement, case.arms, {}, {}, [{"what": name, "why": why} for name, why in sorted(failed.items())])
-    closed = {entry.name: entry.selection for entry in sound.values() if not entry.predictions and entry.name not in tables}
+    closed = {
+        entry.name: entry.selection for entry in sound.values() if not entry.predictions and entry.name not in tables
+    }
     meta = {
         "chosen": judgement.verdict.recommendation.arm,
         "evidence": made,
@@ -77,7 +79,9 @@ def _choices(inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     for role, artifact in inputs.items():
         if role.startswith("choice|"):
             _, choice, scope = role.split("|")
-            found.append({"choice": choice, "run": scope or "all", **{key: artifact.meta[key] for key in ("chosen", "scores")}})
+            found.append(
+                {"choice": choice, "run": scope or "all", **{key: artifact.meta[key] for key in ("chosen", "scores")}}
+            )
     return found
 
 
@@ -85,7 +89,7 @@ def _by_run(
     choices: list[dict[str, Any]], name: str, rows: Mapping[str, Artifact], params: Mapping[str, Any]
 ) -> dict[str, str]:
     found = {choice["run"]: choice["chosen"] for choice in choices if choice["choice"] == name}
-    return {run: found.get(run, found.get("all")) for run in rows}
+    return {run: found[run] if run in found else found["all"] for run in rows}
 
 
 def _comparisons(
@@ -99,7 +103,7 @@ def _comparisons(
 
 
 def _flags(params: Mapping[str, Any]) -> tuple[Flag, ...]:
-    """What is known of the rows before anything is judged: copies across the split, rows a source has seen, or may have."""
+    """What is known of the rows beforehand: copies across the split, rows a source has seen, or may have."""
     flags = []
     for text in params["leaks"]:
         flags.append(Flag("invalid", text))
@@ -110,7 +114,9 @@ def _flags(params: Mapping[str, Any]) -> tuple[Flag, ...]:
     return tuple(flags)
 
 
-def _within(params: Mapping[str, Any], inputs: Mapping[str, Artifact], arms: Mapping[str, Arm]) -> frozenset[str] | None:
+def _within(
+    params: Mapping[str, Any], inputs: Mapping[str, Artifact], arms: Mapping[str, Arm]
+) -> frozenset[str] | None:
     """The arms whose measured median latency at batch 1 keeps the recipe's limit; None where there is no limit."""
     if params["latency"] is None:
         return None

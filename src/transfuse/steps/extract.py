@@ -1,6 +1,6 @@
 """Features: one tap of one frozen source on one view of a block of rows, computed once and kept.
 
-Rows go through in their order in batches of a fixed size, so that low bits never depend on workers or on what else runs.
+Rows go through in their order in batches of a fixed size, so that low bits never depend on workers.
 """
 
 from __future__ import annotations

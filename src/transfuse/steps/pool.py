@@ -32,7 +32,9 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 
 def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> np.ndarray:
     """Probabilities [N, C] of the judged rows from the members' own predictions."""
-    state = {name.removeprefix("state/"): array for name, array in inputs["fit"].arrays.items() if name.startswith("state/")}
+    state = {
+        name.removeprefix("state/"): array for name, array in inputs["fit"].arrays.items() if name.startswith("state/")
+    }
     pooled = [outputs_lift.probabilities(member["scores"], member.meta["scale"]) for member in members(inputs)]
     return outputs_lift.apply(method(params["method"]), state, np.stack(pooled))
 

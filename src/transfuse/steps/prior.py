@@ -1,4 +1,4 @@
-"""The prior: class frequencies of the training rows, for every item alike; what knowing nothing of the input is worth."""
+"""The prior: class frequencies of the training rows, for every item alike; what knowing nothing is worth."""
 
 from __future__ import annotations
 

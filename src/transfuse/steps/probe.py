@@ -1,4 +1,4 @@
-"""How fast a source runs on this machine: milliseconds per item forward, and forward and backward. For forecasts only."""
+"""How fast a source runs on this machine: milliseconds per item, forward and with backward. For forecasts only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,10 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         source(canvas).sum().backward()
         source.zero_grad(set_to_none=True)
 
-    found = {"forward_ms": _per_item(forward, rounds), "backward_ms": _per_item(backward, rounds) if params["backward"] else 0.0}
+    found = {
+        "forward_ms": _per_item(forward, rounds),
+        "backward_ms": _per_item(backward, rounds) if params["backward"] else 0.0,
+    }
     return found, None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from transfuse.schedules import Schedule
 from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, fitted, fits_of, made_of, rows_of
+from transfuse.steps._fitted import blocks_of, failed, failure, fits_of, fitted, made_of, rows_of
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ NEEDS = ("torch",)
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """Choose rate and epoch on held rows, keep the final network, score what choices and temperature need."""
     from transfuse.steps import _networks
-    from transfuse.train.loop import DivergedError, score
+    from transfuse.train.loop import DivergedError, Lesson, score
     from transfuse.train.tune import Rows, Training, tune
 
     if reason := failure(inputs):
@@ -34,8 +34,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     plan = schedule_of(params)
     device = context.torch_device()
     feed = _feed(params, inputs, context, plan)
-    training = Training(
-        build=_builder(params, inputs, context, plan, feed),
+    lesson = Lesson(
         forward=forward_of(plan),
         feed=feed,
         targets=targets,
@@ -45,14 +44,15 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         report=lambda epoch, loss, held: context.emit("progress", done=epoch, of=plan.epochs, train=loss, held=held),
     )
     try:
-        tuned = tune(training, Rows(fits_of(rows), rows["train"], params["final_fit"]))
+        build = _builder(params, inputs, context, plan, feed)
+        tuned = tune(Training(build, lesson), Rows(fits_of(rows), rows["train"], params["final_fit"]))
     except DivergedError as error:
         return failed(str(error))
     if params["final_fit"]:
         order = {int(row): index for index, row in enumerate(tuned.held)}
         calibrate = tuned.held_scores[[order[int(row)] for row in rows["calibrate"]]]
     else:
-        calibrate = score(tuned.model, training.forward(tuned.model), feed, rows["calibrate"], training.autocast)
+        calibrate = score(lesson, tuned.model, rows["calibrate"])
     scores = {"held": (tuned.held, tuned.held_scores), "calibrate": (rows["calibrate"], calibrate)}
     facts = _facts(tuned) | {"made_of": made_of(params, context)}
     return fitted(scores, "logit", targets, facts, _networks.state_arrays(tuned.model))
@@ -61,7 +61,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> np.ndarray:
     """Logits [N, C] of the judged rows by the fitted network."""
     from transfuse.steps import _networks
-    from transfuse.train.loop import score
+    from transfuse.train.loop import Lesson, score
 
     plan = schedule_of(params)
     model = _networks.new_crown(params, inputs, params["seed"])
@@ -72,7 +72,8 @@ def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: 
     model.to(device)
     feed = _feed(params, inputs, context, plan)
     cast = _networks.autocast(params["precision"], device)
-    return score(model, forward_of(plan)(model), feed, inputs["rows"]["judge"], cast)
+    lesson = Lesson(forward_of(plan), feed, np.zeros(0, dtype=np.int64), plan, params["seed"], cast)
+    return score(lesson, model, inputs["rows"]["judge"])
 
 
 def schedule_of(params: Mapping[str, Any]) -> Schedule:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from transfuse.schedules import Schedule
 from transfuse.seeds import integer, stream
 from transfuse.train.feed import Feed
-from transfuse.schedules import Schedule
 
 SCORING_BATCH = 256
 GRADIENT_NORM = 5.0
@@ -42,40 +42,51 @@ class Fitted:
     items: int = 0
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """What trainings of one arm have in common: batches, targets [all rows of the data], schedule and seed.
+
+    `forward(model)` says how the model takes a batch of the feed; `report` hears of every epoch.
+    """
+
+    forward: Callable[[nn.Module], Forward]
+    feed: Feed
+    targets: np.ndarray
+    schedule: Schedule
+    seed: int
+    autocast: Callable[[], Any] = contextlib.nullcontext
+    report: Report | None = None
+
+
 def fit(
+    lesson: Lesson,
     model: nn.Module,
-    forward: Forward,
-    feed: Feed,
-    targets: np.ndarray,
     rows: np.ndarray,
     *,
     held: np.ndarray | None,
-    schedule: Schedule,
     rate: float,
-    seed: int,
     stop_after: int | None = None,
-    autocast: Callable[[], Any] = contextlib.nullcontext,
-    report: Report | None = None,
 ) -> Fitted:
     """Train `model` on `rows`; keep the epoch that is best on `held`, or the last one when there are no held rows.
 
-    `targets` [all rows of the data] are class numbers. `stop_after` ends early on the same schedule, which is how the
-    final model repeats what inner folds found best. Ends with the kept epoch's weights in place.
+    `stop_after` ends early on the same schedule, which is how the final model repeats what inner folds found best.
+    Ends with the kept epoch's weights in place. Raises DivergedError when the loss stops being a number.
     """
+    schedule, forward = lesson.schedule, lesson.forward(model)
     optimiser = torch.optim.AdamW(_groups(model, rate, schedule), weight_decay=schedule.weight_decay)
-    per_epoch = math.ceil(len(rows) / schedule.batch)
+    per_epoch = sum(1 for _ in _batches(rows, schedule.batch))
     planner = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(schedule, per_epoch))
-    order = stream(seed, "order")
+    order = stream(lesson.seed, "order")
     result = Fitted()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(integer(seed, "dropout"))
+        torch.manual_seed(integer(lesson.seed, "dropout"))
         for epoch in range(1, (stop_after or schedule.epochs) + 1):
             model.train()
             total = 0.0
             for chosen in _batches(order.permutation(rows), schedule.batch):
-                wanted = torch.from_numpy(targets[chosen])
-                with autocast():
-                    logits = forward(feed.batch(chosen)).float()
+                wanted = torch.from_numpy(lesson.targets[chosen])
+                with lesson.autocast():
+                    logits = forward(lesson.feed.batch(chosen)).float()
                     loss = functional.cross_entropy(
                         logits, wanted.to(logits.device), label_smoothing=schedule.smoothing
                     )
@@ -88,11 +99,11 @@ def fit(
             result.items += len(rows)
             if not math.isfinite(total):
                 raise DivergedError(f"the training loss became {total} in epoch {epoch} (learning rate {rate:g})")
-            scores = score(model, forward, feed, held, autocast) if held is not None else None
-            loss_held = log_loss(scores, targets[held]) if scores is not None and held is not None else None
+            scores = None if held is None else score(lesson, model, held)
+            loss_held = None if scores is None or held is None else log_loss(scores, lesson.targets[held])
             result.curve.append({"epoch": epoch, "train": total / len(rows)} | _named(loss_held))
-            if report is not None:
-                report(epoch, total / len(rows), loss_held)
+            if lesson.report is not None:
+                lesson.report(epoch, total / len(rows), loss_held)
             if scores is not None:
                 result.every.append(scores)
             if loss_held is None or loss_held < result.loss:
@@ -105,17 +116,12 @@ def fit(
     return result
 
 
-def score(
-    model: nn.Module,
-    forward: Forward,
-    feed: Feed,
-    rows: np.ndarray,
-    autocast: Callable[[], Any] = contextlib.nullcontext,
-) -> np.ndarray:
+def score(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> np.ndarray:
     """Logits [N, C] float32 for these rows, in evaluation mode."""
     model.eval()
-    with torch.no_grad(), autocast():
-        parts = [forward(feed.batch(chosen)).float().cpu().numpy() for chosen in _slices(rows, SCORING_BATCH)]
+    forward = lesson.forward(model)
+    with torch.no_grad(), lesson.autocast():
+        parts = [forward(lesson.feed.batch(chosen)).float().cpu().numpy() for chosen in _slices(rows, SCORING_BATCH)]
     return np.concatenate(parts)
 
 
@@ -146,7 +152,8 @@ def _groups(model: nn.Module, rate: float, schedule: Schedule) -> list[dict[str,
         if parameter.requires_grad:
             groups.setdefault((name.startswith("members."), parameter.dim() > 1), []).append(parameter)
     return [
-        {"params": parameters, "lr": rate * (schedule.member_rate if inside else 1.0)} | ({} if decays else {"weight_decay": 0.0})
+        {"params": parameters, "lr": rate * (schedule.member_rate if inside else 1.0)}
+        | ({} if decays else {"weight_decay": 0.0})
         for (inside, decays), parameters in groups.items()
     ]
 

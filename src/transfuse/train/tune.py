@@ -7,17 +7,13 @@ and the final model is fitted to all training rows for that many epochs. The inn
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from transfuse.train.feed import Feed
-from transfuse.train.loop import DivergedError, Fitted, fit, log_loss
-from transfuse.schedules import Schedule
+from transfuse.train.loop import DivergedError, Fitted, Lesson, fit, log_loss
 
 Builder = Callable[[np.ndarray], nn.Module]
 
@@ -47,27 +43,17 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Training:
-    """All that a fit needs beside its rows; `build(rows)` makes a fresh network settled on those rows."""
+    """A lesson, and how to make a fresh network settled on the rows it will learn from."""
 
     build: Builder
-    forward: Callable[[nn.Module], Callable[[list[Tensor]], Tensor]]
-    feed: Feed
-    targets: np.ndarray
-    schedule: Schedule
-    seed: int
-    autocast: Callable[[], Any] = contextlib.nullcontext
-    report: Callable[[int, float, float | None], None] | None = None
+    lesson: Lesson
 
     def run(
         self, rows: np.ndarray, held: np.ndarray | None, rate: float, stop_after: int | None = None
     ) -> tuple[nn.Module, Fitted]:
+        """A fresh network fitted to these rows."""
         model = self.build(rows)
-        fitted = fit(
-            model, self.forward(model), self.feed, self.targets, rows,
-            held=held, schedule=self.schedule, rate=rate, seed=self.seed,
-            stop_after=stop_after, autocast=self.autocast, report=self.report,
-        )  # fmt: skip
-        return model, fitted
+        return model, fit(self.lesson, model, rows, held=held, rate=rate, stop_after=stop_after)
 
 
 def tune(training: Training, rows: Rows) -> Tuned:
@@ -75,8 +61,8 @@ def tune(training: Training, rows: Rows) -> Tuned:
     if rows.final_fit:
         return _crossfit(training, rows)
     (fit_rows, held), best, best_model, items, reason = rows.fits[0], None, None, 0, ""
-    best_rate = training.schedule.rates[0]
-    for rate in training.schedule.rates:
+    best_rate = training.lesson.schedule.rates[0]
+    for rate in training.lesson.schedule.rates:
         try:
             model, fitted = training.run(fit_rows, held, rate)
         except DivergedError as error:
@@ -88,14 +74,14 @@ def tune(training: Training, rows: Rows) -> Tuned:
     if best is None or best_model is None or best.scores is None:
         raise DivergedError(reason)
     return Tuned(
-        best_model, best_rate, best.epoch, held, best.scores, best.curve, len(training.schedule.rates), items
+        best_model, best_rate, best.epoch, held, best.scores, best.curve, len(training.lesson.schedule.rates), items
     )
 
 
 def _crossfit(training: Training, rows: Rows) -> Tuned:
     best: tuple[float, float, int, list[Fitted]] | None = None
     items, reason = 0, ""
-    for rate in training.schedule.rates:
+    for rate in training.lesson.schedule.rates:
         try:
             folds = [training.run(fit_rows, held, rate)[1] for fit_rows, held in rows.fits]
         except DivergedError as error:
@@ -107,7 +93,10 @@ def _crossfit(training: Training, rows: Rows) -> Tuned:
         losses = [
             float(
                 np.average(
-                    [log_loss(fold.every[epoch], training.targets[held]) for fold, (_, held) in zip(folds, rows.fits, strict=True)],
+                    [
+                        log_loss(fold.every[epoch], training.lesson.targets[held])
+                        for fold, (_, held) in zip(folds, rows.fits, strict=True)
+                    ],
                     weights=sizes,
                 )
             )
@@ -122,4 +111,6 @@ def _crossfit(training: Training, rows: Rows) -> Tuned:
     model, final = training.run(rows.train, None, rate, stop_after=epoch)
     held = np.concatenate([held for _, held in rows.fits])
     scores = np.concatenate([fold.every[epoch - 1] for fold in folds])
-    return Tuned(model, rate, epoch, held, scores, final.curve, len(training.schedule.rates), items + final.items)
+    return Tuned(
+        model, rate, epoch, held, scores, final.curve, len(training.lesson.schedule.rates), items + final.items
+    )

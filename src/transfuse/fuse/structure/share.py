@@ -46,7 +46,9 @@ class Shared(nn.Module):
     def forward(self, blocks: Sequence[Tensor]) -> Tensor:
         maps = [joint(block) for joint, block in zip(self.joints, blocks, strict=True)]
         side = max((entry.shape[-2:] for entry in maps), key=lambda shape: shape[0] * shape[1])
-        x = torch.cat([entry if entry.shape[-2:] == side else functional.interpolate(entry, size=side) for entry in maps], 1)
+        x = torch.cat(
+            [entry if entry.shape[-2:] == side else functional.interpolate(entry, size=side) for entry in maps], 1
+        )
         for layer in self.tail:
             x = layer(x)
             if isinstance(layer, nn.ReLU) and min(x.shape[-2:]) >= 4:

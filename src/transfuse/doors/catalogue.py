@@ -1,0 +1,78 @@
+"""What there is: methods as their files declare them, and weight files as their headers tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transfuse.jsonio import pretty
+from transfuse.registry import FAMILIES, Entry, method, shelf
+
+
+def entries(name: str | None) -> list[Entry]:
+    """One method, or all of all families, sorted."""
+    if name is not None:
+        return [method(name)]
+    return [entry for family in FAMILIES for entry in shelf(f"fuse/{family}").values()]
+
+
+def as_json(name: str | None) -> str:
+    """Every method with family, name, one line, parameters and citation."""
+    return pretty([record(entry) for entry in entries(name)]).rstrip()
+
+
+def record(entry: Entry) -> dict[str, Any]:
+    """One method as plain values."""
+    parameters = [
+        {"name": one.name, "type": one.type, "default": one.default, "range": one.describe(), "doc": one.doc}
+        for one in entry.parameters.values()
+    ]
+    return {
+        "family": entry.shelf.removeprefix("fuse/"),
+        "name": entry.name,
+        "method": entry.full_name,
+        "one_line": entry.law,
+        "parameters": parameters,
+        "citation": entry.citation,
+    }
+
+
+def as_text(name: str | None) -> str:
+    """A line a method, or the whole of one."""
+    found = entries(name)
+    if name is None:
+        width = max(len(entry.full_name) for entry in found)
+        return "\n".join(f"{entry.full_name:<{width}}  {entry.law}" for entry in found)
+    (entry,) = found
+    lines = [entry.full_name, "", entry.doc.strip(), ""]
+    for one in entry.parameters.values():
+        lines.append(f"  {one.name} = {one.default!r}  {one.describe()}: {one.doc}")
+    return "\n".join([*lines, f"  source: {entry.citation}"])
+
+
+def inspected(paths: Sequence[Path], *, as_json: bool) -> str:
+    """Each file's kind, contents and safety."""
+    from transfuse.files.weights import describe
+
+    found = {str(path): describe(path) for path in paths}
+    if as_json:
+        return pretty(found).rstrip()
+    return "\n\n".join(_file(name, facts) for name, facts in found.items())
+
+
+def _file(name: str, facts: dict[str, Any]) -> str:
+    safe = "safe to load" if facts["safe"] else "NOT SAFE to load"
+    lines = [f"{name}: {facts.get('kind', 'unknown')}, {facts['bytes']:,} bytes, {safe}", f"  why: {facts['why']}"]
+    if facts["imports"]:
+        lines.append(f"  its pickle names: {', '.join(facts['imports'][:10])}")
+    dtypes = ", ".join(f"{count} {dtype}" for dtype, count in facts["dtypes"].items())
+    if facts["tensors"]:
+        lines.append(f"  {len(facts['tensors'])} tensors ({dtypes}), {facts['parameters']:,} numbers")
+    lines.append(f"  sha256: {facts['sha256']}")
+    lines += [f"  {key}: {value[:200]}" for key, value in sorted(facts["metadata"].items())]
+    shown = list(facts["tensors"].items())[:12]
+    lines += [f"    {tensor}  {dtype} {shape}" for tensor, (dtype, shape) in shown]
+    if len(facts["tensors"]) > len(shown):
+        lines.append(f"    and {len(facts['tensors']) - len(shown)} more")
+    return "\n".join(lines)

@@ -1,0 +1,86 @@
+"""What a person at a terminal sees of a run: a bar with the time left, or a line now and then without a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+LINE_SECONDS = 5.0
+SMALLEST_STEP = 0.01
+
+
+@dataclass
+class Progress:
+    """Listens to a run's events. The bar moves by forecast seconds, so one long training counts as what it is."""
+
+    stream: TextIO = field(default_factory=lambda: sys.stderr)
+    forecast: dict[str, float] = field(default_factory=dict)
+    done: dict[str, float] = field(default_factory=dict)
+    inside: dict[str, float] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    last_line: float = 0.0
+    bar: Any = None
+    task: Any = None
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "forecast":
+            self.forecast = {name: max(seconds, SMALLEST_STEP) for name, seconds in event["steps"].items()}
+            self.began = time.monotonic()
+            self._open()
+        elif kind == "progress" and event.get("of"):
+            self.inside[event["step"]] = event["done"] / event["of"]
+        elif kind == "step_done":
+            self.done[event["step"]] = self.forecast.get(event["step"], SMALLEST_STEP)
+            self.inside.pop(event["step"], None)
+        elif kind == "out_of_time":
+            self._say(f"time is up; not finished: {', '.join(event['dropped']) or 'nothing'}")
+        if kind in ("step_started", "progress", "step_done"):
+            self._show(event["step"])
+
+    @property
+    def share(self) -> float:
+        """How much of the forecast is done, in [0, 1]."""
+        total = sum(self.forecast.values()) + sum(
+            seconds for name, seconds in self.done.items() if name not in self.forecast
+        )
+        partly = sum(part * self.forecast.get(name, SMALLEST_STEP) for name, part in self.inside.items())
+        return min((sum(self.done.values()) + partly) / total, 1.0) if total else 0.0
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.bar is not None:
+            self.bar.update(self.task, completed=1.0, what="done")
+            self.bar.stop()
+            self.bar = None
+
+    def _open(self) -> None:
+        if not self.stream.isatty():
+            self._say(f"{len(self.forecast)} steps, about {sum(self.forecast.values()):.0f} s of computing")
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[what]}"))
+        self.bar = Bar(*columns, console=Console(file=self.stream), transient=True)
+        self.task = self.bar.add_task("", total=1.0, what="")
+        self.bar.start()
+
+    def _show(self, step: str) -> None:
+        if self.bar is not None:
+            self.bar.update(self.task, completed=self.share, what=step)
+        elif self.forecast and time.monotonic() - self.last_line > LINE_SECONDS:
+            self.last_line = time.monotonic()
+            elapsed = self.last_line - self.began
+            left = elapsed * (1 - self.share) / self.share if self.share > 0.02 else sum(self.forecast.values())
+            self._say(f"{100 * self.share:3.0f} %  about {left:.0f} s left  {step}")
+        elif not self.forecast and step.startswith(("index", "card")):
+            self._say(f"reading {step}")
+
+    def _say(self, text: str) -> None:
+        self.stream.write(text + "\n")
+        self.stream.flush()

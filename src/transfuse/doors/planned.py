@@ -1,0 +1,114 @@
+"""A plan in words, and a first recipe for somebody's data: what to expect before anything is computed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transfuse.events import silent
+from transfuse.plan.graph import Plan
+from transfuse.plan.recipe import Recipe, short_name, validated
+from transfuse.run.engine import Walk
+from transfuse.run.forecast import expected, probe
+from transfuse.run.prepare import Prepared, prepare
+from transfuse.run.run import place_of, store_of
+
+
+def describe(recipe: Recipe, root: Path) -> str:
+    """Data, arms, choices, steps by kind with what is cached, and CPU seconds by a probe of this machine."""
+    store = store_of(recipe, root)
+    prepared = prepare(recipe, root=root, store=store)
+    plan = prepared.plan
+    walk = Walk(plan, store)
+    walk.ready(plan.targets)
+    forecast = probe(prepared, place_of(prepared, store), silent, {})
+    wanted = expected(plan, forecast.seconds, walk.done)
+    kinds = Counter(plan.steps[name].kind for name in wanted)
+    lines = [*_head(prepared), "", "steps to compute (of what follows a choice, the dearest option)"]
+    for kind, count in sorted(kinds.items()):
+        seconds = sum(cost for name, cost in wanted.items() if plan.steps[name].kind == kind)
+        lines.append(f"  {kind:<10} {count:>5}   about {seconds:>7.0f} CPU seconds")
+    lines.append(f"  in the store already: {len(walk.done)}")
+    lines.append(f"  together about {sum(wanted.values()):.0f} CPU seconds")
+    lines += ["", "choices, all on selection rows", *_choices(plan)]
+    lines += ["", "not measured", *(f"  {what}: {why}" for what, why in plan.not_measured)]
+    return "\n".join(lines)
+
+
+def _head(prepared: Prepared) -> list[str]:
+    items, parts = prepared.items, prepared.partition
+    first = parts.runs[0]
+    arms = [*prepared.ladder.arms().values()]
+    side, per_fold = prepared.setting.canvas, "" if parts.protocol == "locked" else " in each fold"
+    lines = [
+        f"data: {len(items):,} items, {len(items.classes)} classes, canvas {side} x {side}",
+        f"protocol: {parts.protocol}, runs {', '.join(run.name for run in parts.runs)}; "
+        f"{len(first.train):,} rows train, {len(first.judge):,} judge{per_fold}",
+        *(f"note: {note}" for note in parts.notes),
+        *(f"warning: {leak}" for leak in prepared.setting.leaks),
+        "sources",
+        *(f"  {name}: {card.spec}, {card.parameters:,} parameters" for name, card in prepared.cards.items()),
+        "arms",
+        *(f"  {arm.name:<24} {arm.role:<10} {arm.method or arm.kind:<20} {arm.regime}" for arm in arms),
+    ]
+    follow = [*prepared.ladder.tuned_singles.values(), *prepared.ladder.tuned_fusions.values()]
+    if follow:
+        lines.append("  one of these, when its frozen form is chosen: " + ", ".join(arm.name for arm in follow))
+    if prepared.ladder.randoms:
+        lines.append(
+            "  controls that follow the chosen fusion: copies, random/SOURCE"
+            + (", scratch" if prepared.ladder.scratch else "")
+        )
+    return lines
+
+
+def _choices(plan: Plan) -> list[str]:
+    steps = [step for step in plan.steps.values() if step.kind == "choose"]
+    return [
+        f"  {step.name}: {len({role.split('|')[1] for role in step.inputs if role.startswith('fit|')})} arms ready"
+        for step in steps
+    ]
+
+
+def written_recipe(data: str, sources: Sequence[str], root: Path, out: Path) -> tuple[str, str]:
+    """A recipe's text with comments, and a summary of what was found; both are checked first."""
+    names = {short_name(spec, index): spec for index, spec in enumerate(sources)}
+    recipe = validated({"sources": names, "data": data}, where="init")
+    prepared = prepare(recipe, root=root, store=store_of(recipe, root))
+    counts = Counter(label for label in prepared.items.labels if label is not None)
+    least = min(counts.items(), key=lambda pair: pair[1])
+    parts = prepared.partition
+    summary = (
+        f"{len(prepared.items):,} items in {len(counts)} classes (fewest: {least[0]}, {least[1]}); "
+        f"protocol {parts.protocol}; canvas {prepared.setting.canvas}"
+    )
+    shown = _relative(data, root, out)
+    lines = [
+        f"# {summary}",
+        "sources:",
+        *(f"  {name}: {_quoted(spec)}" for name, spec in names.items()),
+        f"data: {_quoted(shown)}",
+        "ladder: quick            # quick | standard (also tuned and from scratch) | full",
+        "candidates: auto         # or a list of methods: see `transfuse methods`",
+        "seeds: 5",
+        "# budget: {train: 20 min}",
+        "# run: {workers: 2}",
+    ]
+    return "\n".join(lines) + "\n", summary
+
+
+def _relative(data: Any, root: Path, out: Path) -> str:
+    """The data's path as seen from the recipe's folder."""
+    scheme, colon, rest = data.partition(":")
+    path = Path(rest if colon else data)
+    if scheme == "sklearn" or path.is_absolute() or not (root / path).exists():
+        return data
+    seen = os.path.relpath(root / path, (root / out).parent)
+    return f"{scheme}:{seen}" if colon else seen + ("/" if (root / path).is_dir() else "")
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

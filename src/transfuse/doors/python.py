@@ -1,0 +1,184 @@
+"""The verbs in Python: compare, fuse, evaluate, load, merge; each is useful without the rest.
+
+`compare` does the whole job and gives a Study. `fuse` gives a plain `nn.Module` for your own loop. `merge` gives back
+the kind it was given. `evaluate` judges predictions that you made. `load` opens a run folder or a saved model.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfuse.doors.study import Study
+from transfuse.errors import UserError
+from transfuse.registry import method as find_method
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfuse.source.base import Source
+
+Sources = Mapping[str, Any] | Sequence[Any]
+
+
+def compare(sources: Sources, data: Any, *, out: str | Path | None = None, **recipe: Any) -> Study:
+    """The whole job: which of these sources, alone or fused, to ship for this data, with the evidence.
+
+    `sources`: specs (`torchvision:resnet18`) or `nn.Module`s, as a list or {name: source}. `data`: what stands under
+    `data:` in a recipe, `(images, labels)` arrays, or a torch Dataset. `recipe`: any other key of a recipe, e.g.
+    `ladder="standard"`, `seeds=3`, `budget={"train": "20min"}`. Without `out` the results stay in a temporary folder.
+    """
+    from transfuse.plan.recipe import validated
+    from transfuse.run.run import Request, run
+
+    named = _named(sources)
+    modules = {name: entry for name, entry in named.items() if not isinstance(entry, str | dict)}
+    entries = {name: f"module:{name}" if name in modules else entry for name, entry in named.items()}
+    checked = validated({"sources": entries, "data": data, **recipe}, where="compare(...)")
+    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="transfuse-"))
+    outcome = run(Request(checked, Path.cwd(), folder, modules=modules))
+    return Study.of_folder(outcome.folder.path)
+
+
+def fuse(
+    sources: Sources,
+    method: str,
+    *,
+    classes: int | Sequence[str] | None = None,
+    taps: Mapping[str, str | Sequence[str]] | None = None,
+    canvas: int = 224,
+    seed: int = 0,
+    **params: Any,
+) -> nn.Module:
+    """Connect sources into one trainable network by a method of `features/` or `structure/`.
+
+    The result takes a canvas [N, 3, S, S] in [0, 1] and gives logits [N, C]; it is a Source and can be fused again.
+    `classes` is a number or names; by default those of the first source. `taps` says what is read of which source.
+    `canvas` is the side at which sources are looked at. Train it with your own loop; `freeze("NAME.TAP")` holds parts.
+    """
+    from transfuse.fuse.connect import connect, connecting
+    from transfuse.reads import reads_of
+
+    members = _opened(sources, canvas)
+    entry = connecting(method)
+    named = {name: [given] if isinstance(given, str) else list(given) for name, given in (taps or {}).items()}
+    reads = reads_of(entry, {name: member.card for name, member in members.items()}, named)
+    first = next(iter(members.values())).card
+    wanted: Sequence[str] = (
+        [str(index) for index in range(classes)] if isinstance(classes, int) else list(classes or first.classes)
+    )
+    if len(wanted) < 2:
+        raise UserError("a fusion needs its classes", hint="classes=10, or classes=['cat', 'dog', ...]")
+    return connect(method, members, reads, wanted, settings=params, seed=seed)
+
+
+def merge(
+    method: str,
+    sources: Sources,
+    *,
+    base: Any = None,
+    weights: Sequence[float] | None = None,
+    **params: Any,
+) -> Any:
+    """Merge checkpoints of one architecture by a method of `weights/`; modules give a module, state dicts a state dict.
+
+    Sources are never changed. Integer tensors (BatchNorm counters) keep the largest. `weights` has one number a source.
+    """
+    import copy
+
+    import torch
+
+    from transfuse.fuse.weights_lift import merge_states
+    from transfuse.source.weights import StateReader
+
+    given = dict(_named(sources))
+    entry = find_method(method)
+    if entry.shelf != "fuse/weights":
+        raise UserError(
+            f"{method} does not merge weights", expected="a method of weights/", hint="fuse(...) connects networks"
+        )
+
+    def arrays(name: str, entry: Any) -> dict[str, Any]:
+        state = entry.state_dict() if isinstance(entry, torch.nn.Module) else entry
+        if not isinstance(state, Mapping):
+            raise UserError(
+                "only modules and state dicts can be merged", where=f"source '{name}'", got=type(entry).__name__
+            )
+        reader = StateReader({key: torch.as_tensor(value) for key, value in state.items()}, f"source '{name}'")
+        return {tensor: reader.read(tensor) for tensor in reader.names()}
+
+    states = {name: arrays(name, one) for name, one in given.items()}
+    started = None if base is None else arrays("base", base)
+    merged = merge_states(entry, states, weights=weights, base=started, settings=entry.settings(params))
+    first = next(iter(given.values()))
+    own = first.state_dict() if isinstance(first, torch.nn.Module) else first
+    state = {name: torch.from_numpy(merged[name]).to(torch.as_tensor(own[name]).dtype) for name in own}
+    if not isinstance(first, torch.nn.Module):
+        return state
+    result = copy.deepcopy(first)
+    result.load_state_dict(state)
+    return result
+
+
+def evaluate(
+    predictions: Any,
+    labels: Any = None,
+    *,
+    candidate: str | None = None,
+    versus: str | Sequence[str] | None = None,
+    groups: Any = None,
+    margin: str | float = "auto",
+    scale: Any = None,
+) -> Study:
+    """Judge predictions from anywhere: {name: array [N, C] or file}, labels as array or file; no model is needed."""
+    from transfuse.doors.study import judged
+
+    return judged(predictions, labels, candidate=candidate, versus=versus, groups=groups, margin=margin, scale=scale)
+
+
+def load(path: str | Path, *, modules: Mapping[str, nn.Module] | None = None) -> Study | Source:
+    """A Study for a run folder, a Source for a saved model (`DIR/models/ARM`)."""
+    folder = Path(path)
+    if (folder / "evidence.json").is_file():
+        return Study.of_folder(folder)
+    if (folder / "model.json").is_file():
+        from transfuse.fuse.saved import load as load_model
+
+        return load_model(folder, modules=modules)
+    raise UserError(
+        "there is neither a run nor a model here",
+        where=str(folder),
+        expected="evidence.json or model.json in the folder",
+    )
+
+
+def _named(sources: Sources) -> dict[str, Any]:
+    from transfuse.plan.recipe import short_name
+
+    if isinstance(sources, Mapping):
+        return {str(name): entry for name, entry in sources.items()}
+    if isinstance(sources, str) or not isinstance(sources, Sequence):
+        raise UserError("sources come as a list or as {name: source}", got=type(sources).__name__)
+    named = {short_name(entry, index): entry for index, entry in enumerate(sources)}
+    if len(named) != len(sources):
+        raise UserError("two sources would have the same name", hint="give names: {'a': source, 'b': source}")
+    return named
+
+
+def _opened(sources: Sources, canvas: int) -> dict[str, Source]:
+    from transfuse.source.base import Source
+    from transfuse.source.open import make_card, open_source
+
+    opened: dict[str, Source] = {}
+    make: Callable[..., Any] = make_card
+    for name, entry in _named(sources).items():
+        if isinstance(entry, Source):
+            opened[name] = entry
+            continue
+        card = make(name, entry, root=Path.cwd(), canvas=canvas)
+        opened[name] = open_source(card, root=Path.cwd(), module=None if isinstance(entry, str) else entry)
+    if not opened:
+        raise UserError("nothing to fuse", expected="at least one source")
+    return opened

@@ -1,0 +1,109 @@
+"""A Study: the finished comparison as an object to ask, whether it was just run or is read from its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transfuse import __version__
+from transfuse.errors import UserError
+from transfuse.jsonio import pretty
+from transfuse.store import write_text
+
+if TYPE_CHECKING:
+    from transfuse.source.base import Source
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a comparison found. `record` is `evidence.json`; `folder` is where it lies, if it was kept."""
+
+    record: Mapping[str, Any]
+    measurements: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Study:
+        """The study of a run folder. Raises UserError where there is none or its JSON is damaged."""
+        record = _json(folder / "evidence.json")
+        measured = folder / "measurements.json"
+        return cls(record, _json(measured) if measured.is_file() else {}, folder)
+
+    @property
+    def verdict(self) -> Mapping[str, Any]:
+        """`recommendation`, `claims` and `flags`."""
+        return self.record["verdict"]
+
+    @property
+    def evidence(self) -> list[Mapping[str, Any]]:
+        """Every row of evidence."""
+        return list(self.record["evidence"])
+
+    @property
+    def winner(self) -> str:
+        """The name of the recommended arm."""
+        return str(self.verdict["recommendation"]["arm"])
+
+    def model(self) -> Source:
+        """The recommended model, ready to predict. Raises UserError where it was not kept."""
+        from transfuse.fuse.saved import load
+
+        if self.folder is None:
+            raise UserError("this study has no folder, so no model was kept", hint="compare(..., out='runs/mine')")
+        return load(self.folder / "models" / self.winner.replace("/", ".").replace(":", "."))
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row per judged arm: role, cost and every metric, ready for a data frame; undefined values are None."""
+        rows = {
+            arm["name"]: {"arm": arm["name"], "role": arm["role"], **(arm["cost"] or {})} for arm in self.record["arms"]
+        }
+        for row in self.record["evidence"]:
+            if row["versus"] is None and row["arm"] in rows and row["condition"] == "clean":
+                rows[row["arm"]][row["quantity"]] = row.get("value")
+        return list(rows.values())
+
+    def report(self, path: str | Path) -> Path:
+        """Write the report as HTML, or as Markdown where the name ends in `.md`; gives the path back."""
+        from transfuse.report.html import render_html
+        from transfuse.report.text import render_markdown
+
+        target = Path(path)
+        render = render_markdown if target.suffix == ".md" else render_html
+        write_text(target, render(self.record, self.measurements))
+        return target
+
+    def write(self, folder: Path) -> Path:
+        """Write `evidence.json` and both reports into a folder; gives the HTML report's path."""
+        write_text(folder / "evidence.json", pretty(self.record))
+        self.report(folder / "report.md")
+        return self.report(folder / "report.html")
+
+    def __str__(self) -> str:
+        from transfuse.report.text import render_terminal
+
+        return render_terminal(self.record)
+
+
+def judged(predictions: Any, labels: Any, **settings: Any) -> Study:
+    """A study of predictions from elsewhere."""
+    from transfuse.evaluate.door import evaluate, set_up
+    from transfuse.evaluate.verdict import record
+
+    judgement = evaluate(predictions, labels, **settings)
+    setup = set_up(judgement, version=__version__)
+    return Study(json.loads(pretty(record(judgement, judgement.arms, {}, setup))))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError("there is no run here", where=str(path.parent), expected=path.name) from error
+    except ValueError as error:
+        raise UserError("this file is damaged", where=str(path), got=str(error), hint="run the recipe again") from error
+    if not isinstance(found, dict):
+        raise UserError("this file is not what a run writes", where=str(path), got=type(found).__name__)
+    return found
