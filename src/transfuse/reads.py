@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, unknown_name
 from transfuse.registry import Entry
 from transfuse.types import Card
 
@@ -47,7 +47,7 @@ def default_tap(traits: Mapping[str, Any], card: Card) -> str:
     """The tap a method reads when none is named: the penultimate features, or an early map for structure."""
     if traits.get("accepts") == "map":
         return early_cut(card)
-    for name in ("vector", "tokens", "map"):
+    for name in ("fused", "vector", "tokens", "map"):
         if name in card.taps:
             return name
     expected = "a vector, tokens or a map"
@@ -59,6 +59,9 @@ def reads_of(entry: Entry, cards: Mapping[str, Card], taps: Mapping[str, Sequenc
     if not cards:
         raise UserError(f"{entry.full_name} needs at least one source")
     named = taps or {}
+    for member in named:
+        if member not in cards:
+            raise unknown_name("source", member, cards, where="taps")
     reads = [
         Read(member, tap)
         for member, card in cards.items()
@@ -79,7 +82,7 @@ def check_reads(entry: Entry, cards: Mapping[str, Card], reads: Sequence[Read]) 
                 got=f"{tap.kind} of width {tap.width}",
                 hint=f"tap '{early_cut(cards[read.member])}'",
             )
-        if tap.kind == "logits" and entry.shelf == "fuse/features":
+        if tap.kind == "logits" and entry.shelf == "fusion/features":
             raise UserError(
                 f"{entry.full_name} fuses features, not logits",
                 where=f"source '{read.member}', tap '{read.tap}'",

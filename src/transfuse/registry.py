@@ -28,6 +28,8 @@ TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "list": (list, tuple),
 }  # fmt: skip
 
+WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list"}
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -46,20 +48,21 @@ class Parameter:
         if value is None and self.default is None:
             return None
         wrong_type = not isinstance(value, TYPES[self.type]) or (isinstance(value, bool) and self.type != "bool")
-        out_of_range = not wrong_type and (
-            (self.low is not None and value < self.low)
-            or (self.high is not None and value > self.high)
-            or (bool(self.options) and value not in self.options)
-            or value != value
-        )
-        return f"{self.name} must be {self.describe()}, got {value!r}" if wrong_type or out_of_range else None
+        if wrong_type or self._outside(value):
+            return f"{self.name} must be {self.describe()}, got {value!r}"
+        return None
+
+    def _outside(self, value: Any) -> bool:
+        too_low = self.low is not None and value < self.low
+        too_high = self.high is not None and value > self.high
+        return too_low or too_high or (bool(self.options) and value not in self.options) or value != value
 
     def describe(self) -> str:
         """The range in words."""
         if self.options:
             return "one of " + ", ".join(self.options)
-        bounds = [(sign, edge) for sign, edge in (("≥", self.low), ("≤", self.high)) if edge is not None]
-        return " ".join([f"a {self.type}", *(f"{sign} {edge:g}" for sign, edge in bounds)])
+        bounds = [(word, edge) for word, edge in (("from", self.low), ("to", self.high)) if edge is not None]
+        return " ".join([WORDS[self.type], *(f"{word} {edge:g}" for word, edge in bounds)])
 
     def invalid(self) -> Any:
         """A value that must be refused, for the contract suite."""
@@ -89,7 +92,7 @@ class Entry:
     @property
     def full_name(self) -> str:
         """`features/concat` for a method of a family, else `SHELF/NAME`."""
-        return f"{self.shelf.removeprefix('fuse/')}/{self.name}"
+        return f"{self.shelf.removeprefix('fusion/')}/{self.name}"
 
     def load(self) -> ModuleType:
         """Import the file; only now may it pull in torch."""
@@ -194,7 +197,7 @@ FAMILIES = ("weights", "features", "structure", "outputs")
 
 def method(full_name: str, *, where: str | None = None) -> Entry:
     """A fusing method by `FAMILY/NAME`, e.g. `features/concat`."""
-    known = {entry.full_name: entry for family in FAMILIES for entry in shelf(f"fuse/{family}").values()}
+    known = {entry.full_name: entry for family in FAMILIES for entry in shelf(f"fusion/{family}").values()}
     if full_name not in known:
         raise unknown_name("method", full_name, known, where=where)
     return known[full_name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,29 +17,41 @@ class Schedule:
     """One training's settings; `rates` are tried in turn and the held rows choose, so they are the tuning budget.
 
     `member_rate` multiplies the learning rate inside the sources; `warmup` is a share of all steps; the rate then
-    falls to zero along a half cosine. Training stops after `patience` epochs without a better held loss.
+    falls to zero along a half cosine. Training stops after `patience` epochs without a better held loss. Small training
+    sets get more epochs, and patience in proportion, so that no head learns for fewer than `least_steps` steps.
     """
 
     regime: str = "frozen"
     until: str | None = None
-    epochs: int = 60
+    epochs: int = 40
     batch: int = 64
-    rates: tuple[float, ...] = (3e-4, 1e-3, 3e-3)
+    rates: tuple[float, ...] = (1e-3, 3e-3, 1e-2)
     member_rate: float = 1.0
-    weight_decay: float = 1e-2
+    weight_decay: float = 1.0
     warmup: float = 0.1
     patience: int = 10
     smoothing: float = 0.0
+    least_steps: int = 400
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
 
+    def lasting(self, rows: int) -> Schedule:
+        """The schedule for so many training rows, with enough epochs for `least_steps`."""
+        needed = math.ceil(self.least_steps / math.ceil(rows / self.batch))
+        if needed <= self.epochs:
+            return self
+        return replace(self, epochs=needed, patience=math.ceil(self.patience * needed / self.epochs))
 
+
+_WHOLE = Schedule(
+    regime="full", epochs=10, batch=32, rates=(1e-3,), member_rate=0.1, weight_decay=0.05, patience=3, least_steps=1
+)
 DEFAULTS = {
     "frozen": Schedule(),
-    "partial": Schedule(regime="partial", epochs=10, batch=32, rates=(1e-3,), member_rate=0.1, patience=3),
-    "full": Schedule(regime="full", epochs=10, batch=32, rates=(1e-3,), member_rate=0.1, patience=3),
-    "scratch": Schedule(regime="full", epochs=10, batch=32, rates=(1e-3,), member_rate=1.0, patience=3),
+    "partial": replace(_WHOLE, regime="partial"),
+    "full": _WHOLE,
+    "scratch": replace(_WHOLE, member_rate=1.0),
 }
 SETTINGS = {
     "epochs": Parameter("epochs", "int", 10, low=1, high=100_000),
@@ -48,6 +61,7 @@ SETTINGS = {
     "warmup": Parameter("warmup", "float", 0.1, low=0.0, high=1.0),
     "patience": Parameter("patience", "int", 3, low=1, high=100_000),
     "smoothing": Parameter("smoothing", "float", 0.0, low=0.0, high=0.9),
+    "least_steps": Parameter("least_steps", "int", 1, low=1, high=10_000_000),
     "until": Parameter("until", "str", None),
 }
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from transfuse.errors import BusyError
+from transfuse.errors import BusyError, TransfuseError
 from transfuse.jsonio import canonical, file_digest
 
 META, ARRAYS, MANIFEST = "meta.json", "arrays.safetensors", "manifest.json"
@@ -37,6 +37,10 @@ def default_root() -> Path:
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfuse"
+
+
+class LostArtifactError(TransfuseError):
+    """An artifact that had been made is gone or damaged; making it again is all that is needed."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,13 @@ class Store:
             if folder.is_dir():
                 self.discard(key)
             return None
+
+    def need(self, key: str) -> Artifact:
+        """Read one artifact that was there a moment ago; a lost or damaged one is an error that starts the run anew."""
+        found = self.get(key)
+        if found is None:
+            raise LostArtifactError(f"the store lost {key}; run again to make it anew")
+        return found
 
     def discard(self, key: str) -> None:
         """Move a damaged entry out of the way; it is kept for whoever wants to look."""

@@ -108,13 +108,17 @@ class Card:
     seen: str = "unknown"
     notes: tuple[str, ...] = ()
 
+    def record(self) -> dict[str, Any]:
+        """The card as plain values; taps as a list, since their order is that of execution and JSON keys are sorted."""
+        return plain(self) | {"taps": [plain(tap) for tap in self.taps.values()]}
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Card:
-        """The card that `jsonio.plain` made this record of."""
+        """The card that gave this record."""
         prepare: dict[str, Any] = {
             name: tuple(item) if isinstance(item, list) else item for name, item in record["prepare"].items()
         }
-        taps = {name: Tap(**{**tap, "size": tuple(tap["size"])}) for name, tap in record["taps"].items()}
+        taps = {tap["name"]: Tap(**{**tap, "size": tuple(tap["size"])}) for tap in record["taps"]}
         lists = {name: tuple(record[name]) for name in ("classes", "notes")}
         return cls(**{**record, **lists, "prepare": Prepare(**prepare), "taps": taps})
 

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from evaluate.null_model import World, printed_effect, share_better
+from evaluation.null_model import World, printed_effect, share_better
 
 pytestmark = pytest.mark.gates
 TRIALS = 2000

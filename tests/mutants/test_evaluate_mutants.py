@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
-from evaluate.null_model import World
-from transfuse.evaluate import claims, power, resample, tables, temperature
-from transfuse.evaluate.metrics import ece
-from transfuse.evaluate.resample import Interval, moments
+from evaluation.null_model import World
+from transfuse.evaluation import claims, power, resample, tables, temperature
+from transfuse.evaluation.metrics import ece
+from transfuse.evaluation.resample import Interval, moments
 from transfuse.types import ItemTable
 
 TRIALS = 400

@@ -14,7 +14,7 @@ def entries(name: str | None) -> list[Entry]:
     """One method, or all of all families, sorted."""
     if name is not None:
         return [method(name)]
-    return [entry for family in FAMILIES for entry in shelf(f"fuse/{family}").values()]
+    return [entry for family in FAMILIES for entry in shelf(f"fusion/{family}").values()]
 
 
 def as_json(name: str | None) -> str:
@@ -29,7 +29,7 @@ def record(entry: Entry) -> dict[str, Any]:
         for one in entry.parameters.values()
     ]
     return {
-        "family": entry.shelf.removeprefix("fuse/"),
+        "family": entry.shelf.removeprefix("fusion/"),
         "name": entry.name,
         "method": entry.full_name,
         "one_line": entry.law,

@@ -40,7 +40,7 @@ def say(text: str) -> None:
 def carry_out(recipe: Any, root: Path, out: Path, workers: int | None) -> None:
     """Run a recipe with progress, then say what came out and where it is."""
     from transfuse.doors.console import Progress
-    from transfuse.report.text import render_terminal
+    from transfuse.report.terminal import render_terminal
     from transfuse.run.run import Request, run
 
     progress = Progress()
@@ -177,8 +177,10 @@ def check(
     spec: Annotated[str, typer.Argument(metavar="METHOD", help="features/gate, or pkg.module:name of a plugin")],
 ) -> None:
     """Hold a method to the contract of its family."""
-    from transfuse.fuse.checks import check as run_checks
-    from transfuse.fuse.checks import entry_of
+    # A plugin under development lies in the working directory, which a console script does not search.
+    sys.path.insert(0, str(Path.cwd()))
+    from transfuse.fusion.checks import check as run_checks
+    from transfuse.fusion.checks import entry_of
 
     results = run_checks(entry_of(spec))
     for result in results:
@@ -216,25 +218,13 @@ def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's f
 def main() -> None:
     """Run the command line and end with its exit code."""
     try:
-        app(standalone_mode=False)
+        app()
     except UserError as error:
         sys.stderr.write(f"error: {error.message()}\n")
         sys.exit(2)
-    except (typer.Exit, SystemExit) as error:
-        code = getattr(error, "exit_code", getattr(error, "code", 0))
-        sys.exit(code if isinstance(code, int) else 1)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopped; run again to continue where it was\n")
-        sys.exit(130)
     except TransfuseError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
-    except Exception as error:
-        import click
-
-        if isinstance(error, click.exceptions.ClickException):
-            error.show()
-            sys.exit(error.exit_code)
-        if isinstance(error, click.exceptions.Abort):
-            sys.exit(130)
-        raise
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; run again to continue where it was\n")
+        sys.exit(130)

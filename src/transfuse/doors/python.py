@@ -18,6 +18,7 @@ from transfuse.registry import method as find_method
 if TYPE_CHECKING:
     from torch import nn
 
+    from transfuse.fusion.fused import Fused
     from transfuse.source.base import Source
 
 Sources = Mapping[str, Any] | Sequence[Any]
@@ -51,14 +52,15 @@ def fuse(
     canvas: int = 224,
     seed: int = 0,
     **params: Any,
-) -> nn.Module:
+) -> Fused:
     """Connect sources into one trainable network by a method of `features/` or `structure/`.
 
     The result takes a canvas [N, 3, S, S] in [0, 1] and gives logits [N, C]; it is a Source and can be fused again.
     `classes` is a number or names; by default those of the first source. `taps` says what is read of which source.
-    `canvas` is the side at which sources are looked at. Train it with your own loop; `freeze("NAME.TAP")` holds parts.
+    `canvas` is the side at which sources are looked at. Train it with your own loop: `settle(images)` first puts the
+    sources' blocks on one scale, `freeze("NAME.TAP")` holds parts.
     """
-    from transfuse.fuse.connect import connect, connecting
+    from transfuse.fusion.connect import connect, connecting
     from transfuse.reads import reads_of
 
     members = _opened(sources, canvas)
@@ -90,12 +92,12 @@ def merge(
 
     import torch
 
-    from transfuse.fuse.weights_lift import merge_states
+    from transfuse.fusion.weights_lift import merge_states
     from transfuse.source.weights import StateReader
 
     given = dict(_named(sources))
     entry = find_method(method)
-    if entry.shelf != "fuse/weights":
+    if entry.shelf != "fusion/weights":
         raise UserError(
             f"{method} does not merge weights", expected="a method of weights/", hint="fuse(...) connects networks"
         )
@@ -131,11 +133,13 @@ def evaluate(
     groups: Any = None,
     margin: str | float = "auto",
     scale: Any = None,
+    direction: Any = "higher",
 ) -> Study:
     """Judge predictions from anywhere: {name: array [N, C] or file}, labels as array or file; no model is needed."""
     from transfuse.doors.study import judged
 
-    return judged(predictions, labels, candidate=candidate, versus=versus, groups=groups, margin=margin, scale=scale)
+    asked = {"candidate": candidate, "versus": versus, "groups": groups, "margin": margin}
+    return judged(predictions, labels, scale=scale, direction=direction, **asked)
 
 
 def load(path: str | Path, *, modules: Mapping[str, nn.Module] | None = None) -> Study | Source:
@@ -144,7 +148,7 @@ def load(path: str | Path, *, modules: Mapping[str, nn.Module] | None = None) ->
     if (folder / "evidence.json").is_file():
         return Study.of_folder(folder)
     if (folder / "model.json").is_file():
-        from transfuse.fuse.saved import load as load_model
+        from transfuse.fusion.saved import load as load_model
 
         return load_model(folder, modules=modules)
     raise UserError(

@@ -49,7 +49,7 @@ class Study:
 
     def model(self) -> Source:
         """The recommended model, ready to predict. Raises UserError where it was not kept."""
-        from transfuse.fuse.saved import load
+        from transfuse.fusion.saved import load
 
         if self.folder is None:
             raise UserError("this study has no folder, so no model was kept", hint="compare(..., out='runs/mine')")
@@ -82,15 +82,15 @@ class Study:
         return self.report(folder / "report.html")
 
     def __str__(self) -> str:
-        from transfuse.report.text import render_terminal
+        from transfuse.report.terminal import render_terminal
 
         return render_terminal(self.record)
 
 
 def judged(predictions: Any, labels: Any, **settings: Any) -> Study:
     """A study of predictions from elsewhere."""
-    from transfuse.evaluate.door import evaluate, set_up
-    from transfuse.evaluate.verdict import record
+    from transfuse.evaluation.door import evaluate, set_up
+    from transfuse.evaluation.verdict import record
 
     judgement = evaluate(predictions, labels, **settings)
     setup = set_up(judgement, version=__version__)

@@ -69,7 +69,8 @@ class Scene:
 def single(scene: Scene, name: str, source: str, plan: Schedule) -> ArmSpec:
     """A linear head on one source: concatenation of one."""
     entry = method("features/concat")
-    reads = tuple(reads_of(entry, {source: scene.cards[source]}, scene.taps))
+    own = {source: scene.taps[source]} if source in scene.taps else {}
+    reads = tuple(reads_of(entry, {source: scene.cards[source]}, own))
     return ArmSpec(name, "baseline", "single", "train", (source,), entry.full_name, entry.settings({}), reads, plan)
 
 
@@ -111,7 +112,7 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     of = facts.get("of", list(scene.cards))
     if not isinstance(of, list) or not of:
         raise UserError("`of` lists what is fused", where=where, got=repr(of))
-    if how.shelf == "fuse/outputs":
+    if how.shelf == "fusion/outputs":
         members = [f"frozen/{member}" if member in scene.cards else str(member) for member in of]
         for member in members:
             if member not in known:
@@ -123,7 +124,7 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     given = facts.get("train", "frozen")
     own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
     plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train")
-    if how.shelf == "fuse/weights":
+    if how.shelf == "fusion/weights":
         merge = {"method": how.full_name, "settings": settings, "weights": facts.get("weights")}
         base = single(scene, name, of[0], plan)
         return replace(base, role="candidate", form="soup", members=tuple(of), merge=merge)
@@ -148,5 +149,5 @@ def _taps(scene: Scene, how: Entry, facts: Mapping[str, Any], of: Sequence[str],
     for member in named:
         if member not in of:
             raise unknown_name("member", member, of, where=where)
-    own = {} if how.traits.get("cut") == "early" else scene.taps
+    own = {} if how.traits.get("cut") == "early" else {name: taps for name, taps in scene.taps.items() if name in of}
     return {**own, **named}

@@ -146,10 +146,11 @@ class Builder:
             assert arm.schedule is not None  # noqa: S101 - every network has one; for the type checker
             inputs |= cards
             params |= network | {"schedule": arm.schedule.record()}
-            fits = len(arm.schedule.rates) * arm.schedule.epochs
+            lasting = arm.schedule.lasting(run.train_count)
+            fits = len(lasting.rates) * lasting.epochs
             if arm.regime == "frozen":
                 inputs |= self.features(arm, run.blocks, judged=False)
-                work = Work(crown=fits * run.train_count // arm.schedule.batch)
+                work = Work(crown=fits * -(-run.train_count // arm.schedule.batch))
             else:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
         name = f"fit {arm.name}{after} {run.name}"

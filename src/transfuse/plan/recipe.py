@@ -9,11 +9,21 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from transfuse.errors import UserError, many_problems, nearest
 
 LARGEST_RECIPE_BYTES = 1 << 20
+DEEPEST_NESTING = 32
 ALTERNATIVES = ("str", "float", "int", "list[str]", "dict[str,any]", "literal['auto']", "[key]")
 UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
 
@@ -29,6 +39,13 @@ class SourceEntry(Strict):
     taps: list[str] | None = None
     seen: str | list[str] = "unknown"
     prepare: dict[str, Any] | None = None
+
+    @field_validator("spec")
+    @classmethod
+    def _spec(cls, spec: Any) -> Any:
+        if spec is None or spec == "":
+            raise ValueError("names no source; write e.g. torchvision:resnet18")
+        return spec
 
 
 class TaskEntry(Strict):
@@ -163,9 +180,7 @@ def parse(text: str, *, where: str) -> Recipe:
             "this recipe is too large to be one", where=where, expected="at most 1 MiB", got=f"{len(text):,} characters"
         )
     try:
-        events = YAML(typ="safe", pure=True).parse(io.StringIO(text))
-        if any(getattr(event, "anchor", None) for event in events):
-            raise UserError("recipes have no anchors and aliases (&name, *name)", where=where, hint="write the value out")
+        _refuse_traps(text, where)
         given = YAML(typ="safe", pure=True).load(io.StringIO(text))
     except (YAMLError, RecursionError, ValueError) as error:
         # A ValueError is a scalar that looks like a date or a number and is none.
@@ -174,6 +189,22 @@ def parse(text: str, *, where: str) -> Recipe:
         place = f"{where}, line {mark.line + 1}" if mark else where
         raise UserError(f"the recipe cannot be read: {problem}", where=place) from None
     return validated(given, where=where)
+
+
+def _refuse_traps(text: str, where: str) -> None:
+    """Aliases can stand for gigabytes and deep nesting for hours: both end here, after their first lines."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
+
+    depth = 0
+    for event in YAML(typ="safe", pure=True).parse(io.StringIO(text)):
+        if getattr(event, "anchor", None):
+            raise UserError("recipes have no anchors or aliases (&name)", where=where, hint="write the value out")
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if depth > DEEPEST_NESTING:
+            raise UserError(
+                "the recipe is nested too deeply", where=where, expected=f"at most {DEEPEST_NESTING} levels"
+            )
 
 
 def read(path: Path) -> Recipe:
@@ -242,10 +273,15 @@ def written(recipe: Recipe) -> str:
 
 
 def _plain(value: Any) -> Any:
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, str) and value[:1] in ("?", ":"):
+        # The YAML writer leaves these bare inside braces, where they are marks of a key and a value.
+        return DoubleQuotedScalarString(value)
     return value if isinstance(value, str | int | float | bool | None) else f"({type(value).__name__} given in Python)"

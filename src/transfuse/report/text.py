@@ -7,7 +7,6 @@ character that could mean something is escaped, and in a terminal nothing unprin
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,7 +26,6 @@ from transfuse.report.blocks import (
     spans,
 )
 from transfuse.report.compose import marks, notes, sections
-from transfuse.report.sections import verdict
 from transfuse.report.view import View
 
 WIDTH = 100
@@ -46,17 +44,6 @@ def render_markdown(evidence: Mapping[str, Any], measurements: Mapping[str, Any]
         "One data set, no claim beyond it."
     )
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def render_terminal(evidence: Mapping[str, Any]) -> str:
-    """Recommendation, claims and flags as plain text of at most 100 columns."""
-    blocks = verdict.blocks(View(evidence))
-    boxes = [box for block in blocks for box in _boxes(block)]
-    last = blocks[-1]
-    reach = [_wrapped(_plain(last.prose))] if isinstance(last, Text) else []
-    if not any(isinstance(block, Callouts) for block in blocks):
-        reach.insert(0, "No comparison was judged, and no flag was raised.")
-    return "\n\n".join([*(_terminal_box(box) for box in boxes), *reach]) + "\n"
 
 
 def escape(text: str) -> str:
@@ -130,21 +117,3 @@ def _table(block: Table, _: Marks) -> str:
 def _cell(cell: Span, numbered: Mapping[str, int]) -> str:
     interval = f" ({escape(cell.interval)})" if cell.interval else ""
     return f"{escape(cell.text)}{interval}{f' [{numbered[cell.note]}]' if cell.note else ''}"
-
-
-def _boxes(block: Block) -> tuple[Callout, ...]:
-    return (block,) if isinstance(block, Callout) else block.callouts if isinstance(block, Callouts) else ()
-
-
-def _terminal_box(box: Callout) -> str:
-    body = [_wrapped(_plain(part), "  ") for part in box.body]
-    hint = f" ({printable(box.hint)})" if box.hint else ""
-    return "\n".join([_wrapped(f"{printable(box.label)}: {printable(box.title)}{hint}"), *body])
-
-
-def _plain(prose: Prose) -> str:
-    return "".join(printable(span.text) for span in spans(prose))
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, WIDTH, initial_indent=indent, subsequent_indent=indent)

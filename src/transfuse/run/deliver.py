@@ -16,7 +16,7 @@ from transfuse.jsonio import plain, pretty
 from transfuse.plan.recipe import written
 from transfuse.run.engine import Walk
 from transfuse.run.prepare import Prepared
-from transfuse.store import Artifact, Store, write_bytes, write_text
+from transfuse.store import Artifact, write_bytes, write_text
 
 UNITS = {"latency_p50_ms": "ms", "latency_p95_ms": "ms", "batch_ms": "ms", "peak_memory_mb": "MB"}
 
@@ -218,9 +218,3 @@ def read_state(folder: Folder) -> dict[str, Any]:
         return json.loads(folder.state.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-
-
-def model_of(store: Store, key: str) -> dict[str, Any]:
-    """What was picked for delivery."""
-    found = store.get(key)
-    return {} if found is None else dict(found.meta)

@@ -1,7 +1,7 @@
 """The local engine: walks from the wanted results back to what is ready, runs that, and walks again.
 
 Only what a wanted result needs is ever computed; what follows a choice is not known before the choice is made. A result
-that the store has lost or damaged is made anew.
+that the store has lost or damaged ends the walk; the next one finds it missing and makes it anew.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
 
-from transfuse.errors import TransfuseError
 from transfuse.events import Journal
 from transfuse.plan.graph import Given, Plan, Step, resolved, step_key
 from transfuse.run.worker import Done, Job, Place, carry_out, in_worker, start_worker
-from transfuse.store import Store
+from transfuse.store import LostArtifactError, Store
 
 POLL_SECONDS = 0.2
 Cost = Callable[[Step], float]
@@ -51,18 +50,8 @@ class Walk:
     def chosen(self, choice: str) -> Any:
         """What a finished choice chose."""
         if choice not in self.values:
-            artifact = self.store.get(self.done[choice])
-            if artifact is None:
-                raise TransfuseError(f"the store lost the choice '{choice}'; run again to make it anew")
-            self.values[choice] = artifact.meta["chosen"]
+            self.values[choice] = self.store.need(self.done[choice]).meta["chosen"]
         return self.values[choice]
-
-    def forget(self, key: str) -> bool:
-        """Take a lost artifact's steps out of what is done; whether there were any."""
-        gone = [name for name, kept in self.done.items() if kept == key]
-        for name in gone:
-            del self.done[name]
-        return bool(gone)
 
     def _visit(self, name: str, found: dict[str, Job]) -> str | None:
         if name in self.done:
@@ -130,10 +119,7 @@ class Engine:
 
     def _finish(self, job: Job, done: Done, *, pool: bool) -> None:
         if done.lost is not None:
-            self.journal.emit("artifact_lost", step=job.step, key=done.lost)
-            if not self.walk.forget(done.lost):
-                raise TransfuseError(f"the store lost what {job.step} starts from; run again to make it anew")
-            return
+            raise LostArtifactError(f"{job.step} misses {done.lost}")
         seconds = round(done.cpu_seconds, 3)
         apart = {"worker_seconds": seconds} if pool else {}
         self.journal.emit("step_done", step=job.step, kind=job.kind, key=job.key, cpu_seconds=seconds, **apart)

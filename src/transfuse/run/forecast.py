@@ -17,9 +17,8 @@ from transfuse.run.prepare import Prepared
 from transfuse.run.worker import Job, Place, carry_out
 from transfuse.store import Store
 
-CROWN_STEP_SECONDS = 0.0012
+CROWN_STEP_SECONDS = 0.0009
 START_SECONDS = {"train": 0.3, "extract": 0.3, "predict": 0.15, "count": 0.4, "measure": 12.0, "evaluate": 1.5}
-LARGE_BATCH_GAIN = 0.9
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Forecast:
         forward = sum(self.forward_ms.get(name, 0.0) for name in work.members)
         backward = sum(self.backward_ms.get(name, 0.0) for name in work.members)
         items = work.forward * forward + work.backward * backward
-        return START_SECONDS.get(step.kind, 0.01) + LARGE_BATCH_GAIN * items / 1000 + work.crown * CROWN_STEP_SECONDS
+        return START_SECONDS.get(step.kind, 0.01) + items / 1000 + work.crown * CROWN_STEP_SECONDS
 
 
 def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: Mapping[str, object]) -> Forecast:

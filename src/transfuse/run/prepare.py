@@ -140,7 +140,7 @@ def _card(name: str, entry: Any, side: int, root: Path, store: Store, module: An
     card = make_card(
         name, entry.spec if module is None else module, root=root, canvas=side, prepare=entry.prepare, seen=seen
     )
-    store.put(key, plain(card))
+    store.put(key, card.record())
     emit("step_done", step=f"card {name}", kind="card", key=key)
     return key, card
 

@@ -21,7 +21,10 @@ from transfuse.run.engine import Engine, OutOfTimeError, Walk
 from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.worker import Place
-from transfuse.store import Artifact, Store, default_root, exclusive, write_text
+from transfuse.store import LostArtifactError, Store, default_root, exclusive, write_text
+
+# So many damaged store entries are repaired in one run; more than that is a broken disk.
+LARGEST_LOSS = 50
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -50,9 +53,17 @@ class Outcome:
 
 
 def run(request: Request) -> Outcome:
-    """Carry out a recipe; a second run at the same time in the same folder is refused."""
+    """Carry out a recipe; a second run at the same time in the same folder is refused.
+
+    A store entry found damaged on the way is made again: the walk starts over and reuses everything else.
+    """
     folder = Folder(request.out)
     with exclusive(folder.path, "the run folder"):
+        for _ in range(LARGEST_LOSS):
+            try:
+                return _run(request, folder)
+            except LostArtifactError as error:
+                Journal(folder.journal).emit("artifact_lost", why=str(error))
         return _run(request, folder)
 
 
@@ -80,12 +91,12 @@ def _run(request: Request, folder: Folder) -> Outcome:
     found = _computed(request, prepared, store, journal)
     ship, measure = (found.walk.done[name] for name in ("ship", "measure"))
     ordinal = store.open_test(prepared.fingerprint, found.prepared.plan.key)
-    evaluation = kept(store, found.walk.done["evaluate"])
+    evaluation = store.need(found.walk.done["evaluate"])
     evidence = deliver.evidence_of(evaluation, found.prepared, ordinal, found.skipped, timed=bool(found.skipped))
     state = {"evidence": digest(evidence), "ship": ship, "measure": measure}
     cpu_seconds = time.process_time() - began + tally.elsewhere
     if not _unchanged(folder, state):
-        measured = deliver.measurements_of(kept(store, measure), cpu_seconds)
+        measured = deliver.measurements_of(store.need(measure), cpu_seconds)
         deliver.keep_history(folder, evidence)
         deliver.write_predictions(folder, found.walk, prepared, evaluation)
         _deliver_model(request, prepared, store, ship, folder)
@@ -110,14 +121,6 @@ class Tally:
         if event["event"] == "step_done":
             self.steps.add(event["step"])
             self.elsewhere += event.get("worker_seconds", 0.0)
-
-
-def kept(store: Store, key: str) -> Artifact:
-    """An artifact that was there a moment ago."""
-    found = store.get(key)
-    if found is None:
-        raise UserError("the store lost a result of this run", where=str(store.root), got=key, hint="run again")
-    return found
 
 
 def _unchanged(folder: Folder, state: Mapping[str, Any]) -> bool:
@@ -214,16 +217,16 @@ def finished_arms(prepared: Prepared, walk: Walk) -> tuple[Ladder, list[str]]:
 
 def _deliver_model(request: Request, prepared: Prepared, store: Store, ship: str, folder: Folder) -> None:
     """`models/ARM/`: the recommended model with its temperature."""
-    picked = deliver.model_of(store, ship)
+    picked = store.need(ship).meta
     if "fit" not in picked:
         return
-    from transfuse.fuse.saved import save
+    from transfuse.fusion.saved import save
     from transfuse.steps._context import Context
-    from transfuse.steps._model import artifact_of, opened
+    from transfuse.steps._model import opened
 
     context = Context(store, request.root, modules=request.modules, device="cpu")
     model = opened(picked["fit"], context, picked["arm"])
-    model.temperature = artifact_of(store, picked["fit"]).meta["temperature"]
+    model.temperature = store.need(picked["fit"]).meta["temperature"]
     facts = {
         "canvas": prepared.setting.canvas,
         "classes": list(prepared.items.classes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -80,6 +81,22 @@ def set_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
+    keep_memory()
+
+
+def keep_memory() -> None:
+    """Ask glibc to keep freed memory for the next batch instead of giving it back; elsewhere this does nothing.
+
+    Returning and refetching the pages of every activation more than doubles the time of a forward pass of 64 images.
+    """
+    import ctypes
+
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_threshold, 32 << 20)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)
+        libc.mallopt(top_pad, 64 << 20)
 
 
 def start_worker() -> None:

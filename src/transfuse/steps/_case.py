@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from transfuse.data.items import Items
-from transfuse.evaluate import temperature
-from transfuse.evaluate.tables import Table, table
+from transfuse.evaluation import temperature
+from transfuse.evaluation.tables import Table, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Cost, ItemTable, Predictions
 
@@ -76,15 +76,17 @@ def judged_items(items: Items, rows: Mapping[str, Artifact]) -> tuple[np.ndarray
 
 def judged_table(entry: Entry, judged: np.ndarray, items: ItemTable, *, locked: bool) -> Table:
     """Calibrated probabilities: [k, N, C] for k seeds, or [1, N, C] put together from the folds."""
-    found = {run: _calibrated(artifact) for run, artifact in entry.predictions.items()}
+    found = {run: _log_scores(artifact) for run, artifact in entry.predictions.items()}
     if locked:
         runs = tuple(found)
-        scores = np.stack([probabilities[np.argsort(rows)] for rows, probabilities in found.values()])
+        scores = np.stack([scores[np.argsort(rows)] for rows, scores, _ in found.values()])
+        heats = np.array([heat for _, _, heat in found.values()])
     else:
         runs = (OUT_OF_FOLD,)
-        rows = np.concatenate([rows for rows, _ in found.values()])
-        scores = np.concatenate([probabilities for _, probabilities in found.values()])[np.argsort(rows)][None]
-    return table(Predictions(entry.name, runs, scores, "probability"), items)
+        order = np.argsort(np.concatenate([rows for rows, _, _ in found.values()]))
+        scores = np.concatenate([scores for _, scores, _ in found.values()])[order][None]
+        heats = np.concatenate([np.full(len(rows), heat) for rows, _, heat in found.values()])[order][None]
+    return table(Predictions(entry.name, runs, scores, "logit"), items, heats)
 
 
 def composite(slot: str, chosen: Mapping[str, str], known: Sequence[Entry]) -> Entry:
@@ -138,9 +140,10 @@ def arm_record(entry: Entry, described: Mapping[str, Any], found: Cost) -> Arm:
     )
 
 
-def _calibrated(artifact: Artifact) -> tuple[np.ndarray, np.ndarray]:
+def _log_scores(artifact: Artifact) -> tuple[np.ndarray, np.ndarray, float]:
+    """Rows, scores as logits whatever the arm gives, and the run's own temperature."""
     meta = artifact.meta
-    return artifact["rows"], temperature.apply(artifact["scores"], meta["scale"], meta["temperature"])
+    return artifact["rows"], temperature.as_logits(artifact["scores"], meta["scale"]), meta["temperature"]
 
 
 def _helds(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.evaluate import temperature
+from transfuse.evaluation import temperature
 from transfuse.steps._context import Context, Result
 from transfuse.store import Artifact
 

@@ -5,29 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.errors import TransfuseError
-from transfuse.fuse.fused import Fused
-from transfuse.fuse.pooled import Narrowed, Pool
+from transfuse.fusion.fused import Fused
+from transfuse.fusion.pooled import Narrowed, Pool
 from transfuse.source.base import Source
 from transfuse.steps import _networks
 from transfuse.steps._context import Context
-from transfuse.store import Artifact, Store
-
-
-def artifact_of(store: Store, key: str) -> Artifact:
-    """An artifact that must be there."""
-    found = store.get(key)
-    if found is None:
-        raise TransfuseError(f"the store lost the artifact {key}; run again to make it anew")
-    return found
+from transfuse.store import Artifact
 
 
 def opened(key: str, context: Context, name: str) -> Source:
     """The model of a fitted arm, in evaluation mode, without its temperature."""
-    fit = artifact_of(context.store, key)
+    fit = context.store.need(key)
     made = fit.meta["made_of"]
     params = made["params"]
-    inputs = {role: artifact_of(context.store, made["keys"][role]) for role in made["keys"] if role.startswith("card")}
+    inputs = {role: context.store.need(made["keys"][role]) for role in made["keys"] if role.startswith("card")}
     kind = fit.meta["kind"]
     if kind == "as_is":
         return Narrowed(_networks.source(_networks.cards(inputs)[0], context), params["classes"]).eval()

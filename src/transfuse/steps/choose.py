@@ -41,7 +41,7 @@ def selection_losses(inputs: Mapping[str, Artifact]) -> dict[str, float]:
 def _cheapest(
     losses: Mapping[str, float], best: float, margin: str | float, inputs: Mapping[str, Artifact]
 ) -> str | None:
-    from transfuse.evaluate.case import MarginRule
+    from transfuse.evaluation.case import MarginRule
 
     allowed = best + MarginRule(margin).value("log_loss", best)
     within = [arm for arm, loss in losses.items() if loss <= allowed]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.evaluate.case import Case, MarginRule
-from transfuse.evaluate.tables import Table
-from transfuse.evaluate.verdict import judge, record
+from transfuse.evaluation.case import Case, MarginRule
+from transfuse.evaluation.tables import Table
+from transfuse.evaluation.verdict import judge, record
 from transfuse.steps import _case
 from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
@@ -15,6 +15,7 @@ from transfuse.types import Arm, Flag, Task
 
 REVISION = 1
 AGAINST = ("ensemble", "copies", "random", "scratch")
+CHOSEN = ("best_fusion", "economical")
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
@@ -97,7 +98,7 @@ def _comparisons(
 ) -> list[tuple[str, str]]:
     """The winner against the best single and every rung that isolates something; other judged candidates likewise."""
     rungs = [best, *(entry.name for slot, entry in sound.items() if slot.split("/")[0] in AGAINST)]
-    others = [name for name, arm in arms.items() if arm.role == "candidate" and name != winner and name in sound]
+    others = [name for name, arm in arms.items() if arm.role == "candidate" and name in sound and name not in CHOSEN]
     pairs = [(winner, rung) for rung in rungs] + [(name, rung) for name in others for rung in rungs[:2]]
     return list(dict.fromkeys((arm, rung) for arm, rung in pairs if arm != rung and rung in tables))
 

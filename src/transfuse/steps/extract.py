@@ -13,7 +13,7 @@ from transfuse.store import Artifact
 
 REVISION = 1
 NEEDS = ("torch",)
-BATCH = 64
+BATCH = 32
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
@@ -22,8 +22,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     import torch
 
     from transfuse.data.canvas import batch
-    from transfuse.fuse.fused import turned
-    from transfuse.fuse.joints import pooled
+    from transfuse.fusion.fused import turned
+    from transfuse.fusion.joints import pooled
     from transfuse.steps import _networks
 
     rows = inputs["rows"]["rows"]

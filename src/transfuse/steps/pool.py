@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.fuse import outputs_lift
+from transfuse.fusion import outputs_lift
 from transfuse.registry import method
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._fitted import failed, failure, fitted, made_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -56,8 +56,3 @@ class CanvasFeed:
                 self.kept[row] = canvas
         stacked = np.stack([self.kept[row] if row in self.kept else read[row] for row in wanted])
         return [torch.from_numpy(stacked).to(self.device)]
-
-
-def merged(parts: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]], name: str) -> np.ndarray:
-    """One tap's arrays of several extractions, one under the other."""
-    return np.concatenate([arrays[name] for _, arrays in parts])

@@ -73,12 +73,12 @@ def fit(
     Ends with the kept epoch's weights in place. Raises DivergedError when the loss stops being a number.
     """
     schedule, forward = lesson.schedule, lesson.forward(model)
-    optimiser = torch.optim.AdamW(_groups(model, rate, schedule), weight_decay=schedule.weight_decay)
+    optimiser = torch.optim.AdamW(_groups(model, rate, schedule), weight_decay=schedule.weight_decay, fused=True)
     per_epoch = sum(1 for _ in _batches(rows, schedule.batch))
     planner = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(schedule, per_epoch))
     order = stream(lesson.seed, "order")
     result = Fitted()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=_accelerators(model)):
         torch.manual_seed(integer(lesson.seed, "dropout"))
         for epoch in range(1, (stop_after or schedule.epochs) + 1):
             model.train()
@@ -97,10 +97,10 @@ def fit(
                 planner.step()
                 total += float(loss.detach()) * len(chosen)
             result.items += len(rows)
-            if not math.isfinite(total):
-                raise DivergedError(f"the training loss became {total} in epoch {epoch} (learning rate {rate:g})")
+            _check(total, "training", epoch, rate)
             scores = None if held is None else score(lesson, model, held)
             loss_held = None if scores is None or held is None else log_loss(scores, lesson.targets[held])
+            _check(loss_held or 0.0, "held", epoch, rate)
             result.curve.append({"epoch": epoch, "train": total / len(rows)} | _named(loss_held))
             if lesson.report is not None:
                 lesson.report(epoch, total / len(rows), loss_held)
@@ -113,6 +113,8 @@ def fit(
             elif epoch - result.epoch >= schedule.patience:
                 break
     model.load_state_dict(result.state)
+    if not all(bool(value.isfinite().all()) for value in result.state.values()):
+        raise DivergedError(f"a weight stopped being a number by epoch {result.epoch} (learning rate {rate:g})")
     return result
 
 
@@ -136,9 +138,20 @@ def settle(crown: Any, blocks: Callable[[list[Tensor]], list[Tensor]], feed: Fee
 def log_loss(scores: np.ndarray, targets: np.ndarray) -> float:
     """Mean negative log-probability of the true class, in nats."""
     wide = scores.astype(np.float64)
-    shifted = wide - wide.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # an infinite score makes the loss NaN, which the caller reports
+        shifted = wide - wide.max(axis=1, keepdims=True)
     normaliser = np.log(np.exp(shifted).sum(axis=1))
     return float((normaliser - shifted[np.arange(len(targets)), targets]).mean())
+
+
+def _check(loss: float, which: str, epoch: int, rate: float) -> None:
+    if not math.isfinite(loss):
+        raise DivergedError(f"the {which} loss became {loss} in epoch {epoch} (learning rate {rate:g})")
+
+
+def _accelerators(model: nn.Module) -> list[torch.device]:
+    """The devices whose random state training uses beside the CPU's, to be given back as it was."""
+    return list({parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"})
 
 
 def _named(held: float | None) -> dict[str, float]:

@@ -8,7 +8,7 @@ and the final model is fitted to all training rows for that many epochs. The inn
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
@@ -58,6 +58,8 @@ class Training:
 
 def tune(training: Training, rows: Rows) -> Tuned:
     """Try every rate of the schedule; a rate that diverges loses, and only if all do is the arm given up."""
+    lasting = training.lesson.schedule.lasting(len(rows.fits[0][0]))
+    training = replace(training, lesson=replace(training.lesson, schedule=lasting))
     if rows.final_fit:
         return _crossfit(training, rows)
     (fit_rows, held), best, best_model, items, reason = rows.fits[0], None, None, 0, ""

@@ -15,15 +15,15 @@ def blocks(view: View) -> list[Block]:
     """Recommendation, its figures, the claims by comparison, the flags, and how far all this reaches."""
     return [
         Heading("The verdict", "verdict", "Verdict"),
-        _recommendation(view),
+        recommendation(view),
         *_facts(view),
         *_claims(view),
         *_flags(view),
-        Text(_reach(view)),
+        Text(reach(view)),
     ]
 
 
-def _recommendation(view: View) -> Callout:
+def recommendation(view: View) -> Callout:
     chosen = view.recommendation
     members = [str(member) for member in view.arm(chosen.arm).get("members") or ()]
     invalid = any(flag.flag == "invalid" for flag in view.flags)
@@ -136,7 +136,7 @@ def _flags(view: View) -> list[Block]:
     return [Callouts(tuple(boxes))]
 
 
-def _reach(view: View) -> Prose:
+def reach(view: View) -> Prose:
     """How far the claims reach: one data set, the margin that was fixed, and what pretraining may have seen."""
     source = view.data.get("source")
     said = [f"One data set{f' ({source})' if source else ''}, no claim beyond it."]

@@ -1,0 +1,134 @@
+"""From an interval to a status: without one fixed rule, "better" would mean something else in every table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from transfuse.evaluation.case import Case
+from transfuse.evaluation.measure import Estimate, compare
+from transfuse.evaluation.metric import Metric
+from transfuse.evaluation.metric import metric as find_metric
+from transfuse.evaluation.power import detectable_effect, holm, needed_k, needed_n
+from transfuse.evaluation.resample import Interval
+from transfuse.types import CLEAN, Direction, Evidence, Status, Undefined
+
+ALPHA = 0.05
+
+
+def status(low95: float, high95: float, low90: float, high90: float, margin: float, direction: Direction) -> Status:
+    """What an interval of arm − versus shows at a margin, with the gain g on the side that `direction` calls better.
+
+    `better` if the 95 % interval of g lies above the margin, `worse` if below −margin, `equivalent` if the 90 %
+    interval lies within ± margin (never at margin 0), else `not shown`. Mirrored arms mirror.
+    """
+    if direction == "lower":
+        low95, high95, low90, high90 = -high95, -low95, -high90, -low90
+    if low95 > margin:
+        return "better"
+    if high95 < -margin:
+        return "worse"
+    if -margin < low90 and high90 < margin:
+        return "equivalent"
+    return "not shown"
+
+
+def statuses(
+    intervals: Sequence[Interval | Undefined], margin: float, direction: Direction, corrected: bool
+) -> list[Status]:
+    """The status of each comparison; `corrected` lets only those stand that survive Holm over the family.
+
+    Under correction the tests behind the statuses are adjusted: the two-sided test against ± margin for `better` and
+    `worse`, the two one-sided tests for `equivalent`. No interval: `not shown`, and p = 1 in the family.
+    """
+    known = [found if isinstance(found, Interval) else None for found in intervals]
+    plain: list[Status] = [
+        status(found.low, found.high, found.low90, found.high90, margin, direction) if found else "not shown"
+        for found in known
+    ]
+    if not corrected:
+        return plain
+    beyond = holm([found.p(margin) if found else 1.0 for found in known])
+    within = holm([found.p_within(margin) if found else 1.0 for found in known])
+    adjusted = [within[row] if word == "equivalent" else beyond[row] for row, word in enumerate(plain)]
+    return [word if p < ALPHA else "not shown" for word, p in zip(plain, adjusted, strict=True)]
+
+
+def evidence_id(quantity: str, arm: str, versus: str | None, split: str) -> str:
+    """Readable and stable, e.g. `log_loss:concat-vs-frozen/lite0:test:clean`."""
+    return f"{quantity}:{arm}{f'-vs-{versus}' if versus else ''}:{split}:{CLEAN}"
+
+
+def comparison_rows(
+    case: Case, couples: Sequence[tuple[str, str]], metric_name: str, corrected: bool
+) -> list[Evidence]:
+    """The paired differences of these couples in one metric, each with its status, margin and power in `provenance`."""
+    metric, margin = find_metric(metric_name), case.margin_of(metric_name)
+    estimates = [compare(case.tables[arm], case.tables[versus], metric) for arm, versus in couples]
+    found = statuses([estimate.interval for estimate in estimates], margin, metric.direction, corrected)
+    rows = [
+        _row(case, couple, metric, estimate, {"margin": margin, "status": word})
+        for couple, estimate, word in zip(couples, estimates, found, strict=True)
+    ]
+    if not corrected:
+        return rows
+    family = f"{len(rows)} pairs in {metric_name}, Holm"
+    adjusted = holm([1.0 if row.p is None else row.p for row in rows])
+    return [
+        replace(row, family=family, adjusted=None if row.p is None else level)
+        for row, level in zip(rows, adjusted, strict=True)
+    ]
+
+
+def _row(
+    case: Case, couple: tuple[str, str], metric: Metric, estimate: Estimate, provenance: dict[str, Any]
+) -> Evidence:
+    """One paired row, without the correction over its family."""
+    (arm, versus), interval = couple, estimate.interval
+    shared: dict[str, Any] = {"per_run": estimate.per_run, **provenance}
+    row = Evidence(
+        id=evidence_id(metric.name, arm, versus, case.split),
+        arm=arm,
+        versus=versus,
+        quantity=metric.name,
+        value=estimate.value,
+        unit=metric.unit,
+        direction=metric.direction,
+        split=case.split,
+        n=estimate.items,
+        seeds=max(len(case.tables[arm].runs), len(case.tables[versus].runs)),
+        pairing="item" if isinstance(interval, Interval) and interval.runs == 1 else "item and run",
+        method=estimate.method,
+        provenance=shared,
+    )
+    if isinstance(interval, Undefined):
+        return row
+    details = {"low90": interval.low90, "high90": interval.high90} | power_of(interval, provenance["margin"])
+    if interval.units != interval.items:
+        details["groups"] = interval.units
+    return replace(
+        row,
+        low=interval.low,
+        high=interval.high,
+        level=0.95,
+        p=interval.p(),
+        seeds=interval.runs,
+        provenance=shared | details,
+    )
+
+
+def power_of(interval: Interval, margin: float) -> dict[str, Any]:
+    """What this comparison could have found, and about how many items or runs would settle it at the difference seen.
+
+    Settling means that the detectable effect shrinks to the distance between the difference and the margin.
+    """
+    if interval.se == 0.0:
+        return {"detectable_effect": 0.0}
+    gap = abs(abs(interval.mean) - margin)
+    items, runs = needed_n(interval, gap), needed_k(interval, gap)
+    return {
+        "detectable_effect": detectable_effect(interval.se, interval.df),
+        "settling_items": None if isinstance(items, Undefined) else items,
+        "settling_runs": None if isinstance(runs, Undefined) else runs,
+    }

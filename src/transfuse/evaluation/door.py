@@ -1,0 +1,206 @@
+"""The verb `evaluate`, from anybody's predictions to a judgement; without it the judge serves our own models only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfuse.errors import UserError, unknown_name
+from transfuse.evaluation.case import Case, MarginRule
+from transfuse.evaluation.files import Labels, read_item_scores, read_labels, read_predictions
+from transfuse.evaluation.join import class_names, items_of, table_of, with_groups
+from transfuse.evaluation.metric import metric as find_metric
+from transfuse.evaluation.tables import Table, listed
+from transfuse.evaluation.verdict import Judgement, judge
+from transfuse.types import Arm, Direction, ItemTable, Scale, Task
+
+PROTOCOL = "predictions"
+JUDGED, SELECTION = "test", "val"
+ON_JUDGED = "the judged rows themselves, which flatters the best"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Who is compared with whom: one candidate against some, or, with neither, every pair."""
+
+    candidate: str | None
+    versus: tuple[str, ...]
+
+    def check(self, names: Sequence[str]) -> None:
+        """Refuse names that do not exist, and a list of opponents without a candidate."""
+        if not names:
+            raise UserError("there are no predictions to judge")
+        for name in (*self.versus, *([self.candidate] if self.candidate is not None else [])):
+            if name not in names:
+                raise unknown_name("predictions", name, names)
+        if self.versus and self.candidate is None:
+            raise UserError("'versus' needs a candidate to compare with")
+        if self.candidate in self.versus:
+            raise UserError(f"'{self.candidate}' cannot be compared with itself")
+
+
+def evaluate(
+    predictions: Any,
+    labels: Any = None,
+    *,
+    candidate: str | None = None,
+    versus: str | Sequence[str] | None = None,
+    groups: Any = None,
+    margin: str | float = "auto",
+    scale: Scale | None = None,
+    direction: Direction = "higher",
+) -> Judgement:
+    """Judge predictions from elsewhere, without any model.
+
+    `predictions`: {name: CSV or npz path, array [N, C] or [k, N, C], or mapping of arrays}; `labels`: CSV path, array
+    [N], or mapping of columns. They are joined by item id, and each arm's temperature is cross-fitted over 5 folds by
+    id. Where labels have a split column, `test` rows are judged and `val` rows serve the choice; otherwise all rows do
+    both, and the recommendation says so. By default every pair is compared, corrected by Holm; `candidate` and `versus`
+    name a few, each at its own level.
+
+    Without labels, `predictions` are per-item scores of anything: a CSV `item,candidate,score`, or {name: array [N] or
+    [k, N]}; `direction` says which mean score is better, and `groups` is a mapping {item: group} or a list in item
+    order.
+    """
+    opponents = (versus,) if isinstance(versus, str) else tuple(versus or ())
+    question, rule = Question(candidate, opponents), MarginRule(margin)
+    if labels is None:
+        return _judge_scores(predictions, question, rule, groups, direction)
+    if not isinstance(predictions, Mapping):
+        raise UserError("predictions come by name", expected="{name: file or array}", got=type(predictions).__name__)
+    question.check([str(name) for name in predictions])
+    read = [read_predictions(str(name), source) for name, source in predictions.items()]
+    known = with_groups(read_labels(labels), groups)
+    classes = class_names(read)
+    splits = set(known.splits or ())
+    if splits and JUDGED not in splits:
+        raise UserError(
+            f"no item is in the split '{JUDGED}'", where="labels", got=f"splits {', '.join(sorted(splits))}"
+        )
+    items = items_of(known, classes, JUDGED if splits else None)
+    tables = {each.name: table_of(each, known, items, classes, scale) for each in read}
+    chosen_on = tables
+    if SELECTION in splits:
+        apart = items_of(known, classes, SELECTION)
+        chosen_on = {each.name: table_of(each, known, apart, classes, scale) for each in read}
+    task = Task("multiclass", classes)
+    return judge(_case(task, tables, chosen_on, question, rule))
+
+
+def set_up(judgement: Judgement, *, version: str) -> dict[str, Any]:
+    """The `setup` of a record of predictions from elsewhere: what was judged, and by which rules."""
+    case = judgement.case
+    runs = dict.fromkeys(run for table in case.tables.values() for run in table.runs)
+    return {
+        "title": "Predictions compared",
+        "task": {
+            "kind": case.task.kind,
+            "classes": list(case.task.classes),
+            "metric": case.task.metric,
+            "also": list(case.task.also),
+        },
+        "data": {
+            "source": "predictions from elsewhere",
+            "items": len(case.items),
+            "classes": len(case.task.classes) or None,
+            "judged": len(case.items),
+            "notes": [f"what to ship was chosen on {case.selected_on}"],
+        },
+        "protocol": case.protocol,
+        "runs": list(runs),
+        "margin": {"rule": case.margin.rule, "value": judgement.margin, "metric": case.task.metric},
+        "version": version,
+    }
+
+
+def _case(
+    task: Task, tables: Mapping[str, Table], chosen_on: Mapping[str, Table], question: Question, rule: MarginRule
+) -> Case:
+    """The case of these tables: what is best, and who meets whom."""
+    primary = find_metric(task.metric)
+    selection = {
+        name: float(primary.values(np.asarray(table.items.targets), table.probs).mean())
+        for name, table in chosen_on.items()
+    }
+    ranked = sorted(selection, key=lambda name: (selection[name] * (1 if primary.direction == "lower" else -1), name))
+    winner, best_single = question.candidate or ranked[0], ranked[0]
+    couples = tuple(combinations(ranked, 2))
+    if question.candidate is not None:
+        others = question.versus or tuple(name for name in tables if name != question.candidate)
+        couples = tuple((question.candidate, name) for name in others)
+        best_single = next((name for name in ranked if name in others), winner)
+    arms = tuple(
+        Arm(
+            name=name,
+            role="candidate" if question.candidate in (None, name) else "baseline",
+            members=(name,),
+            method=PROTOCOL,
+            train="elsewhere",
+            form="single",
+            seeds=len(table.runs),
+        )
+        for name, table in tables.items()
+    )
+    return Case(
+        task=task,
+        items=next(iter(tables.values())).items,
+        arms=arms,
+        tables=tables,
+        selection=selection,
+        winner=winner,
+        best_single=best_single,
+        comparisons=couples,
+        margin=rule,
+        protocol=PROTOCOL,
+        selected_on=ON_JUDGED if chosen_on is tables else "the selection rows",
+    )
+
+
+def _judge_scores(source: Any, question: Question, rule: MarginRule, groups: Any, direction: Direction) -> Judgement:
+    """Paired differences of mean per-item scores; each arm's scores lie in a table with one column."""
+    if direction not in ("higher", "lower"):
+        raise unknown_name("direction", str(direction), ("higher", "lower"))
+    ids, scores = _scores_by_name(source)
+    question.check(list(scores))
+    named = with_groups(Labels(ids, ids), groups).groups
+    items = ItemTable(ids, np.zeros(len(ids), dtype=np.int64), named)
+    tables = {
+        name: Table(name, items, values[:, :, None], tuple(f"s{row}" for row in range(len(values))))
+        for name, values in scores.items()
+    }
+    task = Task("regression", (), metric="score" if direction == "higher" else "loss", also=())
+    return judge(_case(task, tables, tables, question, rule))
+
+
+def _scores_by_name(source: Any) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Item ids, and the scores [k, N] of each candidate in that order."""
+    if isinstance(source, str | Path):
+        found = read_item_scores(Path(source))
+        ids = tuple(dict.fromkeys(item for held in found.values() for item in held))
+        for name, held in found.items():
+            missing = [item for item in ids if item not in held]
+            if missing:
+                raise UserError(
+                    f"'{name}' has no score for {len(missing)} items", where=str(source), got=listed(missing)
+                )
+        return ids, {name: np.array([[held[item] for item in ids]]) for name, held in found.items()}
+    if not isinstance(source, Mapping) or not source:
+        raise UserError("without labels, predictions are per-item scores", expected="a CSV path or {name: array [N]}")
+    arrays = {str(name): np.atleast_2d(np.asarray(values, dtype=np.float64)) for name, values in source.items()}
+    for name, values in arrays.items():
+        if values.ndim != 2 or not np.isfinite(values).all():
+            raise UserError(
+                f"the scores of '{name}' must be finite numbers [N] or [k, N]",
+                got=f"shape {list(values.shape)}",
+                hint="class scores [N, C] need labels",
+            )
+    if len({values.shape[1] for values in arrays.values()}) != 1:
+        text = ", ".join(f"{name}: {values.shape[1]}" for name, values in arrays.items())
+        raise UserError("candidates have different numbers of items", got=text)
+    count = next(iter(arrays.values())).shape[1]
+    return tuple(str(row) for row in range(count)), arrays

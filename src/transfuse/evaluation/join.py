@@ -1,0 +1,117 @@
+"""Ties records from elsewhere together by item id; without it a missing row would silently shift all rows below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from transfuse.errors import UserError, unknown_name
+from transfuse.evaluation import temperature
+from transfuse.evaluation.files import Labels, Scores, texts
+from transfuse.evaluation.tables import ROW_SUM_TOLERANCE, Table, check_classes, check_rows, listed
+from transfuse.types import ItemTable, Scale
+
+FOLDS = 5
+
+
+def with_groups(labels: Labels, groups: Any) -> Labels:
+    """Labels with these groups: a mapping {item: group}, or one group for each row; None leaves them as they are."""
+    if groups is None:
+        return labels
+    if isinstance(groups, Mapping):
+        missing = [item for item in labels.ids if item not in groups]
+        if missing:
+            raise UserError(f"{len(missing)} items have no group", got=listed(missing))
+        return replace(labels, groups=tuple(str(groups[item]) for item in labels.ids))
+    named = texts(groups)
+    if len(named) != len(labels.ids):
+        raise UserError("groups and labels differ in number", got=f"{len(named)} and {len(labels.ids)}")
+    return replace(labels, groups=tuple(named))
+
+
+def class_names(scores: Sequence[Scores]) -> tuple[str, ...]:
+    """The classes all predictions share, in the order of the first that names them; numbers where none does."""
+    named = [each for each in scores if each.classes is not None]
+    counts = {each.name: each.scores.shape[2] for each in scores}
+    if len(set(counts.values())) > 1:
+        text = ", ".join(f"{name}: {count}" for name, count in counts.items())
+        raise UserError("predictions have different numbers of class columns", got=text)
+    if not named:
+        return tuple(str(number) for number in range(scores[0].scores.shape[2]))
+    first = named[0].classes or ()
+    for each in named[1:]:
+        strange = [name for name in each.classes or () if name not in first]
+        if strange:
+            raise unknown_name("class column", strange[0], first, where=f"predictions '{each.name}'")
+    return tuple(first)
+
+
+def items_of(labels: Labels, classes: Sequence[str], split: str | None) -> ItemTable:
+    """The labelled items of a split (None: all), with targets as positions in `classes`."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    for label in labels.labels:
+        if label not in numbers:
+            raise unknown_name("class", label, classes, where="labels; predictions have no such column")
+    rows = [
+        row for row in range(len(labels.ids)) if labels.splits is None or split is None or labels.splits[row] == split
+    ]
+    return ItemTable(
+        tuple(labels.ids[row] for row in rows),
+        np.array([numbers[labels.labels[row]] for row in rows], dtype=np.int64),
+        tuple(labels.groups[row] for row in rows) if labels.groups else None,
+    )
+
+
+def known_scale(scores: Scores, scale: Scale | None) -> Scale:
+    """The scale of these scores: their own, the given one, or probability if every row is a distribution."""
+    if scores.scale is not None and scale is not None and scores.scale != scale:
+        raise UserError(f"predictions '{scores.name}' say {scores.scale}, but scale {scale} was given")
+    found = scores.scale or scale
+    if found is not None:
+        return found
+    values = scores.scores
+    if (values >= 0).all() and (np.abs(values.sum(axis=2) - 1.0) <= ROW_SUM_TOLERANCE).all():
+        return "probability"
+    raise UserError(
+        f"the scale of predictions '{scores.name}' is missing",
+        expected="scale logit or probability",
+        got="rows that do not all sum to 1",
+        hint="scale='logit' for scores before the softmax (--scale logit on the command line)",
+    )
+
+
+def table_of(scores: Scores, labels: Labels, items: ItemTable, classes: Sequence[str], scale: Scale | None) -> Table:
+    """Probabilities of `items` with temperatures cross-fitted over 5 folds by id, or by group where there are groups.
+
+    Raises: `UserError` that lists items without predictions and predictions without a label.
+    """
+    ids = labels.ids if scores.ids is None else scores.ids
+    where = f"predictions '{scores.name}'"
+    if len(ids) != scores.scores.shape[1]:
+        raise UserError(
+            "predictions and labels differ in number",
+            where=where,
+            expected=f"{len(ids)} rows",
+            got=f"{scores.scores.shape[1]}",
+        )
+    place = {item: row for row, item in enumerate(ids)}
+    missing = [item for item in items.ids if item not in place]
+    if missing:
+        raise UserError(f"{len(missing)} labelled items have no predictions", where=where, got=listed(missing))
+    labelled = set(labels.ids)
+    extra = [item for item in ids if item not in labelled]
+    if extra:
+        raise UserError(f"{len(extra)} predicted items have no label", where=where, got=listed(extra))
+    used = known_scale(scores, scale)
+    rows = scores.scores[:, [place[item] for item in items.ids]]
+    if scores.classes is not None:
+        rows = rows[:, :, [scores.classes.index(name) for name in classes]]
+    check_rows(scores.name, rows, used, items.ids)
+    check_classes(scores.name, rows.shape[2], items)
+    keys = list(items.groups or items.ids)
+    fitted = [temperature.crossfit(run, items.targets, used, keys, FOLDS) for run in rows]
+    probs, temperatures = np.stack([probs for probs, _ in fitted]), np.stack([found for _, found in fitted])
+    return Table(scores.name, items, probs, scores.runs, temperatures)

@@ -1,0 +1,116 @@
+"""What the data could have shown, and what would settle the rest: without it "not shown" would be read as "no gain"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.special import bdtr, nctdtrinc, ndtri, stdtrit
+
+from transfuse.errors import UserError
+from transfuse.evaluation.resample import Interval
+from transfuse.types import Undefined
+
+LARGEST_FACTOR = 1000.0
+NORMAL_FROM_DF = 1e5
+
+
+def detectable_effect(se: float, df: float, power: float = 0.8) -> float:
+    """The true effect that a two-sided 5 % t test with this standard error finds with this power.
+
+    se · δ, where δ is the noncentrality at which P(T > t_{0.975, df}) = power. In the unit of `se`.
+    """
+    if not 0.0 < power < 1.0 or se < 0.0 or not df > 0.0:
+        raise UserError(
+            "a detectable effect needs se ≥ 0, df > 0 and a power between 0 and 1", got=f"{se}, {df}, {power}"
+        )
+    if df > NORMAL_FROM_DF:
+        return float(se * (ndtri(0.975) + ndtri(power)))
+    return float(se * nctdtrinc(df, 1.0 - power, stdtrit(df, 0.975)))
+
+
+def needed_n(interval: Interval, gap: float, power: float = 0.8) -> int | Undefined:
+    """How many items (at the same runs, and groups of the same size) would bring the detectable effect down to `gap`.
+
+    Undefined where the runs' own spread forbids it, or beyond a thousand times as many.
+    """
+
+    def detectable(factor: float) -> float:
+        return _detectable(interval, 1.0, factor, power)
+
+    factor = _smallest_factor(detectable, gap)
+    if factor is None:
+        return Undefined("more items alone would not settle it")
+    return int(np.ceil(interval.items * factor))
+
+
+def needed_k(interval: Interval, gap: float, power: float = 0.8) -> int | Undefined:
+    """How many runs (at the same items) would bring the detectable effect down to `gap`.
+
+    Undefined with one run, whose spread is unknown, where the items' own spread forbids it, or beyond a thousand times
+    as many.
+    """
+    if interval.runs < 2:
+        return Undefined("one run tells nothing about the spread over runs")
+
+    def detectable(factor: float) -> float:
+        return _detectable(interval, factor, 1.0, power)
+
+    factor = _smallest_factor(detectable, gap)
+    if factor is None:
+        return Undefined("more runs alone would not settle it")
+    return int(np.ceil(interval.runs * factor))
+
+
+def _detectable(interval: Interval, more_runs: float, more_items: float, power: float) -> float:
+    """The detectable effect with that many times the runs and the items, at the spread seen so far."""
+    from_runs, from_items = interval.run_variance / more_runs, interval.item_variance / more_items
+    variance = from_runs + from_items
+    if variance == 0.0:
+        return 0.0
+    inverse_df = (from_items / variance) ** 2 / max(interval.units * more_items - 1.0, 1.0)
+    if interval.runs > 1:
+        inverse_df += (from_runs / variance) ** 2 / max(interval.runs * more_runs - 1.0, 1.0)
+    return detectable_effect(variance**0.5, 1.0 / inverse_df, power)
+
+
+def _smallest_factor(detectable: Callable[[float], float], gap: float) -> float | None:
+    """The smallest factor ≥ 1 with `detectable(factor) <= gap`, by bisection on its logarithm; None beyond 1,000."""
+    if detectable(1.0) <= gap:
+        return 1.0
+    if detectable(LARGEST_FACTOR) > gap:
+        return None
+    low, high = 0.0, float(np.log(LARGEST_FACTOR))
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if detectable(float(np.exp(middle))) <= gap else (middle, high)
+    return float(np.exp(high))
+
+
+def mcnemar(b: int, c: int) -> tuple[float, float]:
+    """Exact and mid-p two-sided p of McNemar's test on b and c discordant items.
+
+    exact = min(1, 2 P(X ≤ min(b, c))) with X binomial(b + c, 1/2); mid-p = exact − P(X = min(b, c)), and 1 − P(X = b) /
+    2 where b = c; no discordant item gives 1. Fagerland, Lydersen, Laake, 2013.
+    """
+    if b < 0 or c < 0:
+        raise UserError("discordant counts must not be negative", got=f"{b} and {c}")
+    total, fewer = b + c, min(b, c)
+    if total == 0:
+        return 1.0, 1.0
+    up_to = float(bdtr(fewer, total, 0.5))
+    at = up_to - (float(bdtr(fewer - 1, total, 0.5)) if fewer else 0.0)
+    exact = min(1.0, 2.0 * up_to)
+    return exact, (1.0 - at / 2.0 if b == c else exact - at)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given; never below raw, monotone, at most 1. Holm, 1979."""
+    values = np.asarray(p, dtype=np.float64)
+    if values.ndim != 1 or not ((values >= 0) & (values <= 1)).all():
+        raise UserError("p-values must lie between 0 and 1", got=str(list(values)))
+    order = np.argsort(values, kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return [float(value) for value in adjusted]

@@ -1,0 +1,33 @@
+"""What does each arm cost? Without it the largest arm would look free."""
+
+from __future__ import annotations
+
+from transfuse.evaluation.case import Case
+from transfuse.types import Arm, Evidence
+
+ORDER = 50
+UNITS = {
+    "parameters": "parameters",
+    "trainable_parameters": "parameters",
+    "inference_flops": "FLOPs per item",
+    "train_flops": "FLOPs",
+}
+
+
+def ask(case: Case) -> list[Evidence]:
+    """Counted parameters, FLOPs per item at inference and FLOPs of training, of every arm whose cost is known."""
+    return [_row(arm, quantity) for arm in case.arms if arm.cost is not None for quantity in UNITS]
+
+
+def _row(arm: Arm, quantity: str) -> Evidence:
+    return Evidence(
+        id=f"{quantity}:{arm.name}",
+        arm=arm.name,
+        quantity=quantity,
+        value=float(getattr(arm.cost, quantity)),
+        unit=UNITS[quantity],
+        direction="lower",
+        split="none",
+        seeds=arm.seeds,
+        method="counted, not timed",
+    )

@@ -1,0 +1,88 @@
+"""Which answers change? Without flips, a gain of two points hides five lost and seven won."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from transfuse.evaluation.case import Case
+from transfuse.evaluation.claims import evidence_id
+from transfuse.evaluation.metric import metric as find_metric
+from transfuse.evaluation.power import mcnemar
+from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.tables import Pair, pair
+from transfuse.types import Direction, Evidence, Undefined
+
+ORDER = 30
+CITATION = "Yan et al., Positive-congruent training, CVPR 2021; Fagerland, Lydersen, Laake, 2013"
+
+
+def ask(case: Case) -> list[Evidence]:
+    """Positive and negative flip rates of each comparison, and McNemar's mid-p of each run (never pooled over runs).
+
+    A positive flip is an item that arm gets right and versus wrong; accuracy differs by positive − negative flips.
+    Nothing is asked of per-item scores, which know no right and wrong.
+    """
+    if find_metric(case.task.metric).takes != "probabilities":
+        return []
+    return [row for couple in case.comparisons for row in _rows(case, couple)]
+
+
+def _rows(case: Case, couple: tuple[str, str]) -> list[Evidence]:
+    arm, versus = couple
+    joined = pair(case.tables[arm], case.tables[versus])
+    targets = np.asarray(joined.items.targets)
+    right, other = joined.first.argmax(axis=2) == targets, joined.second.argmax(axis=2) == targets
+    won, lost = right & ~other, ~right & other
+    rates = [
+        _rate(case, couple, joined, "positive_flips", won, "higher"),
+        _rate(case, couple, joined, "negative_flips", lost, "lower"),
+    ]
+    tests = [_test(case, couple, run, won[row], lost[row]) for row, run in enumerate(joined.runs)]
+    return [*rates, *tests]
+
+
+def _rate(
+    case: Case, couple: tuple[str, str], joined: Pair, quantity: str, flipped: np.ndarray, direction: Direction
+) -> Evidence:
+    """The mean share of flipped items [k, N] with its interval."""
+    found = moments(flipped.astype(np.float64), joined.items.groups)
+    known = found if isinstance(found, Interval) else None
+    return Evidence(
+        id=evidence_id(quantity, couple[0], couple[1], case.split),
+        arm=couple[0],
+        versus=couple[1],
+        quantity=quantity,
+        value=float(flipped.mean()),
+        unit="share",
+        direction=direction,
+        split=case.split,
+        low=max(known.low, 0.0) if known else None,
+        high=min(known.high, 1.0) if known else None,
+        level=0.95 if known else None,
+        n=flipped.shape[1],
+        seeds=len(joined.runs),
+        pairing="item and run" if len(joined.runs) > 1 else "item",
+        method=f"no interval: {found.reason}" if isinstance(found, Undefined) else found.method,
+        provenance={"per_run": {run: float(each.mean()) for run, each in zip(joined.runs, flipped, strict=True)}},
+    )
+
+
+def _test(case: Case, couple: tuple[str, str], run: str, won: np.ndarray, lost: np.ndarray) -> Evidence:
+    b, c = int(won.sum()), int(lost.sum())
+    exact, midp = mcnemar(b, c)
+    return Evidence(
+        id=f"{evidence_id('mcnemar_midp', couple[0], couple[1], case.split)}:{run}",
+        arm=couple[0],
+        versus=couple[1],
+        quantity="mcnemar_midp",
+        value=midp,
+        unit="probability",
+        direction="lower",
+        split=case.split,
+        p=midp,
+        n=len(won),
+        seeds=1,
+        pairing="item",
+        method="McNemar mid-p of one run; items are taken as independent",
+        provenance={"run": run, "won": b, "lost": c, "exact_p": exact},
+    )

@@ -1,0 +1,178 @@
+"""Calibrated probabilities tied to their items: without this record two arms could be compared row by wrong row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from transfuse.errors import UserError
+from transfuse.evaluation import temperature
+from transfuse.evaluation.metric import Metric
+from transfuse.evaluation.metric import metric as find_metric
+from transfuse.types import ItemTable, Predictions
+
+ROW_SUM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Table:
+    """Probabilities [k, N, C] of one arm: k runs, N items in the order of `items`, C classes.
+
+    `temperatures` are those that were applied, [k] or [k, N], or None where the arm came without any.
+    """
+
+    arm: str
+    items: ItemTable
+    probs: np.ndarray
+    runs: tuple[str, ...]
+    temperatures: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if self.probs.ndim != 3 or self.probs.shape[:2] != (len(self.runs), len(self.items)):
+            raise UserError(
+                "predictions do not match their items",
+                where=f"arm '{self.arm}'",
+                expected=f"[{len(self.runs)} runs, {len(self.items)} items, classes]",
+                got=f"shape {list(self.probs.shape)}",
+            )
+        if len(set(self.runs)) != len(self.runs) or not self.runs:
+            raise UserError(
+                "runs must have distinct names, at least one", where=f"arm '{self.arm}'", got=str(self.runs)
+            )
+        if len(self.items) == 0:
+            raise UserError("there are no items to judge", where=f"arm '{self.arm}'")
+
+
+def listed(names: Sequence[str], limit: int = 5) -> str:
+    """The first few names and how many more there are."""
+    shown = ", ".join(names[:limit])
+    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def table(
+    predictions: Predictions, items: ItemTable, temperatures: Sequence[float] | np.ndarray | None = None
+) -> Table:
+    """Probabilities of one arm after its temperatures: one a run [k], or one a row [k, N]; None leaves T = 1.
+
+    Raises: `UserError` naming the items whose rows hold NaN or, as probabilities, do not sum to one; for a target
+    without a score column; for temperatures that do not match the runs.
+    """
+    scores = np.asarray(predictions.scores, dtype=np.float64)
+    check_rows(predictions.arm, scores, predictions.scale, items.ids)
+    check_classes(predictions.arm, scores.shape[2], items)
+    used = np.ones(len(scores)) if temperatures is None else np.asarray(temperatures, dtype=np.float64)
+    if len(scores) != len(predictions.runs) or used.shape not in ((len(scores),), scores.shape[:2]):
+        raise UserError(
+            "scores, runs and temperatures differ in number",
+            where=f"arm '{predictions.arm}'",
+            expected=f"{len(predictions.runs)} of each",
+            got=f"{len(scores)} tables of scores, temperatures {list(used.shape)}",
+        )
+    applied = [temperature.apply(run, predictions.scale, used[row]) for row, run in enumerate(scores)]
+    return Table(predictions.arm, items, np.stack(applied), predictions.runs, None if temperatures is None else used)
+
+
+def check_rows(arm: str, scores: np.ndarray, scale: str, ids: Sequence[str]) -> None:
+    """Refuse rows [k, N, C] that are not finite or, as probabilities, no distribution; the message names the items."""
+    if scores.ndim != 3 or scores.shape[1] != len(ids) or scores.shape[1] == 0:
+        raise UserError(
+            "scores do not match the items",
+            where=f"arm '{arm}'",
+            expected=f"[runs, {len(ids)}, classes]",
+            got=f"{list(scores.shape)}",
+        )
+    broken = [ids[row] for row in np.flatnonzero(~np.isfinite(scores).all(axis=(0, 2))).tolist()]
+    if broken:
+        raise UserError(f"{len(broken)} rows hold NaN or infinity", where=f"arm '{arm}'", got=f"items {listed(broken)}")
+    if scale == "probability":
+        off = (np.abs(scores.sum(axis=2) - 1.0) > ROW_SUM_TOLERANCE) | (scores < 0).any(axis=2)
+        wrong = [ids[row] for row in np.flatnonzero(off.any(axis=0)).tolist()]
+        if wrong:
+            raise UserError(
+                f"{len(wrong)} rows are no probabilities",
+                where=f"arm '{arm}'",
+                expected="no negative value and a sum of 1",
+                got=f"items {listed(wrong)}",
+                hint="if these are scores before the softmax, their scale is logit",
+            )
+
+
+def check_classes(arm: str, classes: int, items: ItemTable) -> None:
+    """Refuse targets that have no score column, and a single column."""
+    if classes < 2:
+        raise UserError("a classifier needs at least two score columns", where=f"arm '{arm}'", got=f"{classes}")
+    targets = np.asarray(items.targets)
+    if len(targets) and (targets.min() < 0 or targets.max() >= classes):
+        raise UserError(
+            "a target has no score column",
+            where=f"arm '{arm}'",
+            expected=f"class numbers 0 to {classes - 1}",
+            got=f"{int(targets.min())} to {int(targets.max())}",
+        )
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two tables joined by item id and by run: probabilities [k, N, C] each, in one order."""
+
+    items: ItemTable
+    first: np.ndarray
+    second: np.ndarray
+    runs: tuple[str, ...]
+    note: str = ""
+
+
+def match_runs(first: Table, second: Table) -> tuple[tuple[str, ...], list[int], list[int], str]:
+    """Which runs of two tables meet: names, positions in either table, and a note where it is not one to one."""
+    one, other = len(first.runs) == 1, len(second.runs) == 1
+    if one or other:
+        runs = second.runs if one else first.runs
+        left, right = [0 if one else row for row in range(len(runs))], [0 if other else row for row in range(len(runs))]
+        single = first.arm if one else second.arm
+        return runs, left, right, "" if one and other else f"the one run of {single} meets every run of the other arm"
+    runs = tuple(run for run in first.runs if run in second.runs)
+    if not runs:
+        raise UserError(
+            "the two arms share no run",
+            where=f"'{first.arm}' against '{second.arm}'",
+            got=f"{listed(first.runs)}; {listed(second.runs)}",
+        )
+    fewer = len(runs) < max(len(first.runs), len(second.runs))
+    note = f"only the {len(runs)} runs that both arms have" if fewer else ""
+    return runs, [first.runs.index(run) for run in runs], [second.runs.index(run) for run in runs], note
+
+
+def pair(first: Table, second: Table) -> Pair:
+    """Join two tables by item id and by run name.
+
+    An arm with a single run meets every run of the other; runs that only one of them has are left out; both are noted.
+    Raises: `UserError` where ids differ, targets differ, or no run is common.
+    """
+    where = f"'{first.arm}' against '{second.arm}'"
+    order = {item: row for row, item in enumerate(second.items.ids)}
+    apart = sorted(set(order).symmetric_difference(first.items.ids))
+    if apart:
+        raise UserError("the two arms were not judged on the same items", where=where, got=f"unmatched {listed(apart)}")
+    rows = np.array([order[item] for item in first.items.ids], dtype=np.intp)
+    if not np.array_equal(np.asarray(second.items.targets)[rows], np.asarray(first.items.targets)):
+        raise UserError("the two arms carry different targets for the same items", where=where)
+    if first.probs.shape[2] != second.probs.shape[2]:
+        raise UserError(
+            "the two arms know different numbers of classes",
+            where=where,
+            got=f"{first.probs.shape[2]} and {second.probs.shape[2]}",
+        )
+    runs, left, right, note = match_runs(first, second)
+    return Pair(first.items, first.probs[left], second.probs[right][:, rows], runs, note)
+
+
+def differences(first: Table, second: Table, metric: str | Metric) -> np.ndarray:
+    """Item differences first − second of a metric that is a mean over items, joined by id and run. [k, N]."""
+    chosen = find_metric(metric) if isinstance(metric, str) else metric
+    if not chosen.item_mean:
+        raise UserError(f"{chosen.name} is no mean over items, so it has no item differences", hint="crossed_bootstrap")
+    joined = pair(first, second)
+    targets = np.asarray(joined.items.targets)
+    return (chosen.run_columns(targets, joined.first) - chosen.run_columns(targets, joined.second))[..., 0]

@@ -1,0 +1,88 @@
+"""Claims in sentences: without them a reader would have to know what a 90 % interval is to learn what to do."""
+
+from __future__ import annotations
+
+from transfuse.evaluation.case import Case
+from transfuse.types import Evidence, Status, Undefined
+
+QUANTITIES = {
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+    "ece": "calibration error",
+    "worst_class": "accuracy on the worst class",
+}
+STATUS: dict[Status, tuple[str, str]] = {
+    "better": ("shown better", "shown better by more than the margin of {}"),
+    "worse": ("shown worse", "shown worse by more than the margin of {}"),
+    "equivalent": ("shown equivalent", "shown equivalent within the margin of {}"),
+    "not shown": ("not shown better or worse", "not shown better, worse or equivalent at the margin of {}"),
+}
+
+
+def named(quantity: str) -> str:
+    """A quantity's name in running text."""
+    return QUANTITIES.get(quantity, quantity.replace("_", " "))
+
+
+def number(value: float, unit: str, *, signed: bool = False) -> str:
+    """A value with its unit for running text; shares are given in points (hundredths)."""
+    text, unit = digits(value, unit, signed=signed), "points" if unit == "share" else unit
+    return f"{text} {unit}"
+
+
+def digits(value: float, unit: str, *, signed: bool = False) -> str:
+    """The figures alone, with a true minus sign: two decimals for points, else four; more where all would be 0."""
+    value, places = (100.0 * value, 2) if unit == "share" else (value, 4)
+    while places < 8 and value and not float(f"{value:.{places}f}"):
+        places += 1
+    return f"{value:{'+' if signed else ''}.{places}f}".replace("-", "−")
+
+
+def sentence(row: Evidence, case: Case) -> str:
+    """One comparison for a person who must decide: status, effect, interval, power, what would settle it, scope."""
+    title = f"{row.arm} against {row.versus}, {named(row.quantity)}"
+    if isinstance(row.value, Undefined):
+        return f"{title}: not shown; the difference is undefined ({row.value.reason})."
+    effect = number(row.value, row.unit, signed=True)
+    if row.low is None or row.high is None:
+        return f"{title}: not shown; the difference is {effect}, {row.method}."
+    word: Status = row.provenance["status"]
+    margin = row.provenance["margin"]
+    shown = STATUS[word][1].format(number(margin, row.unit)) if margin > 0 else f"{STATUS[word][0]} (margin 0)"
+    low, high = digits(row.low, row.unit, signed=True), digits(row.high, row.unit, signed=True)
+    parts = [
+        f"{title}: {shown}" + (f", after correction over {row.family}." if row.family else "."),
+        f"The difference is {effect} ({row.direction} is better), 95 % interval {low} to {high};"
+        f" zero is {'not ' if row.low <= 0 <= row.high else ''}excluded.",
+        _power(row, word),
+        _scope(row, case),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _power(row: Evidence, word: Status) -> str:
+    """What could have been found, and what would settle an open question."""
+    detectable = row.provenance.get("detectable_effect", 0.0)
+    if not detectable:
+        return ""
+    beyond = " beyond the margin" if row.provenance["margin"] > 0 else ""
+    text = f"A true difference of {number(detectable, row.unit)}{beyond} would have been shown in 80 % of such trials."
+    if word != "not shown":
+        return text
+    items, runs = row.provenance.get("settling_items"), row.provenance.get("settling_runs")
+    ways = [f"n={items:,} items (now {row.n:,})"] if items and items > row.n else []
+    ways += [f"k={runs:,} runs (now {row.seeds})"] if runs and runs > row.seeds else []
+    if ways:
+        return f"{text} If the difference stays as it is, about {' or '.join(ways)} would settle it."
+    if (items and items <= row.n) or (runs and runs <= row.seeds):
+        return f"{text} Somewhat more data would settle it."
+    if row.seeds == 1:
+        return f"{text} Even a thousand times as many items would not settle it."
+    return f"{text} Neither items nor runs alone, up to a thousand times as many, would settle it."
+
+
+def _scope(row: Evidence, case: Case) -> str:
+    """What the claim speaks of: with one run, or one set of folds, it is the trained models and not the methods."""
+    if row.seeds == 1 or case.protocol == "crossfit":
+        return "This speaks of these trained models, not of the methods that made them."
+    return ""

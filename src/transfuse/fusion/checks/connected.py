@@ -1,0 +1,233 @@
+"""The laws of fusing blocks inside a network: without them, a body could look at its batch, or forget a source.
+
+Features and structure share them; a structure also takes maps of any grid.
+
+Bodies are tried inside the crown they will live in, because joints, seeds and heads are part of the promise.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transfuse.fusion.checks.law import Family, distance, quiet, require, require_same, variants
+from transfuse.fusion.connect import crown
+from transfuse.fusion.fused import Crown
+from transfuse.reads import Read
+from transfuse.registry import Entry
+from transfuse.seeds import integer
+from transfuse.types import Card, Prepare, Tap
+
+ROWS = 12
+WIDTHS = (5, 3, 4)
+GRIDS = ((6, 6), (3, 3), (4, 4))
+CLASSES = ("a", "b", "c")
+# Float32, and batches of other sizes take other paths through the linear algebra.
+ROUNDING = 1e-4
+
+
+def _maps(entry: Entry) -> bool:
+    return entry.shelf == "fusion/structure"
+
+
+def _crown(entry: Entry, widths: Sequence[int], settings: Mapping[str, Any], seed: int = 0) -> Crown:
+    kind = "map" if _maps(entry) else "vector"
+    grids = GRIDS if _maps(entry) else ((),) * len(GRIDS)
+    cards = {
+        f"source{index}": Card(
+            name=f"source{index}",
+            spec="example",
+            origin="example",
+            sha256="",
+            prepare=Prepare(size=32),
+            taps={kind: Tap(kind, kind, width, "", size=grids[index])},
+            class_count=len(CLASSES),
+        )
+        for index, width in enumerate(widths)
+    }
+    reads = [Read(member, kind) for member in cards]
+    return crown(entry, cards, reads, CLASSES, settings=settings, seed=seed).eval()
+
+
+def _stirred(top: Crown, draw: int = 0) -> Crown:
+    """The crown away from its start, where zeros would hide what it does not listen to."""
+    generator = torch.Generator().manual_seed(integer("contract stir", draw))
+    with torch.no_grad():
+        for parameter in top.parameters():
+            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
+    return top
+
+
+def _blocks(
+    entry: Entry, widths: Sequence[int] = WIDTHS, rows: int = ROWS, grids: Sequence[tuple[int, ...]] = GRIDS
+) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(integer("contract blocks", rows))
+    sizes = grids if _maps(entry) else ((),) * len(widths)
+    return [torch.randn(rows, width, *size, generator=generator) for width, size in zip(widths, sizes, strict=False)]
+
+
+def _cases(entry: Entry, *counts: int) -> Iterator[tuple[Crown, list[Tensor]]]:
+    """A stirred crown and its blocks, at every variant of the settings and for each number of sources."""
+    for settings in variants(entry):
+        for count in counts or (len(WIDTHS),):
+            yield _stirred(_crown(entry, WIDTHS[:count], settings)), _blocks(entry, WIDTHS[:count])
+
+
+def _fused(top: Crown, blocks: Sequence[Tensor]) -> Tensor:
+    with torch.no_grad():
+        return top.fuse(blocks)
+
+
+def declared_width(entry: Entry) -> None:
+    """The body returns [N, width] with the width it declares, for one source and for several."""
+    for top, blocks in _cases(entry, 1, 2, 3):
+        found = tuple(_fused(top, blocks).shape)
+        require(found == (ROWS, top.width), f"{len(blocks)} sources: got {found}, declared [{ROWS}, {top.width}]")
+
+
+def rows_permute(entry: Entry) -> None:
+    """Rows in another order give the same rows in that order."""
+    for top, blocks in _cases(entry):
+        order = torch.arange(ROWS - 1, -1, -1)
+        require_same(_fused(top, [block[order] for block in blocks]), _fused(top, blocks)[order], "reversed", ROUNDING)
+
+
+def rows_alone(entry: Entry) -> None:
+    """One row alone gives what it gives within a batch."""
+    for top, blocks in _cases(entry):
+        alone = torch.cat([_fused(top, [block[row : row + 1] for block in blocks]) for row in range(3)])
+        require_same(alone, _fused(top, blocks)[:3], "one row at a time", ROUNDING)
+
+
+def steady(entry: Entry) -> None:
+    """In evaluation the same blocks give the same result twice, and change no statistic and no random state."""
+    for top, blocks in _cases(entry):
+        state = copy.deepcopy(top.state_dict())
+        with quiet("a pass"):
+            once, again = _fused(top, blocks), _fused(top, blocks)
+        require(torch.equal(once, again), "the second pass differs")
+        moved = [name for name, value in top.state_dict().items() if not torch.equal(value, state[name])]
+        require(not moved, f"a pass changed {', '.join(moved)}")
+
+
+def blocks_stay(entry: Entry) -> None:
+    """The blocks are never changed in place."""
+    for top, blocks in _cases(entry):
+        before = [block.clone() for block in blocks]
+        with torch.no_grad():
+            top.body(blocks)
+        require(all(torch.equal(old, new) for old, new in zip(before, blocks, strict=True)), "a block was changed")
+
+
+def gradients(entry: Entry) -> None:
+    """Finite gradients reach every block and every parameter; with a single source, at least its block."""
+    for top, blocks in _cases(entry, 1, 3):
+        for block in blocks:
+            block.requires_grad_(True)
+        logits = top(blocks)
+        (logits * torch.linspace(-1, 1, logits.numel()).reshape(logits.shape)).sum().backward()
+        received = {f"block {index}": block.grad for index, block in enumerate(blocks)}
+        # What weighs sources against each other has nothing to learn from a single one.
+        parameters = top.named_parameters() if len(blocks) > 1 else []
+        received |= {f"parameter '{name}'": parameter.grad for name, parameter in parameters}
+        for name, gradient in received.items():
+            require(gradient is not None and bool((gradient != 0).any()), f"none reaches {name}")
+            require(gradient is not None and bool(gradient.isfinite().all()), f"NaN or infinity at {name}")
+
+
+def seeded(entry: Entry) -> None:
+    """A seed fixes the start, another seed gives another start, and no global random state moves."""
+    with quiet("building"):
+        first, again, other = (_crown(entry, WIDTHS, entry.settings({}), seed).body.state_dict() for seed in (0, 0, 1))
+    require(all(torch.equal(first[name], again[name]) for name in first), "the same seed gave another start")
+    drawn = [name for name, value in first.items() if value.numel() > 1 and bool((value != value.flatten()[0]).any())]
+    require(not drawn or any(not torch.equal(first[name], other[name]) for name in drawn), "two seeds gave one start")
+
+
+def state_is_whole(entry: Entry) -> None:
+    """All that was drawn or learned is in the state dict: loaded into another start, it gives the same result."""
+    for top, blocks in _cases(entry):
+        other = _crown(entry, WIDTHS, top.settings, seed=1)
+        other.load_state_dict(top.state_dict())
+        require_same(_fused(other, blocks), _fused(top, blocks), "loaded into another start", ROUNDING)
+
+
+def flat_blocks(entry: Entry) -> None:
+    """Blocks of zeros and constant blocks survive: outputs and gradients stay finite."""
+    for value in (0.0, 2.5):
+        for top, blocks in _cases(entry):
+            flat = [torch.full_like(block, value) for block in blocks]
+            top.settle(flat)
+            top(flat).sum().backward()
+            found = [top(flat).detach(), *(parameter.grad for parameter in top.parameters())]
+            sound = all(tensor is not None and bool(tensor.isfinite().all()) for tensor in found)
+            require(sound, f"blocks of {value}: NaN or infinity")
+
+
+def shares_on_simplex(entry: Entry) -> None:
+    """Shares, if the body reports them, are [N, K], not negative, and sum to one in each row."""
+    for top, blocks in _cases(entry, 1, 3):
+        if hasattr(top.body, "shares"):
+            with torch.no_grad():
+                shares = top.body.shares(blocks)  # pyright: ignore[reportCallIssue]
+            require(tuple(shares.shape) == (ROWS, len(blocks)), f"shape {tuple(shares.shape)}")
+            require(bool((shares >= 0).all()), f"the smallest is {float(shares.min()):.3g}")
+            require_same(shares.sum(dim=1), torch.ones(ROWS), "sums of rows", 1e-5)
+
+
+def source_order(entry: Entry) -> None:
+    """The order of sources of equal width changes nothing."""
+    widths = (4, 4, 4)
+    blocks = _blocks(entry, widths, grids=((5, 5),) * 3)
+    top = _stirred(_crown(entry, widths, entry.settings({})))
+    for order in ((2, 1, 0), (1, 2, 0)):
+        require_same(_fused(top, [blocks[index] for index in order]), _fused(top, blocks), f"order {order}", ROUNDING)
+
+
+def only_the_head_learns(entry: Entry) -> None:
+    """With default settings the body has nothing to train, so training the head is a convex problem."""
+    body = _crown(entry, WIDTHS, entry.settings({})).body
+    learned = [name for name, parameter in body.named_parameters() if parameter.requires_grad]
+    require(not learned, f"the body trains {', '.join(learned[:5])}")
+
+
+def any_grid(entry: Entry) -> None:
+    """Maps of other grids than the cards state are fused too, down to 1 x 1: canvases differ in size."""
+    for grids in (((9, 9), (5, 5), (2, 2)), ((2, 2), (1, 1), (2, 2)), ((1, 1), (1, 1), (1, 1))):
+        for top, _ in _cases(entry):
+            found = _fused(top, _blocks(entry, grids=grids))
+            require(tuple(found.shape) == (ROWS, top.width), f"grids {grids}: got {tuple(found.shape)}")
+            require(bool(found.isfinite().all()), f"grids {grids}: NaN or infinity")
+            require(distance(found[0], found[1]) > ROUNDING, f"grids {grids}: two different rows became one")
+
+
+def reads_maps(entry: Entry) -> None:
+    """The trait `accepts` says `map`: otherwise maps would be averaged before the method sees them."""
+    require(entry.traits.get("accepts") == "map", f"TRAITS['accepts'] is {entry.traits.get('accepts')!r}")
+
+
+COMMON = (
+    declared_width,
+    rows_permute,
+    rows_alone,
+    steady,
+    blocks_stay,
+    gradients,
+    seeded,
+    state_is_whole,
+    flat_blocks,
+    shares_on_simplex,
+)
+BY_TRAIT = {"symmetric": (source_order,), "convex_head": (only_the_head_learns,)}
+
+
+def _use(entry: Entry, settings: Mapping[str, Any]) -> Crown:
+    return _crown(entry, WIDTHS, settings)
+
+
+FEATURES = Family(COMMON, BY_TRAIT, frozenset(BY_TRAIT), _use, maker="Fuser", given=1)
+STRUCTURE = Family((*COMMON, any_grid, reads_maps), BY_TRAIT, frozenset(BY_TRAIT), _use, maker="build", given=1)

@@ -1,0 +1,45 @@
+"""What a method is given and what it must give back, family by family.
+
+    weights    merge(unit: Unit) -> [*S]                      numpy or torch alike; `reference(unit)` is the slow law
+    features   Fuser(widths, **settings): nn.Module           K of [N, D_k] -> [N, width]; may have shares(blocks)
+    structure  build(fronts, **settings) -> nn.Module         K of [N, C_k, H_k, W_k] -> [N, width]
+    outputs    fit(probabilities [K, N, C], targets, **settings) -> state;  apply(state, probabilities) -> [N, C]
+
+A method knows no file, no device and no architecture; the lifts of this folder do what is common to all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One tensor of all members: `x [K, *S]` in float64 or float32, `w [K]`, the base's tensor where there is one.
+
+    `settings` are the method's declared parameters, `stat` is what a statistics step collected, `whole` what a survey
+    found. A method changes none of them in place.
+    """
+
+    name: str
+    x: Any
+    w: Any
+    rng: np.random.Generator
+    base: Any = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    stat: Mapping[str, Any] = field(default_factory=dict)
+    whole: Any = None
+
+
+@dataclass(frozen=True)
+class Front:
+    """The kept part of one member as a structure method sees it: what crosses the joint."""
+
+    member: str
+    tap: str
+    width: int
+    size: tuple[int, ...]

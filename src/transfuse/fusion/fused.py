@@ -1,0 +1,148 @@
+"""What a fusion makes: a network of sources, joints, a method's body and a head, which is itself a Source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transfuse.errors import UserError
+from transfuse.fusion.joints import Standardise, pooled
+from transfuse.fusion.made import Made, made_card
+from transfuse.reads import Read
+from transfuse.source.base import Source, hold
+from transfuse.source.door import canvas_of
+from transfuse.types import Tap
+
+
+class Crown(nn.Module):
+    """All that is new in a fusion: joints, the method's body, and a linear head; it sits on the members' blocks.
+
+    While the members are frozen their blocks are computed once, and only the crown is built and trained.
+    """
+
+    def __init__(
+        self, widths: Sequence[int], body: nn.Module, classes: Sequence[str], method: str, settings: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self.method = method
+        self.settings = dict(settings)
+        self.joints = nn.ModuleList([Standardise(width) for width in widths])
+        self.body = body
+        self.width: int = body.width  # pyright: ignore[reportAttributeAccessIssue]
+        self.classes = tuple(classes)
+        self.head = nn.Linear(self.width, len(classes))
+        # From zero the first prediction is uniform, and convex heads do not differ by their start at all.
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def settle(self, blocks: Sequence[Tensor]) -> None:
+        """Fit the joints' statistics on the training rows' blocks."""
+        for joint, block in zip(self.joints, blocks, strict=True):
+            joint.settle(block)  # pyright: ignore[reportCallIssue]
+
+    def fuse(self, blocks: Sequence[Tensor]) -> Tensor:
+        """Blocks to the fused block [N, width]."""
+        return self.body([joint(block) for joint, block in zip(self.joints, blocks, strict=True)])
+
+    def forward(self, blocks: Sequence[Tensor]) -> Tensor:
+        """Blocks to logits [N, C]."""
+        return self.head(self.fuse(blocks))
+
+
+class Fused(Made):
+    """Members read at their taps, and a crown on top of them.
+
+    Between `blocks` (what the members give) and the crown runs the frontier of a frozen fusion.
+    Taps: `fused`, `logits`, and `MEMBER.TAP` for every tap of every member.
+    """
+
+    def __init__(
+        self, name: str, members: Mapping[str, Source], reads: Sequence[Read], crown: Crown, *, pool: bool
+    ) -> None:
+        super().__init__()
+        self.names = tuple(members)
+        self.members = nn.ModuleDict({_key(member): source for member, source in members.items()})
+        self.reads = tuple(reads)
+        self.pool = pool
+        self.crown = crown
+        self.inner = _inner(members)
+        own = Tap("fused", "vector", crown.width, "crown.body")
+        logits = Tap("logits", "logits", len(crown.classes), "crown.head")
+        taken = [replace(members[member].card.tap(tap), name=full) for full, (member, tap) in self.inner.items()]
+        card = made_card(name, "fusion of " + ", ".join(members), self, list(members.values()), [own, logits, *taken])
+        self.card = replace(card, classes=crown.classes)
+
+    def member(self, name: str) -> Source:
+        return self.members[_key(name)]  # pyright: ignore[reportReturnType]
+
+    def member_blocks(self, batch: Tensor | Mapping[str, Any]) -> list[Tensor]:
+        """All blocks [N, ...] in the order of the reads; each member runs once per view for all of its taps."""
+        canvas = canvas_of(batch)
+        found: dict[Read, Tensor] = {}
+        for member, view in dict.fromkeys((read.member, read.view) for read in self.reads):
+            wanted = [read for read in self.reads if (read.member, read.view) == (member, view)]
+            given = self.member(member).blocks(turned(canvas, view), [read.tap for read in wanted])
+            found |= {read: given[read.tap] for read in wanted}
+        return [pooled(found[read]) if self.pool else found[read] for read in self.reads]
+
+    def settle(self, batch: Tensor | Mapping[str, Any]) -> None:
+        """Give the joints the statistics of these training images, once, before training; else blocks pass as is."""
+        with torch.no_grad():
+            self.crown.settle(self.member_blocks(batch))
+
+    def blocks(self, batch: Tensor | Mapping[str, Any], taps: Sequence[str]) -> dict[str, Tensor]:
+        """{tap: block} in the order asked; a member's own tap runs only that member."""
+        for tap in taps:
+            self.card.tap(tap)
+        given: dict[str, Tensor] = {}
+        if {"fused", "logits"} & set(taps):
+            given["fused"] = self.crown.fuse(self.member_blocks(batch))
+            given["logits"] = self.crown.head(given["fused"])
+        rest = [tap for tap in taps if tap not in given]
+        for name in dict.fromkeys(self.inner[tap][0] for tap in rest):
+            wanted = {tap: self.inner[tap][1] for tap in rest if self.inner[tap][0] == name}
+            found = self.member(name).blocks(batch, list(wanted.values()))
+            given |= {tap: found[inner] for tap, inner in wanted.items()}
+        return {tap: given[tap] for tap in taps}
+
+    def freeze(self, until: str | None = None) -> None:
+        """Freeze everything (None, `logits`), all below the head (`fused`), or one member up to a tap (`vgg.map`)."""
+        if until is not None and until not in ("fused", "logits"):
+            self.card.tap(until)
+            name, tap = self.inner[until]
+            self.member(name).freeze(tap)
+            return
+        hold([*self.members.values(), self.crown.joints, self.crown.body])
+        if until != "fused":
+            hold([self.crown.head])
+
+
+def turned(canvas: Tensor, view: str) -> Tensor:
+    """An exact rearrangement of the canvas [N, 3, S, S]: as it is, mirrored, upside down, or turned by half."""
+    axes = {"plain": [], "mirror": [3], "flip": [2], "turn": [2, 3]}[view]
+    return torch.flip(canvas, axes) if axes else canvas
+
+
+def _key(member: str) -> str:
+    # ModuleDict allows no dots in its keys, nor the names of its own methods; source names may be either.
+    key = member.replace(".", "·")
+    return f"{key}·" if hasattr(nn.ModuleDict, key) or not key else key
+
+
+def _inner(members: Mapping[str, Source]) -> dict[str, tuple[str, str]]:
+    """{MEMBER.TAP: (member, tap)}; refused where two members' taps would have one name."""
+    found: dict[str, tuple[str, str]] = {}
+    for member, source in members.items():
+        for tap in source.card.taps:
+            other = found.setdefault(f"{member}.{tap}", (member, tap))
+            if other != (member, tap):
+                raise UserError(
+                    f"two taps would be called '{member}.{tap}'",
+                    got=f"tap '{tap}' of '{member}' and tap '{other[1]}' of '{other[0]}'",
+                    hint="give one of these sources another name",
+                )
+    return found

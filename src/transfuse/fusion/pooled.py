@@ -1,0 +1,94 @@
+"""Sources made of whole arms: pools of members that each answer, and a source that answers for fewer classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transfuse.errors import UserError
+from transfuse.fusion import outputs_lift
+from transfuse.fusion.made import Made, made_card
+from transfuse.registry import method
+from transfuse.source.base import Source
+from transfuse.types import Card, Tap
+
+
+class Pool(Made):
+    """Members that each answer, and an outputs method that pools their probabilities.
+
+    Its logits are log-probabilities [N, C]; no gradient goes through it. Members must answer for the same classes in
+    the same order; raises UserError otherwise.
+    """
+
+    def __init__(self, name: str, members: Sequence[Source], full_name: str, state: Mapping[str, np.ndarray]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.method = full_name
+        self.state = dict(state)
+        first = _agreeing(members)
+        spec = "pool of " + ", ".join(member.card.name for member in members)
+        card = made_card(name, spec, self, members, [Tap("logits", "logits", first.class_count, "")])
+        self.card = replace(card, classes=first.classes, differentiable=False)
+
+    def blocks(self, batch: Tensor | Mapping[str, Any], taps: Sequence[str]) -> dict[str, Tensor]:
+        for tap in taps:
+            self.card.tap(tap)
+        scores = [member(batch).detach().float().cpu().numpy() for member in self.members]
+        pooled = outputs_lift.apply(
+            method(self.method), self.state, np.stack([outputs_lift.probabilities(score, "logit") for score in scores])
+        )
+        return {"logits": torch.from_numpy(np.log(np.clip(pooled, 1e-15, None))).float()}
+
+    def freeze(self, until: str | None = None) -> None:
+        """Freeze all members; a pool has nothing else, and no tap but its logits."""
+        if until is not None:
+            self.card.tap(until)
+        for member in self.members:
+            member.freeze(None)  # pyright: ignore[reportCallIssue]
+
+
+class Narrowed(Made):
+    """A source as it is, answering for the target's classes only, in their order."""
+
+    def __init__(self, source: Source, classes: Sequence[str]) -> None:
+        super().__init__()
+        if absent := [name for name in classes if name not in source.card.classes]:
+            raise UserError(
+                f"source '{source.card.name}' does not know these classes",
+                where=source.card.spec,
+                expected=", ".join(source.card.classes[:20]) or "a source that names its classes",
+                got=", ".join(absent[:20]),
+            )
+        self.source = source
+        self.columns = [source.card.classes.index(name) for name in classes]
+        taps = source.card.taps | {"logits": replace(source.card.tap("logits"), width=len(classes))}
+        self.card = replace(source.card, taps=taps, classes=tuple(classes), class_count=len(classes), cuttable=False)
+
+    def blocks(self, batch: Tensor | Mapping[str, Any], taps: Sequence[str]) -> dict[str, Tensor]:
+        given = self.source.blocks(batch, taps)
+        return {tap: block[:, self.columns] if tap == "logits" else block for tap, block in given.items()}
+
+    def freeze(self, until: str | None = None) -> None:
+        self.source.freeze(until)
+
+
+def _agreeing(members: Sequence[Source]) -> Card:
+    """The first member's card, once all are known to answer for the same classes."""
+    if not members:
+        raise UserError("a pool needs at least one member")
+    first = members[0].card
+    for card in (member.card for member in members[1:]):
+        named = bool(card.classes and first.classes)
+        if card.class_count != first.class_count or (named and card.classes != first.classes):
+            raise UserError(
+                "these members do not answer for the same classes in the same order",
+                where=f"'{first.name}' and '{card.name}'",
+                expected=f"{first.class_count} classes: {', '.join(first.classes[:5])}",
+                got=f"{card.class_count} classes: {', '.join(card.classes[:5])}",
+            )
+    return first

@@ -1,0 +1,154 @@
+"""A model on disk: `model.json` says how it is built, `model.safetensors` holds every tensor; no code is stored.
+
+Loading builds the members' architectures without their packages' weights and fills them from the file. A member that
+was given in Python can only be built by its maker, so it must be given again.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from transfuse.errors import UserError
+from transfuse.files.weights import load_safetensors
+from transfuse.fusion.connect import connecting, crown
+from transfuse.fusion.fused import Fused
+from transfuse.fusion.pooled import Narrowed, Pool
+from transfuse.jsonio import file_digest, plain, pretty
+from transfuse.reads import Read
+from transfuse.source.base import Source
+from transfuse.source.blank import blank_source
+from transfuse.source.weights import fill
+from transfuse.store import write_bytes, write_text
+from transfuse.types import Card
+
+SCHEMA = "transfuse/model/1"
+DESCRIPTION, TENSORS = "model.json", "model.safetensors"
+KINDS = ("source", "narrowed", "pool", "fused")
+# What a description that was not written by `save` can run into while a model is built of it.
+NOT_A_MODEL = (AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError, ValueError)
+
+
+def save(model: Source, folder: Path, *, facts: Mapping[str, Any] | None = None) -> None:
+    """Write a model; `facts` (the canvas, where it came from) go into its description."""
+    from safetensors.torch import save as to_bytes
+
+    description = describe(model)
+    state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_bytes(folder / TENSORS, to_bytes(state))
+    record = {
+        "schema": SCHEMA,
+        "temperature": model.temperature,
+        "model": description,
+        "sha256": file_digest(folder / TENSORS),
+        **(facts or {}),
+    }
+    write_text(folder / DESCRIPTION, pretty(record))
+
+
+def describe(model: nn.Module) -> dict[str, Any]:
+    """How a model is built, as plain values."""
+    if isinstance(model, Fused):
+        members = [[name, describe(model.member(name))] for name in model.names]
+        body = {"method": model.crown.method, "settings": model.crown.settings, "classes": list(model.crown.classes)}
+        return {"kind": "fused", "name": model.card.name, "reads": plain(model.reads), "members": members, **body}
+    if isinstance(model, Pool):
+        state = {name: array.tolist() for name, array in model.state.items()}
+        members = [describe(member) for member in model.members]
+        return {"kind": "pool", "name": model.card.name, "method": model.method, "state": state, "members": members}
+    if isinstance(model, Narrowed):
+        return {"kind": "narrowed", "classes": list(model.card.classes), "source": describe(model.source)}
+    if isinstance(model, Source):
+        return {"kind": "source", "card": model.card.record()}
+    raise UserError("only sources and what is fused of them can be saved", got=type(model).__name__)
+
+
+def load(folder: Path, *, modules: Mapping[str, nn.Module] | None = None) -> Source:
+    """The model of a folder, in evaluation mode. Raises UserError where a file is missing, changed or does not fit.
+
+    `modules` are the members that were given in Python, by name; they are copied and filled from the file.
+    """
+    record = read(folder)
+    tensors = folder / TENSORS
+    found = file_digest(tensors) if tensors.is_file() else "no such file"
+    if found != record.get("sha256"):
+        raise UserError(
+            "the model's tensors are not those it was saved with",
+            where=str(tensors),
+            expected=str(record.get("sha256")),
+            got=found,
+        )
+    try:
+        model = build(record["model"], folder, modules or {})
+        model.temperature = _positive(record["temperature"])
+    except NOT_A_MODEL as error:
+        raise UserError(
+            "this description is not one of a saved model",
+            where=str(folder / DESCRIPTION),
+            got=f"{type(error).__name__}: {error}"[:200],
+        ) from error
+    fill(model, load_safetensors(tensors), str(tensors))
+    return model.eval()
+
+
+def _positive(value: Any) -> float:
+    number = float(value)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"the temperature is {number}")
+    return number
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """A saved model's description."""
+    path = folder / DESCRIPTION
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            "there is no saved model here", where=str(folder), expected=f"{DESCRIPTION} and {TENSORS}"
+        ) from error
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+        raise UserError("this is not a model that can be read here", where=str(path), expected=SCHEMA)
+    return record
+
+
+def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Module]) -> Source:
+    """A model of this description with fresh weights."""
+    kind = record["kind"]
+    if kind not in KINDS:
+        raise ValueError(f"the kind of a part is {kind!r}")
+    if kind == "source":
+        return _blank(Card.from_record(record["card"]), folder, modules)
+    if kind == "narrowed":
+        return Narrowed(build(record["source"], folder, modules), record["classes"])
+    if kind == "pool":
+        state = {name: np.asarray(values) for name, values in record["state"].items()}
+        return Pool(
+            record["name"], [build(member, folder, modules) for member in record["members"]], record["method"], state
+        )
+    members = {name: build(member, folder, modules) for name, member in record["members"]}
+    reads = [Read(**read) for read in record["reads"]]
+    cards = {name: member.card for name, member in members.items()}
+    top = crown(record["method"], cards, reads, record["classes"], settings=record["settings"])
+    pool = connecting(record["method"]).traits.get("accepts") != "map"
+    return Fused(record["name"], members, reads, top, pool=pool)
+
+
+def _blank(card: Card, folder: Path, modules: Mapping[str, nn.Module]) -> Source:
+    if card.origin != "module":
+        return blank_source(card, root=folder)
+    if card.name not in modules:
+        raise UserError(
+            f"member '{card.name}' was given in Python and must be given again",
+            where=str(folder),
+            hint=f"load(path, modules={{'{card.name}': module}})",
+        )
+    return Source(card, copy.deepcopy(modules[card.name])).eval()

@@ -1,0 +1,184 @@
+"""The verbs in Python: modules in, a Study out; networks, merges and judgements that stand alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import transfuse
+from transfuse.errors import UserError
+
+torch.set_num_threads(1)
+
+
+def images(count: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Noise with a bright bar whose side tells the class."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.random((count, 12, 12)).astype(np.float32) * 0.4
+    labels = np.arange(count) % 3
+    for row, label in enumerate(labels):
+        pixels[row, :, 4 * label : 4 * label + 4] += 0.25
+    return pixels, labels
+
+
+class Small(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+        self.classifier = nn.Linear(width * 36, 5)
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A whole comparison of two modules on arrays, small enough for a test."""
+    folder = tmp_path_factory.mktemp("python")
+    torch.manual_seed(0)
+    sources = {"narrow": Small(2), "wide": Small(6)}
+    quick = {"frozen": {"epochs": 3, "rates": [0.01], "least_steps": 30}}
+    return transfuse.compare(
+        sources,
+        images(),
+        out=folder / "out",
+        candidates=["features/concat"],
+        train=quick,
+        run={"store": str(folder / "store")},
+    )
+
+
+def test_compare_recommends_one_arm(study):
+    assert study.winner in {row["arm"] for row in study.table()}
+    assert study.verdict["recommendation"]["why"]
+
+
+def test_a_small_set_is_cross_fitted_and_every_row_is_judged(study):
+    assert study.record["setup"]["protocol"] == "crossfit"
+    assert study.record["setup"]["data"]["judged"] == 120
+
+
+def test_modules_are_flagged_when_nobody_says_what_they_saw(study):
+    assert "unseen_unknown" in {flag["flag"] for flag in study.verdict["flags"]}
+
+
+def test_the_table_has_a_row_for_every_judged_arm(study):
+    rows = {row["arm"]: row for row in study.table()}
+    assert {"prior", "frozen/narrow", "frozen/wide", "ensemble"} <= set(rows)
+    assert rows["prior"]["accuracy"] < rows["frozen/wide"]["accuracy"]
+
+
+def test_a_report_can_be_written_anywhere(study, tmp_path):
+    assert "<html" in study.report(tmp_path / "r.html").read_text(encoding="utf-8")
+    assert study.report(tmp_path / "r.md").read_text(encoding="utf-8").startswith("# ")
+
+
+def test_load_gives_the_study_back(study):
+    assert transfuse.load(study.folder).record == study.record
+
+
+def test_a_model_of_modules_needs_them_again(study):
+    folder = study.folder / "models" / study.winner.replace("/", ".")
+    if study.winner == "prior":
+        pytest.skip("the prior has no model")
+    with pytest.raises(UserError, match="given again"):
+        transfuse.load(folder)
+    model = transfuse.load(folder, modules={"narrow": Small(2), "wide": Small(6)})
+    assert model(torch.rand(2, 3, 12, 12)).shape == (2, 3)
+
+
+def test_fuse_gives_a_network_for_your_own_loop():
+    torch.manual_seed(0)
+    network = transfuse.fuse([Small(2), Small(3)], "features/gate", classes=4, canvas=12, width=8)
+    canvas = torch.rand(6, 3, 12, 12, requires_grad=True)
+    before = [parameter.clone() for parameter in network.parameters()]
+    optimiser = torch.optim.SGD(network.parameters(), 0.1)
+    for _ in range(2):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(network(canvas), torch.arange(6) % 4).backward()
+        optimiser.step()
+    assert canvas.grad is not None
+    moved = [not torch.equal(old, new) for old, new in zip(before, network.parameters(), strict=True)]
+    assert sum(moved) >= len(moved) - 4  # the members' own classifiers are not part of it
+
+
+def test_a_fusion_is_fused_once_more():
+    first = transfuse.fuse({"a": Small(2), "b": Small(3)}, "features/concat", classes=["x", "y"], canvas=12)
+    second = transfuse.fuse(
+        {"first": first, "c": Small(4)}, "features/concat", classes=3, canvas=12, taps={"first": "fused"}
+    )
+    assert second(torch.rand(2, 3, 12, 12)).shape == (2, 3)
+
+
+def test_fuse_leaves_the_given_modules_and_the_random_state_alone():
+    module, state = Small(2), torch.get_rng_state()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    network = transfuse.fuse([module], "features/concat", classes=2, canvas=12)
+    nn.functional.cross_entropy(network(torch.rand(2, 3, 12, 12)), torch.tensor([0, 1])).backward()
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+    assert all(parameter.grad is None for parameter in module.parameters())
+    torch.set_rng_state(state)
+
+
+def test_merge_gives_the_kind_it_was_given():
+    first, second = Small(2), Small(2)
+    merged = transfuse.merge("weights/mean", [first, second], weights=[3, 1])
+    assert isinstance(merged, Small)
+    expected = 0.75 * first.classifier.weight + 0.25 * second.classifier.weight
+    torch.testing.assert_close(merged.classifier.weight, expected)
+    states = transfuse.merge("weights/mean", {"a": first.state_dict(), "b": second.state_dict()})
+    assert set(states) == set(first.state_dict())
+
+
+def test_merge_keeps_half_precision_and_counters():
+    layers = [nn.BatchNorm1d(3).bfloat16() for _ in range(2)]
+    layers[1].num_batches_tracked += 7
+    merged = transfuse.merge("weights/mean", {"a": layers[0], "b": layers[1]})
+    assert merged.weight.dtype == torch.bfloat16
+    assert int(merged.num_batches_tracked) == 7
+
+
+@pytest.mark.parametrize(
+    ("sources", "weights", "word"),
+    [
+        ([Small(2), Small(3)], None, "features.0.weight"),
+        ([Small(2), Small(2)], [1, -1], "sum to zero"),
+        ([Small(2), Small(2)], [1], "one finite weight per source"),
+        ([Small(2), 3], None, "modules and state dicts"),
+    ],
+)
+def test_wrong_merges_are_refused(sources, weights, word):
+    named = dict(zip("ab", sources, strict=True))
+    with pytest.raises(UserError, match=word):
+        transfuse.merge("weights/mean", named, weights=weights)
+
+
+def test_evaluate_judges_arrays_without_a_model(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 300)
+    good = np.eye(3)[labels] * 2 + rng.normal(size=(300, 3))
+    bad = np.eye(3)[labels] * 0.5 + rng.normal(size=(300, 3))
+    study = transfuse.evaluate({"good": good, "bad": bad}, labels, candidate="good", scale="logit")
+    (claim,) = [claim for claim in study.verdict["claims"] if claim["quantity"] == "log_loss"]
+    assert (claim["arm"], claim["versus"], claim["status"]) == ("good", "bad", "better")
+    assert study.write(tmp_path).is_file()
+
+
+def test_the_verbs_stay_verbs_after_everything_is_imported():
+    import transfuse.evaluation.case
+    import transfuse.fusion.fused
+
+    assert callable(transfuse.evaluate)
+    assert callable(transfuse.fuse)
+
+
+def test_sources_without_names_of_their_own_must_be_named():
+    with pytest.raises(UserError, match="same name"):
+        transfuse.fuse(["demo:vgg", "demo:vgg"], "features/concat", classes=2, canvas=28)
+
+
+def test_load_of_an_empty_folder_says_what_it_expected(tmp_path):
+    with pytest.raises(UserError, match="neither a run nor a model"):
+        transfuse.load(tmp_path)

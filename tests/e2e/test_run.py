@@ -1,0 +1,216 @@
+"""One real run by the command line, and the same again: nothing recomputed, nothing changed, torch never imported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from e2e.house import RECIPE, environment, evidence, executed, transfuse, write_recipe
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """A folder with a recipe that was run once: (folder, store, first result)."""
+    folder = tmp_path_factory.mktemp("house")
+    write_recipe(folder)
+    store = folder / "store"
+    result = transfuse("run", "small.yaml", store=store, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder, store, result
+
+
+@pytest.fixture
+def out(house) -> Path:
+    return house[0] / "runs" / "small"
+
+
+def test_a_run_ends_with_a_recommendation_and_the_reports_path(house, out):
+    _, _, result = house
+    assert "Recommendation: Ship " in result.stdout
+    assert result.stdout.rstrip().endswith("report: runs/small/report.html")
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def test_the_folder_holds_all_that_is_promised(out):
+    for name in ("report.html", "report.md", "evidence.json", "measurements.json", "recipe.lock.yaml", "journal.jsonl"):
+        assert (out / name).is_file(), name
+    assert any((out / "models").iterdir())
+
+
+def test_evidence_has_the_fixed_form(out):
+    found = evidence(out)
+    assert found["schema"] == "transfuse/evidence/1"
+    assert {"arm", "form", "why"} <= set(found["verdict"]["recommendation"])
+    for claim in found["verdict"]["claims"]:
+        assert {"arm", "versus", "quantity", "status", "evidence"} <= set(claim)
+    ids = {row["id"] for row in found["evidence"]}
+    assert all(set(claim["evidence"]) <= ids for claim in found["verdict"]["claims"])
+    assert {arm["name"] for arm in found["arms"]} >= {
+        "prior",
+        "frozen/residual",
+        "frozen/depthwise",
+        "ensemble",
+        "concat",
+        "copies",
+    }
+    assert found["ledger"]["ordinal"] == 1
+
+
+def test_evidence_holds_no_clock_and_no_path_of_this_machine(house, out):
+    text = (out / "evidence.json").read_text(encoding="utf-8")
+    assert str(house[0]) not in text
+    assert "latency" not in json.dumps([row["quantity"] for row in evidence(out)["evidence"]])
+
+
+def test_predictions_are_stored_by_arm_run_split_and_condition(out):
+    found = load_file(out / "predictions" / "concat" / "s0" / "test" / "clean.safetensors")
+    items = json.loads((out / "predictions" / "test.items.json").read_text(encoding="utf-8"))
+    assert found["scores"].shape == (200, 10)
+    assert found["scores"].dtype == np.float32
+    assert len(items["ids"]) == len(items["targets"]) == 200
+    assert sorted(found["rows"]) == list(range(200))
+
+
+def test_stored_predictions_give_the_accuracy_of_the_evidence(out):
+    items = json.loads((out / "predictions" / "test.items.json").read_text(encoding="utf-8"))
+    shares = []
+    for run in ("s0", "s1"):
+        found = load_file(out / "predictions" / "concat" / run / "test" / "clean.safetensors")
+        names = [items["classes"][place] for place in found["scores"].argmax(1)]
+        truth = [items["targets"][row] for row in found["rows"]]
+        shares.append(np.mean([name == target for name, target in zip(names, truth, strict=True)]))
+    (row,) = [
+        row
+        for row in evidence(out)["evidence"]
+        if (row["arm"], row["quantity"], row["versus"]) == ("concat", "accuracy", None)
+    ]
+    assert row["value"] == pytest.approx(np.mean(shares), abs=1e-12)
+
+
+def test_the_delivered_model_predicts_as_the_arm_did(house, out):
+    import torch
+
+    from transfuse import load
+    from transfuse.data.canvas import batch
+    from transfuse.data.open import open_data
+
+    torch.set_num_threads(1)
+    study = load(out)
+    model = study.model()
+    description = json.loads(
+        (out / "models" / study.winner.replace("/", ".") / "model.json").read_text(encoding="utf-8")
+    )
+    items = json.loads((out / "predictions" / "test.items.json").read_text(encoding="utf-8"))
+    data = open_data("sklearn:digits", house[0])
+    places = {item: row for row, item in enumerate(data.items.ids)}
+    canvas = torch.from_numpy(batch(data, [places[item] for item in items["ids"]], description["canvas"]))
+    path = out / "predictions" / study.winner.replace("/", ".") / description["run"] / "test" / "clean.safetensors"
+    kept = load_file(path)
+    with torch.no_grad():
+        fresh = model(canvas).numpy()[kept["rows"]]
+    np.testing.assert_allclose(fresh, kept["scores"], atol=2e-4)
+
+
+def test_running_again_computes_nothing_imports_no_torch_and_changes_no_byte(house, out):
+    folder, store, _ = house
+    before = {name: (out / name).read_bytes() for name in ("evidence.json", "measurements.json", "report.html")}
+    code = (
+        "import sys, transfuse.doors.cli as cli\n"
+        f"sys.argv = ['transfuse', 'run', {str(folder / 'small.yaml')!r}, '--out', {str(out)!r}]\n"
+        "try:\n    cli.main()\nfinally:\n    print('torch' in sys.modules)\n"
+    )
+    began = time.monotonic()
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment(store), cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    elapsed = time.monotonic() - began
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "False"
+    assert executed(out) == []
+    assert {name: (out / name).read_bytes() for name in before} == before
+    assert elapsed < 15  # 3 s on an idle machine; a loose bound that a retraining run could not keep
+
+
+def test_another_margin_judges_again_and_trains_nothing(house):
+    folder, store, _ = house
+    write_recipe(folder, RECIPE + "margin: 0.5\n", "margin.yaml")
+    result = transfuse("run", "margin.yaml", store=store, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    done = executed(folder / "runs" / "margin")
+    assert not [step for step in done if step.startswith(("fit", "extract", "predict", "count"))], done
+    assert evidence(folder / "runs" / "margin")["ledger"]["ordinal"] == 2
+
+
+def test_another_fuser_trains_its_own_arms_only(house):
+    folder, store, _ = house
+    write_recipe(folder, RECIPE.replace("features/concat", "features/gate"), "gate.yaml")
+    result = transfuse("run", "gate.yaml", store=store, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    done = executed(folder / "runs" / "gate")
+    fits = {step for step in done if step.startswith("fit")}
+    assert fits == {
+        f"fit {arm} {run}" for arm in ("gate", "random/residual@gate", "random/depthwise@gate") for run in ("s0", "s1")
+    }
+    assert not [step for step in done if step.startswith("extract")]
+
+
+def test_results_do_not_depend_on_workers_or_hash_seed(house, tmp_path):
+    folder, _, _ = house
+    kept = (folder / "runs" / "small" / "evidence.json").read_bytes()
+    for workers, seed in (("2", "7"), ("1", "12345")):
+        where = tmp_path / f"{workers}-{seed}"
+        write_recipe_folder(where)
+        result = transfuse(
+            "run", "small.yaml", "--workers", workers, store=where / "store", cwd=where, PYTHONHASHSEED=seed
+        )
+        assert result.returncode == 0, result.stderr
+        assert (where / "runs" / "small" / "evidence.json").read_bytes() == kept, (workers, seed)
+
+
+def write_recipe_folder(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    write_recipe(folder)
+
+
+def test_a_changed_recipe_in_the_same_folder_keeps_the_old_evidence(house, tmp_path):
+    folder, store, _ = house
+    write_recipe(tmp_path)
+    for text in (RECIPE, RECIPE + "margin: 0.25\n"):
+        write_recipe(tmp_path, text)
+        result = transfuse("run", "small.yaml", "--out", "here", store=store, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+    (old,) = (tmp_path / "here" / "history").iterdir()
+    assert json.loads((old / "evidence.json").read_text(encoding="utf-8"))["setup"]["margin"]["rule"] == "auto"
+    assert evidence(tmp_path / "here")["setup"]["margin"]["rule"] == 0.25
+
+
+def test_the_lock_file_is_a_recipe_that_gives_the_same_evidence(house, out, tmp_path):
+    folder, store, _ = house
+    (tmp_path / "lock.yaml").write_bytes((out / "recipe.lock.yaml").read_bytes())
+    result = transfuse("run", "lock.yaml", store=store, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert executed(tmp_path / "runs" / "lock") == []
+
+
+def test_report_is_made_anew_from_the_evidence(house, out):
+    folder, store, _ = house
+    before = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    result = transfuse("report", "runs/small", store=store, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert (out / "report.html").read_bytes() == before
+
+
+def test_plan_tells_steps_cost_and_what_is_cached(house):
+    folder, store, _ = house
+    result = transfuse("plan", "small.yaml", store=store, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    for word in ("protocol: locked", "CPU seconds", "choices", "not measured", "in the store already"):
+        assert word in result.stdout

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transfuse import store as room
+from transfuse.errors import BusyError
+from transfuse.store import Store, exclusive, write_bytes, write_text
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file takes three more bytes and then the disk is full."""
+    real = Path.open
+
+    def opened(self: Path, *given: Any, **named: Any) -> Any:
+        handle = real(self, *given, **named)
+
+        class Full:
+            def __enter__(self) -> Any:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                handle.close()
+
+            def write(self, data: bytes) -> int:
+                handle.write(data[:3])
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        return Full()
+
+    monkeypatch.setattr(Path, "open", opened)
+
+
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "evidence.json"
+    write_bytes(path, b"the old content")
+    with monkeypatch.context() as patch:
+        full_disk(patch)
+        with pytest.raises(OSError, match="No space left"):
+            write_bytes(path, b"the new content")
+    assert path.read_bytes() == b"the old content"
+    assert [item.name for item in tmp_path.iterdir()] == ["evidence.json"]
+
+
+def test_a_file_is_replaced_in_one_move_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "evidence.json"
+    write_bytes(path, b"the old content")
+    seen: list[bytes] = []
+
+    def refuse(source: Path, target: Path) -> None:
+        seen.extend([source.read_bytes(), target.read_bytes()])
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(room.os, "replace", refuse)
+    with pytest.raises(OSError, match="Input/output"):
+        write_bytes(path, b"the new content")
+    assert seen == [b"the new content", b"the old content"]
+    assert path.read_bytes() == b"the old content"
+    assert [item.name for item in tmp_path.iterdir()] == ["evidence.json"]
+
+
+def test_a_full_disk_leaves_nothing_of_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        full_disk(patch)
+        with pytest.raises(OSError, match="No space left"):
+            Store(tmp_path).put("ab" + "0" * 62, 1)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_files_are_replaced_and_text_makes_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "report.md"
+    write_text(path, "größe")
+    write_text(path, "kleiner\n")
+    assert path.read_bytes() == b"kleiner\n"
+    assert [item.name for item in path.parent.iterdir()] == ["report.md"]
+
+
+def test_a_folder_is_held_by_one_and_the_second_is_told_by_whom(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "run", "the run folder"):
+        with (
+            pytest.raises(BusyError, match="the run folder is in use") as caught,
+            exclusive(tmp_path / "run", "the run folder"),
+        ):
+            pytest.fail("two hold one folder")
+        assert caught.value.got == f"process {os.getpid()}"
+        assert caught.value.where == str(tmp_path / "run")
+    with exclusive(tmp_path / "run", "the run folder"):
+        pass
+
+
+def test_a_failure_inside_lets_the_folder_go(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), exclusive(tmp_path, "it"):
+        raise ZeroDivisionError
+    with exclusive(tmp_path, "it"):
+        pass
+
+
+HOLDING = """
+import sys, time
+from pathlib import Path
+from transfuse.store import exclusive
+with exclusive(Path(sys.argv[1]), "it"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_holder_lets_the_folder_go(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(tmp_path)], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(BusyError) as caught, exclusive(tmp_path, "it"):
+            pytest.fail("two processes hold one folder")
+        holder.kill()
+    assert caught.value.got == f"process {holder.pid}"
+    with exclusive(tmp_path, "it"):
+        assert (tmp_path / ".holder").read_text() == str(os.getpid())
