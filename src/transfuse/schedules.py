@@ -82,8 +82,11 @@ def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:
         if not rates or not all(isinstance(rate, float | int) and rate is not True and 0 < rate < 10 for rate in rates):
             problems.append(f"rates must be numbers between 0 and 10, got {list(rates)!r}")
         settings["rates"] = rates
-    if regime == "partial" and not settings.get("until"):
-        problems.append("partial needs `until: SOURCE.TAP`, up to which the sources stay frozen")
+    if (regime == "partial") != bool(settings.get("until")):
+        problems.append("`until: SOURCE.TAP` belongs to partial, and partial needs it: up to there sources stay frozen")
+    if "epochs" in settings:
+        # Who names a number of epochs gets it.
+        settings.setdefault("least_steps", 1)
     if problems:
         raise many_problems("this training cannot be planned", problems, where=where)
     return replace(DEFAULTS[regime], **settings)

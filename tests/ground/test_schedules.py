@@ -30,8 +30,16 @@ def test_one_rate_needs_no_list() -> None:
 
 def test_partial_says_up_to_where() -> None:
     assert schedule({"regime": "partial", "until": "a.layer1"}, where="here").until == "a.layer1"
-    with pytest.raises(UserError, match="partial needs `until"):
+    with pytest.raises(UserError, match="belongs to partial"):
         schedule("partial", where="here")
+    with pytest.raises(UserError, match="belongs to partial"):
+        schedule({"regime": "full", "until": "a.layer1"}, where="here")
+
+
+def test_who_names_a_number_of_epochs_gets_it() -> None:
+    assert schedule({"regime": "frozen", "epochs": 3}, where="here").lasting(100).epochs == 3
+    assert schedule({"regime": "frozen", "epochs": 3, "least_steps": 40}, where="here").lasting(100).epochs == 20
+    assert schedule("frozen", where="here").lasting(100).epochs == 200
 
 
 def test_every_regime_and_every_setting_is_a_field() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from report import example
-from transfuse.report.text import escape, render_markdown, render_terminal
+from transfuse.report.terminal import render_terminal
+from transfuse.report.text import escape, render_markdown
 
 SHIP = "Ship concat: one network fused from lite0 and squeeze."
 
@@ -15,14 +16,20 @@ SHIP = "Ship concat: one network fused from lite0 and squeeze."
 def test_both_hold_the_recommendation_and_the_claims() -> None:
     for text in (render_markdown(example.evidence(), example.measurements()), render_terminal(example.evidence())):
         assert SHIP in " ".join(text.split())
-        for words in (
-            "Shown better in log-loss",
-            "Not shown in log-loss",
-            "Shown worse",
-            "may have seen the test rows",
-        ):
-            assert words in text
+        for words in ("shown better", "not shown", "shown worse", "may have seen the test rows"):
+            assert words in text.lower()
         assert "no claim beyond it" in " ".join(text.split())
+
+
+def test_the_terminal_says_each_comparison_in_one_line_with_its_interval() -> None:
+    record = example.evidence()
+    lines = render_terminal(record).splitlines()
+    for claim in record["verdict"]["claims"]:
+        if claim["quantity"] == "log_loss":
+            found = [line for line in lines if line.split()[:1] == [claim["versus"]] and "log-loss" in line]
+            line = found[0]
+            assert f"{claim['status'] if claim['status'] == 'not shown' else 'shown ' + claim['status']} " in line
+            assert "[" in line
 
 
 def test_the_terminal_is_narrow_and_short() -> None:

@@ -14,7 +14,7 @@ def cost(step: Step) -> float:
 def test_the_dearest_option_of_a_choice_is_counted():
     wanted = expected(plan(setting(ladder="standard")), cost)
     assert "fit tuned/b s0" in wanted
-    assert "predict tuned/a s0" not in wanted
+    assert "fit tuned/a s0" not in wanted
 
 
 def test_what_is_done_costs_nothing():

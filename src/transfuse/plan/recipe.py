@@ -22,7 +22,7 @@ from pydantic import (
 
 from transfuse.errors import UserError, many_problems, nearest
 
-LARGEST_RECIPE_BYTES = 1 << 20
+LARGEST_RECIPE_BYTES = 256 << 10
 DEEPEST_NESTING = 32
 ALTERNATIVES = ("str", "float", "int", "list[str]", "dict[str,any]", "literal['auto']", "[key]")
 UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
@@ -177,7 +177,10 @@ def parse(text: str, *, where: str) -> Recipe:
 
     if len(text.encode()) > LARGEST_RECIPE_BYTES:
         raise UserError(
-            "this recipe is too large to be one", where=where, expected="at most 1 MiB", got=f"{len(text):,} characters"
+            "this recipe is too large to be one",
+            where=where,
+            expected="at most 256 KiB",
+            got=f"{len(text):,} characters",
         )
     try:
         _refuse_traps(text, where)
@@ -217,7 +220,7 @@ def read(path: Path) -> Recipe:
         raise UserError(
             "this recipe is too large to be one",
             where=str(path),
-            expected="at most 1 MiB",
+            expected="at most 256 KiB",
             got=f"{path.stat().st_size:,} bytes",
         )
     try:

@@ -57,40 +57,30 @@ def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: 
 
 
 def expected(plan: Plan, cost: Callable[[Step], float], done: Iterable[str] = ()) -> dict[str, float]:
-    """CPU seconds by step for all that a plan will run; of a choice's options, the dearest set."""
+    """CPU seconds by step for all that a plan will run; of a choice's options, the dearest."""
     finished = set(done)
+    dearest = _dearest(plan, cost)
     wanted: dict[str, float] = {}
-
-    def visit(name: str) -> None:
+    pending = list(plan.targets)
+    while pending:
+        name = pending.pop()
         if name in wanted or name in finished:
-            return
+            continue
         step = plan.steps[name]
         wanted[name] = cost(step)
-        for ref in step.inputs.values():
-            if not isinstance(ref, Given):
-                visit(ref)
+        pending += [ref for ref in step.inputs.values() if not isinstance(ref, Given)]
         for select in step.selects:
-            visit(select.choice)
-            options = [list(dict.fromkeys(roles.values())) for roles in select.options.values()]
-            if options:
-                for follower in max(options, key=lambda names: sum(_closure(plan, cost, names, wanted))):
-                    visit(follower)
-
-    for target in plan.targets:
-        visit(target)
+            pending += [select.choice, *select.options.get(dearest[select.choice], {}).values()]
     return wanted
 
 
-def _closure(
-    plan: Plan, cost: Callable[[Step], float], names: Iterable[str], known: Mapping[str, float]
-) -> list[float]:
-    seen: dict[str, float] = {}
-    pending = list(names)
-    while pending:
-        name = pending.pop()
-        if name in seen or name in known:
-            continue
-        step = plan.steps[name]
-        seen[name] = cost(step)
-        pending += [ref for ref in step.inputs.values() if not isinstance(ref, Given)]
-    return list(seen.values())
+def _dearest(plan: Plan, cost: Callable[[Step], float]) -> dict[str, str]:
+    """For each choice, the option whose followers cost most together."""
+    totals: dict[str, dict[str, float]] = {}
+    for step in plan.steps.values():
+        for select in step.selects:
+            for option, roles in select.options.items():
+                added = sum(cost(plan.steps[name]) for name in set(roles.values()))
+                known = totals.setdefault(select.choice, {})
+                known[option] = known.get(option, 0.0) + added
+    return {choice: max(sorted(options), key=lambda option: options[option]) for choice, options in totals.items()}

@@ -15,7 +15,7 @@ import numpy as np
 from transfuse import __version__
 from transfuse.data.items import Items
 from transfuse.data.leakage import duplicates, overlap
-from transfuse.data.open import index, settings, signature
+from transfuse.data.open import index, open_data, settings, signature
 from transfuse.data.split import Partition, Run, partition
 from transfuse.errors import UserError
 from transfuse.events import Emit, silent
@@ -29,7 +29,7 @@ from transfuse.source.open import identity, make_card
 from transfuse.store import Store
 from transfuse.types import Card
 
-AUTO_CANVAS, SMALLEST_AUTO_CANVAS = 224, 28
+AUTO_CANVAS, SMALLEST_AUTO_CANVAS, LOOKED_AT = 224, 8, 16
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def prepare(
     wanted = settings(recipe.data)
     items_key, items = _items(wanted.read, root, store, emit)
     parts = _partition(items, wanted.splits, recipe, store)
-    side = wanted.canvas or _auto_canvas(recipe, root, store, modules or {}, emit)
+    side = wanted.canvas or _auto_canvas(recipe, root, store, modules or {}, items, emit)
     found = {
         name: _card(name, entry, side, root, store, (modules or {}).get(name), emit)
         for name, entry in recipe.sources.items()
@@ -145,12 +145,17 @@ def _card(name: str, entry: Any, side: int, root: Path, store: Store, module: An
     return key, card
 
 
-def _auto_canvas(recipe: Recipe, root: Path, store: Store, modules: Mapping[str, Any], emit: Emit) -> int:
-    """The largest size any source was trained at, up to 224 pixels."""
+def _auto_canvas(recipe: Recipe, root: Path, store: Store, modules: Mapping[str, Any], items: Items, emit: Emit) -> int:
+    """The largest size any source was trained at, up to 224 pixels; where none states one, the images' own side."""
     sizes = [
-        _card(name, entry, AUTO_CANVAS, root, store, modules.get(name), emit)[1].prepare.size
+        _card(name, entry, AUTO_CANVAS, root, store, None, emit)[1].prepare.size
         for name, entry in recipe.sources.items()
+        if name not in modules
     ]
+    sizes += [entry.prepare["size"] for entry in recipe.sources.values() if entry.prepare and "size" in entry.prepare]
+    if not sizes:
+        data = open_data(settings(recipe.data).read, root, items=items)
+        sizes = [min(data.raw(row).shape[:2]) for row in range(min(len(items), LOOKED_AT))]
     return min(max([*sizes, SMALLEST_AUTO_CANVAS]), AUTO_CANVAS)
 
 
