@@ -22,6 +22,7 @@ class Progress:
     inside: dict[str, float] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     last_line: float = 0.0
+    said: str = ""
     bar: Any = None
     task: Any = None
 
@@ -78,8 +79,9 @@ class Progress:
             elapsed = self.last_line - self.began
             left = elapsed * (1 - self.share) / self.share if self.share > 0.02 else sum(self.forecast.values())
             self._say(f"{100 * self.share:3.0f} %  about {left:.0f} s left  {step}")
-        elif not self.forecast and step.startswith(("index", "card")):
-            self._say(f"reading {step}")
+        elif not self.forecast and step.startswith(("index", "card")) and step != self.said:
+            self.said = step
+            self._say("reading the data" if step == "index" else f"looking at {step.removeprefix('card ')}")
 
     def _say(self, text: str) -> None:
         self.stream.write(text + "\n")
