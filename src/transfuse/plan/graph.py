@@ -73,7 +73,7 @@ class Plan:
     @property
     def key(self) -> str:
         """What makes this plan another plan: its steps as they stand, and what they start from."""
-        return digest([self.facts["identity"], sorted(self.targets)])
+        return digest([self.facts["identity"], sorted(self.steps)])
 
 
 Chosen = Callable[[str], Any]

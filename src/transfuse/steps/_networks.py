@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +16,14 @@ from torch import nn
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Crown, Fused
 from transfuse.fusion.weights_lift import merge_states
+from transfuse.jsonio import canonical
 from transfuse.reads import Read
 from transfuse.registry import method
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
 from transfuse.source.open import open_source
 from transfuse.steps._context import Context
-from transfuse.store import Artifact
+from transfuse.store import Artifact, Store
 from transfuse.types import Card
 
 RANDOM_SEED = 0
@@ -46,6 +50,23 @@ def source(card: Card, context: Context, *, fresh: bool = False) -> Source:
         opened = open_source(card, root=context.root, module=module)
     # Convolutions of this layout run about twice as fast on the CPU; always on, since low bits depend on it.
     return opened.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_frozen(card_record: str, fresh: bool, root: Path, device: str) -> Source:
+    card = Card.from_record(json.loads(card_record))
+    return source(card, Context(Store(root), root), fresh=fresh).to(device)
+
+
+def frozen(card: Card, context: Context, *, fresh: bool) -> Source:
+    """A source for reading features only, frozen; the last one stays in memory, since blocks of rows come in turn."""
+    device = context.torch_device()
+    if card.origin == "module":
+        found = source(card, context, fresh=fresh).to(device)
+    else:
+        found = _kept_frozen(canonical(card.record()), fresh, context.root, str(device))
+    found.freeze(None)
+    return found
 
 
 def merged(found: Sequence[Card], merge: Mapping[str, Any], context: Context) -> Source:

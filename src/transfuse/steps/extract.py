@@ -31,10 +31,10 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     device = context.torch_device()
     found = _networks.cards(inputs)
     if params["merge"]:
-        source = _networks.merged(found, params["merge"], context)
+        source = _networks.merged(found, params["merge"], context).to(device)
+        source.freeze(None)
     else:
-        source = _networks.source(found[0], context, fresh=params["random"])
-    source.to(device).freeze(None)
+        source = _networks.frozen(found[0], context, fresh=params["random"])
     parts = []
     with torch.no_grad(), _networks.autocast(params["precision"], device)():
         for start in range(0, len(rows), BATCH):
