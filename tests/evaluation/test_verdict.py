@@ -223,6 +223,15 @@ def test_flags() -> None:
     assert found.flags[0].evidence == ("log_loss:concat-vs-frozen/lite0:test:clean",)
 
 
+def test_copies_that_do_as_well_are_flagged_and_copies_that_do_not_are_not() -> None:
+    against = (("concat", "frozen/lite0"), ("concat", "copies"))
+    flagged = {}
+    for skill in (2.0, 3.0, 3.6):
+        one = changed(case({**SKILLS, "copies": skill}, count=2000), comparisons=against)
+        flagged[skill] = [flag.flag for flag in judge(one).verdict.flags]
+    assert flagged == {2.0: [], 3.0: ["capacity_not_diversity"], 3.6: ["capacity_not_diversity"]}
+
+
 def test_accuracy_can_be_primary() -> None:
     one = case()
     accuracy = replace(one.task, metric="accuracy", also=("log_loss",))

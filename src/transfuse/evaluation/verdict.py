@@ -17,6 +17,7 @@ from transfuse.types import Arm, Claim, Evidence, Flag, Verdict
 __all__ = ["Case", "Judgement", "MarginRule", "judge", "record", "status"]
 
 QUESTIONS = "evaluation/questions"
+COPIES = "copies"
 SCHEMA = "transfuse/evidence/1"
 ARM_KEYS = ("name", "role", "members", "method", "train", "seeds", "cost")
 
@@ -56,6 +57,7 @@ def judge(case: Case) -> Judgement:
         if shown_worse(against):
             rows.setdefault(against.id, against)
             flags.append(_worse_than_best_single(against))
+    flags += [_capacity(row) for row in rows.values() if _rivals_copies(row, case)]
     verdict = Verdict(recommend(case, choice), tuple(_claims(case, rows)), tuple(flags))
     return Judgement(verdict, tuple(rows.values()), case.margin_of(case.task.metric), case)
 
@@ -79,6 +81,24 @@ def _worse_than_best_single(row: Evidence) -> Flag:
         f" its {named(row.quantity)} differs by {low} to {high} ({row.direction} is better)."
     )
     return Flag("worse_than_best_single", why, (row.id,))
+
+
+def _rivals_copies(row: Evidence, case: Case) -> bool:
+    """Whether copies of one source are shown not inferior to the winner: its gain over them stays below the margin."""
+    if (row.arm, row.versus, row.quantity) != (case.winner, COPIES, case.task.metric) or row.low is None:
+        return False
+    margin = row.provenance["margin"]
+    return row.low > -margin if row.direction == "lower" else row.high is not None and row.high < margin
+
+
+def _capacity(row: Evidence) -> Flag:
+    low, high = number(row.low or 0.0, row.unit, signed=True), number(row.high or 0.0, row.unit, signed=True)
+    why = (
+        f"Copies of the best single source, fused in the same way, do as well as {row.arm} or better: its"
+        f" {named(row.quantity)} differs from theirs by {low} to {high} ({row.direction} is better)."
+        " What it gains over one source may come from more columns, not from different sources."
+    )
+    return Flag("capacity_not_diversity", why, (row.id,))
 
 
 def record(
