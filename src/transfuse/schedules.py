@@ -45,7 +45,7 @@ class Schedule:
 
 
 _WHOLE = Schedule(
-    regime="full", epochs=10, batch=32, rates=(1e-3,), member_rate=0.1, weight_decay=0.05, patience=3, least_steps=1
+    regime="full", epochs=10, batch=32, rates=(3e-3,), member_rate=0.1, weight_decay=0.05, patience=3, least_steps=1
 )
 DEFAULTS = {
     "frozen": Schedule(),
