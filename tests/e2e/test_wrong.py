@@ -258,3 +258,25 @@ def test_methods_lists_all_and_explains_one(wrong):
     assert code == 0
     assert "width" in said
     assert "2017" in said
+
+
+def test_an_out_that_is_a_file_is_refused_and_kept(wrong):
+    Path("taken").write_text("mine", encoding="utf-8")
+    code, said = wrong("run", recipe(GOOD), "--out", "taken")
+    assert code == 2, said
+    assert "taken" in said
+    assert Path("taken").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_full_disk_is_one_message(wrong, monkeypatch):
+    import errno
+
+    import transfuse.store as store
+
+    def full(path, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(store, "write_bytes", full)
+    code, said = wrong("run", recipe(GOOD))
+    assert code == 2, said
+    assert "No space left" in said

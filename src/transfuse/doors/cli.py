@@ -225,6 +225,15 @@ def main() -> None:
     except TransfuseError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
+    except OSError as error:
+        # A full disk, a folder that is a file, a missing right: the user's to mend, and what is done is kept.
+        if error.filename is None and error.errno is None:
+            raise
+        said = UserError(
+            f"the system refused: {error.strerror}", where=str(error.filename or ""), hint="mend it and run again"
+        )
+        sys.stderr.write(f"error: {said.message()}\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("stopped; run again to continue where it was\n")
         sys.exit(130)

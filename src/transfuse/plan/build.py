@@ -70,7 +70,12 @@ class Builder:
     @property
     def common(self) -> dict[str, Any]:
         run = self.setting.recipe.run
-        return {"canvas": self.setting.canvas, "threads": run.threads, "precision": run.precision}
+        return {
+            "canvas": self.setting.canvas,
+            "threads": run.threads,
+            "precision": run.precision,
+            "device": run.device,
+        }
 
     def network(self, arm: ArmSpec) -> tuple[dict[str, Any], dict[str, Ref], tuple[str, ...]]:
         """A network without its names: members by number, what each reads, and the method files it runs."""

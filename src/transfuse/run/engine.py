@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Any
 
+from transfuse.errors import UserError
 from transfuse.events import Journal
 from transfuse.plan.graph import Given, Plan, Step, resolved, step_key
 from transfuse.run.worker import Done, Job, Place, carry_out, in_worker, start_worker
@@ -115,7 +117,15 @@ class Engine:
     def _collect(self, running: dict[Future[Done], Job]) -> None:
         finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in finished:
-            self._finish(running.pop(future), future.result(), pool=True)
+            job = running.pop(future)
+            try:
+                self._finish(job, future.result(), pool=True)
+            except BrokenProcessPool as error:
+                raise UserError(
+                    "a worker process was ended from outside, perhaps for want of memory",
+                    where=job.step,
+                    hint="run again with fewer --workers; what is done is kept",
+                ) from error
 
     def _finish(self, job: Job, done: Done, *, pool: bool) -> None:
         if done.lost is not None:
