@@ -164,6 +164,48 @@ class Predictions:
     condition: str = CLEAN
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Frozen features of the sources on rows apart from the judged ones: blocks [N, D] by source, in the items' order.
+
+    `folds [N]` are whole numbers: whatever is fitted to judge a row never saw its fold.
+    """
+
+    blocks: Mapping[str, np.ndarray]
+    items: ItemTable
+    folds: np.ndarray
+
+    def __post_init__(self) -> None:
+        for name, block in self.blocks.items():
+            if block.ndim != 2 or len(block) != len(self.items):
+                expected = f"[{len(self.items)}, D]"
+                raise UserError(
+                    "features do not match their items", where=name, expected=expected, got=str(block.shape)
+                )
+        if len(self.folds) != len(self.items):
+            raise UserError("folds and items differ in number", got=f"{len(self.folds)} and {len(self.items)}")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A number seen on the way of one arm's run: material for evidence, not evidence itself.
+
+    `rows` is how many training rows the training had, `items` how many it had gone through by then. `flops` counts what
+    that took from a cold start (members' features once, where they are kept), `warm_flops` without those features.
+    `final` marks the value that was kept in the end.
+    """
+
+    arm: str
+    run: str
+    quantity: str
+    value: float
+    rows: int
+    items: int = 0
+    flops: float = 0.0
+    warm_flops: float = 0.0
+    final: bool = False
+
+
 @dataclass(frozen=True)
 class Cost:
     """Counted, hence reproducible, cost of one arm: per item at inference, and in all for training."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.tables import Table
-from transfuse.types import Arm, Flag, ItemTable, Task
+from transfuse.types import Arm, Features, Flag, ItemTable, Observation, Task
 
 RELATIVE = 0.05
 SMALLEST_SHARE, LARGEST_SHARE = 0.001, 0.02
@@ -63,6 +63,12 @@ class Case:
     are pairs (arm, versus); if all of them are the winner's, each is required and none is corrected
     (intersection–union), otherwise Holm's correction covers all of them. `within_budget` names the arms that may be
     shipped, None means all.
+
+    What follows is asked about where it is: `conditions` hold tables of the same items by condition (NAME@LEVEL)
+    and arm; `outside` tables of items of another kind by set (`ood:NAME`) and arm, whose targets mean nothing;
+    `features` of the sources on rows apart; `observations` of trainings. `guards` are margins by metric: an arm that is
+    worse than the best single by more may do harm. `target` is a value of the primary metric that was fixed beforehand,
+    for the time until it is reached.
     """
 
     task: Task
@@ -79,6 +85,12 @@ class Case:
     within_budget: frozenset[str] | None = None
     split: str = "test"
     selected_on: str = "the selection rows"
+    conditions: Mapping[str, Mapping[str, Table]] = field(default_factory=dict)
+    outside: Mapping[str, Mapping[str, Table]] = field(default_factory=dict)
+    features: Features | None = None
+    observations: tuple[Observation, ...] = ()
+    guards: Mapping[str, float] = field(default_factory=dict)
+    target: float | None = None
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]

@@ -20,7 +20,9 @@ ROW_SUM_TOLERANCE = 1e-3
 class Table:
     """Probabilities [k, N, C] of one arm: k runs, N items in the order of `items`, C classes.
 
-    `temperatures` are those that were applied, [k] or [k, N], or None where the arm came without any.
+    `temperatures` are those that were applied, [k] or [k, N], or None where the arm came without any. `logits` are the
+    scores before the temperature, where the arm gives any. `folds [k, N]` tell which fold of its repeat gave a row,
+    where runs are repeats of cross-fitting.
     """
 
     arm: str
@@ -28,6 +30,8 @@ class Table:
     probs: np.ndarray
     runs: tuple[str, ...]
     temperatures: np.ndarray | None = None
+    logits: np.ndarray | None = None
+    folds: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.probs.ndim != 3 or self.probs.shape[:2] != (len(self.runs), len(self.items)):
@@ -71,7 +75,14 @@ def table(
             got=f"{len(scores)} tables of scores, temperatures {list(used.shape)}",
         )
     applied = [temperature.apply(run, predictions.scale, used[row]) for row, run in enumerate(scores)]
-    return Table(predictions.arm, items, np.stack(applied), predictions.runs, None if temperatures is None else used)
+    return Table(
+        predictions.arm,
+        items,
+        np.stack(applied),
+        predictions.runs,
+        temperatures=None if temperatures is None else used,
+        logits=scores if predictions.scale == "logit" else None,
+    )
 
 
 def check_rows(arm: str, scores: np.ndarray, scale: str, ids: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,9 @@ def judged_table(entry: Entry, judged: np.ndarray, items: ItemTable, *, locked: 
         order = np.argsort(np.concatenate([rows for rows, _, _ in found.values()]))
         scores = np.concatenate([scores for _, scores, _ in found.values()])[order][None]
         heats = np.concatenate([np.full(len(rows), heat) for rows, _, heat in found.values()])[order][None]
-    return table(Predictions(entry.name, runs, scores, "logit"), items, heats)
+    made = table(Predictions(entry.name, runs, scores, "logit"), items, heats)
+    logits = all(artifact.meta["scale"] == "logit" for artifact in entry.predictions.values())
+    return made if logits else replace(made, logits=None)
 
 
 def composite(slot: str, chosen: Mapping[str, str], known: Sequence[Entry]) -> Entry:
