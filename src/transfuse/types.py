@@ -218,7 +218,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to solve the task, as the evaluation sees it."""
+    """One way to solve the task, as the evaluation sees it; `notes` say how its training differed from the others'."""
 
     name: str
     role: Role
@@ -228,6 +228,7 @@ class Arm:
     form: Form
     cost: Cost | None = None
     seeds: int = 1
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ CHOSEN = {
     "best_frozen": "frozen/a",
     "best_fusion": "concat",
     "winner": "concat",
+    "controlled": "concat",
+    "copied": "concat with frozen/a",
     "economical": "frozen/a",
     "evaluate": "concat",
 }
@@ -63,10 +65,21 @@ def test_more_threads_change_every_number():
 
 def followers_change(key: KeyFunction) -> None:
     """A changed source file under the same name changes all that follows from it, also behind a choice."""
-    made = plan(setting(ladder="standard"))
-    other = plan(setting(ladder="standard", keys={"a": "card-a-changed", "b": "card-b"}))
+    made = plan(setting(ladder="full"))
+    other = plan(setting(ladder="full", keys={"a": "card-a-changed", "b": "card-b"}))
     moved = changed(keys(made, CHOSEN, key), keys(other, CHOSEN, key))
-    expected = {"fit tuned/a s0", "fit copies@frozen/a s0", "fit scratch@concat s1", "predict concat s0", "evaluate"}
+    expected = {
+        "fit tuned/a s0",
+        "fit copies@concat with frozen/a s0",
+        "fit scratch@concat s1",
+        "fit random/a@tuned/concat s0",
+        "fit without/b@concat s0",
+        "match compute_matched@frozen/a",
+        "fit compute_matched@frozen/a s0",
+        "fit parameter_matched@tuned/a s1",
+        "predict concat s0",
+        "evaluate",
+    }
     assert expected <= moved
     assert "fit frozen/b s0" not in moved
 

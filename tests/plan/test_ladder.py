@@ -28,16 +28,20 @@ def test_standard_readies_a_tuned_arm_for_every_single_and_frozen_fusion():
     found = arms(setting(ladder="standard"))
     assert {arm.name for arm in found.tuned_singles.values()} == {"tuned/a", "tuned/b"}
     assert {arm.name for arm in found.tuned_fusions.values()} == {"tuned/concat", "tuned/gate"}
-    assert all(arm.random == arm.members for arm in found.scratch.values())
+    assert all(arm.random == arm.members for arm in found.follower("scratch").values())
 
 
 def test_every_member_of_a_fusion_gets_a_random_twin():
-    randoms = arms(setting(count=3)).randoms["concat"]
-    assert {name: arm.random for name, arm in randoms.items()} == {"a": ("a",), "b": ("b",), "c": ("c",)}
+    made = arms(setting(count=3))
+    assert {name: made.follower(f"random/{name}")["concat"].random for name in "abc"} == {
+        "a": ("a",),
+        "b": ("b",),
+        "c": ("c",),
+    }
 
 
 def test_copies_have_as_many_branches_as_the_fusion_on_different_views():
-    copied = arms(setting(count=3)).copies["frozen/a"]
+    copied = arms(setting(count=3)).follower("copies")["concat with frozen/a"]
     assert [read.view for read in copied.reads] == ["plain", "mirror", "flip"]
     assert {read.member for read in copied.reads} == {"a"}
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from transfuse.errors import UserError
-from transfuse.plan.recipe import LARGEST_RECIPE_BYTES, Recipe, parse, read
+from transfuse.plan.recipe import Recipe, parse, read
+from transfuse.plan.text import LARGEST_RECIPE_BYTES
 
 THREE_LINES = "sources: [torchvision:resnet18, timm:vit_tiny_patch16_224]\ndata: photos\n"
 
@@ -75,7 +76,7 @@ def test_everything_can_be_said() -> None:
         ("task: {metrik: x}", "unknown key 'task.metrik'; did you mean 'metric'?"),
         ("run: {worker: 2}", "unknown key 'run.worker'; did you mean 'workers'?"),
         ("judge: {tset: all}", "unknown key 'judge.tset'; did you mean 'test'?"),
-        ("judge: {zzzz: all}", "unknown key 'judge.zzzz'; known: test"),
+        ("judge: {zzzz: all}", "unknown key 'judge.zzzz'; known: guards, target, test"),
         ("1: 2", "1: Keys should be strings"),
     ],
 )

@@ -42,7 +42,11 @@ def test_locked_the_rate_with_the_lowest_held_loss_is_kept(training: Any, on_fir
         found[rate] = fit(given_training.lesson, on_first(lambda: nn.Linear(5, 3)), rows, held=held, rate=rate)
     best = min(found, key=lambda rate: found[rate].loss)
     assert best == 0.3
-    assert (tuned.rate, tuned.epoch, tuned.curve) == (best, found[best].epoch, found[best].curve)
+    assert (tuned.rate, tuned.epoch) == (best, found[best].epoch)
+    for name in ("epoch", "train", "held"):
+        assert [point[name] for point in tuned.curve] == pytest.approx([point[name] for point in found[best].curve])
+    (rows, held), last = LOCKED.fits[0], found[best].every[-1]
+    assert tuned.curve[-1]["accuracy"] == (last.argmax(1) == given_training.lesson.targets[held]).mean()
     assert (tuned.trials, tuned.items) == (3, 3 * 6 * 25)
     np.testing.assert_array_equal(tuned.held_scores, found[best].scores)
     np.testing.assert_array_equal(score(given_training.lesson, tuned.model, held), tuned.held_scores)
@@ -94,7 +98,21 @@ def test_crossed_the_final_network_learns_from_all_rows_for_the_chosen_time(trai
     again = on_first(lambda: nn.Linear(5, 3))
     fit(given_training.lesson, again, TRAIN, held=None, rate=0.1, stop_after=tuned.epoch)
     assert torch.equal(state(tuned), state(replace(tuned, model=again)))
-    assert len(tuned.curve) == tuned.epoch
+
+
+def test_crossed_the_curve_is_the_mean_over_the_inner_folds(training: Any, on_first: Any, blobs: Blobs) -> None:
+    given_training = training(rates=(0.1,), epochs=6)
+    tuned = tune(given_training, CROSSED)
+    losses = np.array(
+        [[point["held"] for point in training_of(given_training, on_first, rows, held).curve] for rows, held in FOLDS]
+    )
+    expected = np.average(losses, axis=0, weights=[len(held) for _, held in FOLDS])
+    assert [point["held"] for point in tuned.curve] == pytest.approx(expected)
+    assert tuned.epoch == 1 + int(np.argmin(expected))
+
+
+def training_of(given_training: Training, on_first: Any, rows: np.ndarray, held: np.ndarray) -> Any:
+    return fit(given_training.lesson, on_first(lambda: nn.Linear(5, 3)), rows, held=held, rate=0.1)
 
 
 def remembering(lesson: Any, on_first: Any, targets: np.ndarray) -> Training:

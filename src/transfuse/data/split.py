@@ -44,6 +44,7 @@ class Run:
     train: np.ndarray
     calibrate: np.ndarray
     judge: np.ndarray
+    repeat: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,11 +57,9 @@ def _head(prepared: Prepared) -> list[str]:
     follow = [*prepared.ladder.tuned_singles.values(), *prepared.ladder.tuned_fusions.values()]
     if follow:
         lines.append("  one of these, when its frozen form is chosen: " + ", ".join(arm.name for arm in follow))
-    if prepared.ladder.randoms:
-        lines.append(
-            "  controls that follow the chosen fusion: copies, random/SOURCE"
-            + (", scratch" if prepared.ladder.scratch else "")
-        )
+    if prepared.ladder.followers:
+        names = ", ".join(follower.name for follower in prepared.ladder.followers)
+        lines.append(f"  controls that follow the chosen fusion: {names}")
     return lines
 
 

@@ -22,7 +22,8 @@ class ArmSpec:
     """One arm: `kind` says which step fits it (prior, as_is, train for a network, pool for predictions of `members`).
 
     `reads` and `random` (members that are re-initialised) belong to networks; `merge` says that the members' weights
-    are merged into one source before it is read.
+    are merged into one source before it is read. `match` names what of the winner the arm is brought up to before it is
+    trained: `flops` (of training) or `parameters`.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ArmSpec:
     schedule: Schedule | None = None
     random: tuple[str, ...] = ()
     merge: Mapping[str, Any] | None = None
+    match: str = ""
 
     @property
     def regime(self) -> str:
@@ -51,7 +53,7 @@ class Scene:
 
     @property
     def taps(self) -> dict[str, list[str]]:
-        return {name: entry.taps for name, entry in self.recipe.sources.items() if entry.taps}
+        return {name: entry.taps for name, entry in self.recipe.entries.items() if entry.taps}
 
     def schedule(self, regime: str, own: Mapping[str, Any] | None = None, *, where: str = "recipe, train") -> Schedule:
         """A regime's schedule: defaults, then the recipe's `train: REGIME`, then the arm's own settings.

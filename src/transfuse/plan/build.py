@@ -25,7 +25,10 @@ class RowBlock:
 
 @dataclass(frozen=True)
 class RunRows:
-    """One seed or fold: the key of its rows, and which blocks cover what it trains and chooses on, and is judged on."""
+    """One seed or fold: the key of its rows, and which blocks cover what it trains and chooses on, and is judged on.
+
+    `repeat` counts repeats of cross-fitting. `smaller` are the same run with fewer training rows, rising and nested.
+    """
 
     name: str
     key: str
@@ -36,6 +39,8 @@ class RunRows:
     train_count: int
     held_count: int
     judge_count: int
+    repeat: int = 0
+    smaller: tuple[RunRows, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,25 @@ class Setting:
     final: RunRows | None
     identity: str
     leaks: tuple[str, ...] = ()
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Who shares a choice: all seeds of a locked protocol; each fold of a cross-fitted one, and the final fit."""
+        if self.protocol == "locked":
+            return (Scope("", self.runs),)
+        return tuple(Scope(f" {run.name}", (run,)) for run in self.runs)
+
+    def label(self, run: RunRows) -> str:
+        """What the names of the choices of this run end in."""
+        return "" if self.protocol == "locked" else f" {run.name}"
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Runs that share one choice: all seeds of a locked protocol, or one fold of a cross-fitted one."""
+
+    label: str
+    runs: tuple[RunRows, ...]
 
 
 @dataclass
@@ -138,6 +162,8 @@ class Builder:
         params: dict[str, Any] = {**self.common, "seed": run.seed, "final_fit": run.final_fit}
         digests: tuple[str, ...] = ()
         work = Work()
+        if arm.match:
+            inputs["match"] = self.match(arm, after, run)
         if arm.kind == "pool":
             inputs |= {f"member{index}": self.fit(self.arm(member), run) for index, member in enumerate(arm.members)}
             params |= {"method": arm.method, "settings": dict(arm.settings)}
@@ -169,7 +195,7 @@ class Builder:
             "fit": self.fit(arm, run, after=after),
         }
         step = self.steps[str(inputs["fit"])]
-        inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith("card")}
+        inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith(("card", "match"))}
         work = Work()
         if arm.kind == "pool":
             inputs |= {
@@ -185,8 +211,12 @@ class Builder:
             Step(name, "predict", params, inputs, digests=step.digests, opens_test=True, arm=arm.name, work=work)
         )
 
-    def count(self, arm: ArmSpec, *, after: str = "") -> str:
-        """Parameters and FLOPs of one arm, without training it."""
+    def match(self, arm: ArmSpec, after: str, run: RunRows) -> str:
+        """The step that says what a matched arm must be brought up to; it is added with the choices it follows."""
+        return f"match {arm.name}{after}{self.setting.label(run)}"
+
+    def count(self, arm: ArmSpec, *, after: str = "", run: RunRows | None = None) -> str:
+        """Parameters and FLOPs of one arm, without training it; a matched arm differs from run to run."""
         params: dict[str, Any] = {"kind": arm.kind, "canvas": self.setting.canvas}
         inputs: dict[str, Ref] = {}
         digests: tuple[str, ...] = ()
@@ -194,6 +224,9 @@ class Builder:
             network, inputs, digests = self.network(arm)
             assert arm.schedule is not None  # noqa: S101 - as above
             params |= network | {"regime": arm.regime, "until": arm.schedule.until}
+            if arm.match and run is not None:
+                inputs["match"] = self.match(arm, after, run)
+                after += self.setting.label(run)
         elif arm.kind == "as_is":
             inputs = {"card0": Given(self.setting.card_keys[arm.members[0]])}
         elif arm.kind == "pool":

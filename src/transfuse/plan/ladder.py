@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from transfuse.plan.arms import ArmSpec, Scene, candidates, copies, pool, single
-from transfuse.plan.recipe import Recipe
+from transfuse.plan import controls
+from transfuse.plan.arms import ArmSpec, Scene, candidates, pool, single
+from transfuse.plan.recipe import ALTERNATIVE, Recipe
 from transfuse.reads import Read
+from transfuse.registry import method
 from transfuse.types import Card
 
-LATER = ("compute_matched", "parameter_matched", "alternative")
+FULL_ONLY = ("compute_matched", "parameter_matched", ALTERNATIVE)
+
+
+@dataclass(frozen=True)
+class Follower:
+    """A rung that follows a choice: for each answer the choice may give, the arm that then stands there and runs."""
+
+    name: str
+    choice: str
+    options: Mapping[str, ArmSpec]
 
 
 @dataclass(frozen=True)
 class Ladder:
     """Arms by what they are for.
 
-    `fixed` (prior, as-is, ensemble), `singles` and `candidates` always run. The mappings hold, for every option of a
-    later choice, the arm that follows if it is chosen: only that one runs.
+    `fixed` (prior, as-is, ensemble, soup, alternative), `singles` and `candidates` always run. `tuned_singles` and
+    `tuned_fusions` hold the tuned form of every frozen arm, of which only the chosen one runs; `followers` are the
+    controls. `curves` says whether learning is looked at on fewer rows too, `proposes` whether an alternative is looked
+    for because the recipe names none.
     """
 
     fixed: tuple[ArmSpec, ...]
@@ -26,51 +39,70 @@ class Ladder:
     candidates: tuple[ArmSpec, ...]
     tuned_singles: Mapping[str, ArmSpec]
     tuned_fusions: Mapping[str, ArmSpec]
-    copies: Mapping[str, ArmSpec]
-    randoms: Mapping[str, Mapping[str, ArmSpec]]
-    scratch: Mapping[str, ArmSpec]
+    followers: tuple[Follower, ...]
     not_measured: tuple[tuple[str, str], ...]
+    curves: bool = False
+    proposes: bool = False
 
     def arms(self) -> dict[str, ArmSpec]:
         """The arms that always run, by name."""
         return {arm.name: arm for arm in (*self.fixed, *self.singles, *self.candidates)}
 
+    @property
+    def contenders(self) -> dict[str, ArmSpec]:
+        """What may be the winner: the candidates, and the tuned form of the best frozen one."""
+        return {arm.name: arm for arm in (*self.candidates, *self.tuned_fusions.values())}
+
+    @property
+    def frozen_fusions(self) -> dict[str, ArmSpec]:
+        """The candidates that are one network on frozen members."""
+        return {arm.name: arm for arm in self.candidates if controls.connected(arm) and arm.regime == "frozen"}
+
+    @property
+    def networks(self) -> dict[str, ArmSpec]:
+        """The contenders that are one network: what the controls can be made of."""
+        return {name: arm for name, arm in self.contenders.items() if controls.connected(arm)}
+
+    def follower(self, name: str) -> Mapping[str, ArmSpec]:
+        """The options of one follower; none where the ladder has no such rung."""
+        return next((found.options for found in self.followers if found.name == name), {})
+
 
 def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) -> Ladder:
-    """All arms of a recipe, from cards alone."""
-    scene = Scene(recipe, cards)
+    """All arms of a recipe, from cards alone; the alternative's card stands among them under its own name."""
+    sources = {name: card for name, card in cards.items() if name in recipe.sources}
+    scene = Scene(recipe, sources)
     tuning = recipe.ladder != "quick"
-    singles = [single(scene, f"frozen/{name}", name, scene.schedule("frozen")) for name in cards]
-    fixed, skipped = _fixed(cards, classes, singles)
+    frozen, full = scene.schedule("frozen"), scene.schedule("full") if tuning else None
+    singles = [single(scene, f"frozen/{name}", name, frozen) for name in sources]
+    fixed, skipped = _fixed(sources, classes, singles)
+    named = set(recipe.candidates) if isinstance(recipe.candidates, dict) else set()
+    for arms, missing in (_soup(scene, tuning, named), _alternative(Scene(recipe, cards), tuning)):
+        fixed += arms
+        skipped += missing
     found = candidates(scene, {arm.name: arm for arm in (*fixed, *singles)})
-    networks = {name: arm for name, arm in found.items() if arm.kind == "train" and arm.merge is None}
-    frozen = {name: arm for name, arm in networks.items() if arm.regime == "frozen"}
-    branches = max((len(arm.reads) for arm in frozen.values()), default=1)
-    full, scratch = (scene.schedule("full"), scene.schedule("scratch")) if tuning else (None, None)
     if not tuning:
         skipped += [(what, "the ladder is 'quick'; 'standard' has it") for what in ("tuned/…", "scratch")]
-    if branches < 2:
-        skipped += [(what, "no candidate has two branches") for what in ("copies", "random/…")]
-    skipped += [(what, "not part of this version") for what in LATER]
-    return Ladder(
+    if recipe.ladder != "full":
+        skipped += [(what, f"the ladder is '{recipe.ladder}'; 'full' has it") for what in FULL_ONLY]
+    made = Ladder(
         fixed=tuple(fixed),
         singles=tuple(singles),
         candidates=tuple(found.values()),
         tuned_singles={
             arm.name: replace(arm, name=f"tuned/{arm.members[0]}", schedule=full) for arm in singles if tuning
         },
-        tuned_fusions={
-            name: replace(arm, name=f"tuned/{name}", schedule=full) for name, arm in frozen.items() if tuning
-        },
-        copies={arm.name: copies(arm, branches) for arm in singles if branches > 1},
-        randoms={name: _randoms(arm) for name, arm in frozen.items() if len(arm.members) > 1},
-        scratch={
-            name: replace(arm, name="scratch", role="control", schedule=scratch, random=arm.members)
-            for name, arm in frozen.items()
-            if tuning
-        },
-        not_measured=tuple(skipped),
+        tuned_fusions={},
+        followers=(),
+        not_measured=(),
+        curves=bool(recipe.smaller_sizes),
+        proposes=recipe.ladder == "full" and recipe.alternative is None and bool(found),
     )
+    tuned = {name: replace(arm, name=f"tuned/{name}", schedule=full) for name, arm in made.frozen_fusions.items()}
+    made = replace(made, tuned_fusions=tuned if tuning else {})
+    followers = _followers(scene, made)
+    skipped += _absent(made, followers)
+    return replace(made, followers=tuple(followers), not_measured=tuple(dict.fromkeys(skipped)))
 
 
 def _fixed(
@@ -91,6 +123,88 @@ def _fixed(
     return fixed, skipped
 
 
-def _randoms(arm: ArmSpec) -> dict[str, ArmSpec]:
-    """The same network with one member re-initialised, for each member."""
-    return {member: replace(arm, name=f"random/{member}", role="control", random=(member,)) for member in arm.members}
+def _soup(scene: Scene, tuning: bool, named: set[str]) -> tuple[list[ArmSpec], list[tuple[str, str]]]:
+    """The plain mean of the weights of the largest group of sources of one architecture, as the cards tell it."""
+    if "soup" in named:
+        return [], []
+    if not tuning:
+        return [], [("soup", "the ladder is 'quick'; 'standard' has it")]
+    alike: dict[object, list[str]] = {}
+    for name, card in scene.cards.items():
+        taps = tuple((tap.name, tap.kind, tap.width, tap.place) for tap in card.taps.values())
+        alike.setdefault((taps, card.parameters, card.class_count), []).append(name)
+    group = max(alike.values(), key=len)
+    if len(group) < 2 or not all(scene.cards[name].has_weights for name in group):
+        return [], [("soup", "no two sources have the same architecture, so their weights have no mean")]
+    how = method("weights/mean")
+    base = single(scene, "soup", group[0], scene.schedule("frozen"))
+    merge = {"method": how.full_name, "settings": how.settings({}), "weights": None}
+    return [replace(base, form="soup", members=tuple(group), merge=merge)], []
+
+
+def _alternative(scene: Scene, tuning: bool) -> tuple[list[ArmSpec], list[tuple[str, str]]]:
+    """The single source that the user names as another way to spend the fusion's cost; never a member of a fusion."""
+    if scene.recipe.ladder != "full" or ALTERNATIVE not in scene.cards:
+        return [], []
+    arm = single(scene, ALTERNATIVE, ALTERNATIVE, scene.schedule("frozen"))
+    tuned = replace(arm, name=f"tuned/{ALTERNATIVE}", schedule=scene.schedule("full"))
+    return [arm, tuned] if tuning else [arm], []
+
+
+def _followers(scene: Scene, made: Ladder) -> list[Follower]:
+    """The controls; each follows the winner, or the best frozen fusion where the winner is not one network."""
+    networks, tuning = made.networks, scene.recipe.ladder != "quick"
+    branched = {name: arm for name, arm in networks.items() if len(arm.reads) > 1}
+    found = [
+        Follower(
+            "copies",
+            "copied",
+            {
+                f"{name}{controls.TOGETHER}{alone.name}": controls.copies(arm, alone)
+                for name, arm in branched.items()
+                for alone in made.singles
+            },
+        )
+    ]
+    fused = {name: arm for name, arm in networks.items() if len(arm.members) > 1}
+    for source in scene.cards:
+        again = {name: controls.random(arm, source) for name, arm in fused.items() if source in arm.members}
+        found.append(Follower(f"random/{source}", "controlled", again))
+    for source in scene.cards:
+        rest = {
+            name: controls.without(scene, arm, source, {**made.arms(), **made.contenders})
+            for name, arm in made.contenders.items()
+        }
+        found.append(Follower(f"without/{source}", "winner", {name: arm for name, arm in rest.items() if arm}))
+    if tuning:
+        plan = scene.schedule("scratch")
+        found.append(
+            Follower("scratch", "controlled", {name: controls.scratch(arm, plan) for name, arm in networks.items()})
+        )
+    if scene.recipe.ladder == "full" and made.contenders:
+        found += [_matched(made, "compute_matched", "flops"), _matched(made, "parameter_matched", "parameters")]
+    return [follower for follower in found if follower.options]
+
+
+def _matched(made: Ladder, name: str, what: str) -> Follower:
+    """The best single brought up to the winner in one kind of cost; a head of its own is trained in its tuned form."""
+    trained = {arm.name: arm for arm in (*made.singles, *made.tuned_singles.values())}
+    trained |= {
+        arm.name: made.tuned_singles.get(f"frozen/{arm.members[0]}", trained[f"frozen/{arm.members[0]}"])
+        for arm in made.fixed
+        if arm.kind == "as_is"
+    }
+    return Follower(
+        name, "best_single", {key: replace(arm, name=name, role="control", match=what) for key, arm in trained.items()}
+    )
+
+
+def _absent(made: Ladder, followers: Sequence[Follower]) -> list[tuple[str, str]]:
+    """Controls that no winner could have, and why."""
+    names = {follower.name.split("/")[0] for follower in followers}
+    reasons = {
+        "copies": "no candidate has two branches",
+        "random": "no candidate is one network of two sources",
+        "without": "no candidate can spare a source",
+    }
+    return [(what if what == "copies" else f"{what}/…", why) for what, why in reasons.items() if what not in names]

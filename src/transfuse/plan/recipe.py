@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import io
 import math
 import re
 from pathlib import Path
@@ -20,10 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from transfuse.errors import UserError, many_problems, nearest
+from transfuse.errors import many_problems, nearest
+from transfuse.plan.text import dumped, loaded, text_of
+from transfuse.registry import shelf
 
-LARGEST_RECIPE_BYTES = 256 << 10
-DEEPEST_NESTING = 32
+ALTERNATIVE = "alternative"
 ALTERNATIVES = ("str", "float", "int", "list[str]", "dict[str,any]", "literal['auto']", "[key]")
 UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
 
@@ -74,7 +73,32 @@ class Budget(Strict):
 
 
 class Judge(Strict):
+    """What judging rests on beside the test: `target` is a value of the primary metric fixed beforehand, `guards` are
+    the losses in other metrics that would do harm."""
+
     test: Literal["winner", "all"] = "winner"
+    target: StrictFloat | StrictInt | None = None
+    guards: dict[str, StrictFloat | StrictInt] = {}
+
+    @field_validator("target")
+    @classmethod
+    def _target(cls, target: float | None) -> float | None:
+        if target is not None and not math.isfinite(target):
+            raise ValueError("the target must be a finite number")
+        return target
+
+    @field_validator("guards")
+    @classmethod
+    def _guards(cls, guards: dict[str, float]) -> dict[str, float]:
+        known = sorted(shelf("evaluation/metrics"))
+        for name, margin in guards.items():
+            if name not in known:
+                near = nearest(name, known)
+                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+                raise ValueError(f"there is no metric '{name}'; {hint}")
+            if not 0 <= margin < 1e6:
+                raise ValueError(f"the guard on {name} must be 0 or more")
+        return guards
 
 
 class RunEntry(Strict):
@@ -98,6 +122,7 @@ class Recipe(Strict):
     """A whole recipe; three lines (sources, data) are complete, everything else has a default."""
 
     sources: dict[str, SourceEntry]
+    alternative: SourceEntry | None = None
     data: Any
     task: TaskEntry = TaskEntry()
     ladder: Literal["quick", "standard", "full"] = "quick"
@@ -107,6 +132,8 @@ class Recipe(Strict):
     margin: Literal["auto"] | StrictFloat = "auto"
     budget: Budget = Budget()
     seeds: StrictInt = Field(default=5, ge=1, le=1000)
+    repeats: StrictInt = Field(default=1, ge=1, le=100)
+    sizes: Literal["auto"] | list[StrictFloat | StrictInt] = "auto"
     judge: Judge = Judge()
     run: RunEntry = RunEntry()
     title: str = ""
@@ -138,6 +165,35 @@ class Recipe(Strict):
             if not re.fullmatch(r"[A-Za-z0-9][\w.+-]{0,63}", name):
                 raise ValueError(f"source name {name!r} must be letters, digits, dots, dashes or underscores")
         return sources
+
+    @field_validator("alternative", mode="before")
+    @classmethod
+    def _alternative(cls, given: Any) -> Any:
+        return {"spec": given} if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _apart(self) -> Recipe:
+        if self.alternative is not None and ALTERNATIVE in self.sources:
+            raise ValueError(f"a source may not be called '{ALTERNATIVE}' where the recipe has an alternative")
+        return self
+
+    @field_validator("sizes")
+    @classmethod
+    def _sizes(cls, sizes: str | list[float]) -> str | list[float]:
+        if isinstance(sizes, list) and not all(0 < size <= 1 for size in sizes):
+            raise ValueError("sizes are shares of the training rows, above 0 and at most 1")
+        return sizes
+
+    @property
+    def entries(self) -> dict[str, SourceEntry]:
+        """The sources, and the alternative under its own name."""
+        return self.sources | ({ALTERNATIVE: self.alternative} if self.alternative else {})
+
+    @property
+    def smaller_sizes(self) -> tuple[float, ...]:
+        """The shares of the training rows, below the whole, at which learning is also looked at; rising."""
+        sizes = ((0.1, 0.3) if self.ladder != "quick" else ()) if isinstance(self.sizes, str) else self.sizes
+        return tuple(sorted({float(size) for size in sizes if size < 1}))
 
     @field_validator("margin")
     @classmethod
@@ -171,62 +227,13 @@ def seconds(value: Any) -> float:
 
 
 def parse(text: str, *, where: str) -> Recipe:
-    """A recipe from YAML 1.2 text; aliases are refused, since a few lines of them can stand for gigabytes."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    if len(text.encode()) > LARGEST_RECIPE_BYTES:
-        raise UserError(
-            "this recipe is too large to be one",
-            where=where,
-            expected="at most 256 KiB",
-            got=f"{len(text):,} characters",
-        )
-    try:
-        _refuse_traps(text, where)
-        given = YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except (YAMLError, RecursionError, ValueError) as error:
-        # A ValueError is a scalar that looks like a date or a number and is none.
-        problem = getattr(error, "problem", None) or (str(error) if isinstance(error, ValueError) else "it is not YAML")
-        mark = getattr(error, "problem_mark", None)
-        place = f"{where}, line {mark.line + 1}" if mark else where
-        raise UserError(f"the recipe cannot be read: {problem}", where=place) from None
-    return validated(given, where=where)
-
-
-def _refuse_traps(text: str, where: str) -> None:
-    """Aliases can stand for gigabytes and deep nesting for hours: both end here, after their first lines."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent
-
-    depth = 0
-    for event in YAML(typ="safe", pure=True).parse(io.StringIO(text)):
-        if getattr(event, "anchor", None):
-            raise UserError("recipes have no anchors or aliases (&name)", where=where, hint="write the value out")
-        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
-        if depth > DEEPEST_NESTING:
-            raise UserError(
-                "the recipe is nested too deeply", where=where, expected=f"at most {DEEPEST_NESTING} levels"
-            )
+    """A recipe from YAML 1.2 text."""
+    return validated(loaded(text, where=where), where=where)
 
 
 def read(path: Path) -> Recipe:
-    """A recipe from a file; its size is looked at before it is read."""
-    if not path.is_file():
-        folder = path.parent if path.parent.is_dir() else Path()
-        near = difflib.get_close_matches(path.name, [item.name for item in folder.glob("*.y*ml")], n=1)
-        raise UserError("there is no such recipe", where=str(path), hint=str(folder / near[0]) if near else None)
-    if path.stat().st_size > LARGEST_RECIPE_BYTES:
-        raise UserError(
-            "this recipe is too large to be one",
-            where=str(path),
-            expected="at most 256 KiB",
-            got=f"{path.stat().st_size:,} bytes",
-        )
-    try:
-        return parse(path.read_text(encoding="utf-8"), where=str(path))
-    except UnicodeDecodeError as error:
-        raise UserError("the recipe is not UTF-8 text", where=str(path)) from error
+    """A recipe from a file."""
+    return parse(text_of(path), where=str(path))
 
 
 def validated(given: Any, *, where: str) -> Recipe:
@@ -259,32 +266,11 @@ def _keys(location: tuple[Any, ...]) -> set[str]:
         "judge": Judge,
         "run": RunEntry,
         "sources": SourceEntry,
+        "alternative": SourceEntry,
     }
     return set((models.get(str(location[0]), Recipe) if location else Recipe).model_fields)
 
 
 def written(recipe: Recipe) -> str:
     """The recipe as YAML with every default written out."""
-    from ruamel.yaml import YAML
-
-    out = io.StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = None
-    yaml.width = 120
-    yaml.dump(_plain(recipe.model_dump(mode="python")), out)
-    return out.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
-
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, str) and value[:1] in ("?", ":"):
-        # The YAML writer leaves these bare inside braces, where they are marks of a key and a value.
-        return DoubleQuotedScalarString(value)
-    return value if isinstance(value, str | int | float | bool | None) else f"({type(value).__name__} given in Python)"
+    return dumped(recipe.model_dump(mode="python"))

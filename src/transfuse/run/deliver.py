@@ -96,7 +96,7 @@ def set_up(prepared: Prepared, meta: Mapping[str, Any]) -> dict[str, Any]:
                 "sha256": card.sha256,
                 "random": card.random,
                 "seen": card.seen,
-                "taps": recipe.sources[name].taps or [],
+                "taps": recipe.entries[name].taps or [],
                 "notes": list(card.notes),
             }
             for name, card in prepared.cards.items()
@@ -152,7 +152,7 @@ def write_predictions(folder: Folder, walk: Walk, prepared: Prepared, evaluation
         if found is None or "failed" in found.meta:
             continue
         _, _, arm, run = role.split("|")
-        path = scratch / file_name(arm) / run / "test" / "clean.safetensors"
+        path = scratch / file_name(arm.split("@", 1)[0]) / run / "test" / "clean.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
         facts = {
             "scale": found.meta["scale"],

@@ -6,7 +6,7 @@ With these in the store nothing here imports torch, so that `plan` and an unchan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from transfuse import __version__
 from transfuse.data.items import Items
 from transfuse.data.leakage import duplicates, overlap
 from transfuse.data.open import index, open_data, settings, signature
-from transfuse.data.split import Partition, Run, partition
+from transfuse.data.prefix import prefix
+from transfuse.data.split import Fit, Partition, Run, partition
 from transfuse.errors import UserError
 from transfuse.events import Emit, silent
 from transfuse.jsonio import digest, plain
@@ -64,11 +65,11 @@ def prepare(
     side = wanted.canvas or _auto_canvas(recipe, root, store, modules or {}, items, emit)
     found = {
         name: _card(name, entry, side, root, store, (modules or {}).get(name), emit)
-        for name, entry in recipe.sources.items()
+        for name, entry in recipe.entries.items()
     }
     cards = {name: card for name, (_, card) in found.items()}
     card_keys = {name: key for name, (key, _) in found.items()}
-    runs, final = _runs(parts, items, store)
+    runs, final = _runs(parts, items, store, recipe.smaller_sizes)
     judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
     fingerprint = digest(["judged", [[items.ids[row], items.labels[row]] for row in judged]])
     identity_of = recipe.model_dump(
@@ -108,19 +109,18 @@ def _items(read: Any, root: Path, store: Store, emit: Emit) -> tuple[str, Items]
 
 def _partition(items: Items, splits: Mapping[str, Any] | None, recipe: Recipe, store: Store) -> Partition:
     facts = [__version__, items.fingerprint, plain(dict(splits or {})), recipe.protocol, recipe.seeds]
-    key = digest(["partition", facts])
+    repeats = {"repeats": recipe.repeats} if recipe.repeats > 1 else {}
+    key = digest(["partition", facts, *repeats.values()])
     known = store.get(key)
     if known is not None:
         return Partition.from_json(known.meta)
-    made = partition(items, splits=splits, protocol=recipe.protocol, seeds=recipe.seeds)
+    made = partition(items, splits=splits, protocol=recipe.protocol, seeds=recipe.seeds, **repeats)
     store.put(key, made.to_json())
     return made
 
 
 def _card(name: str, entry: Any, side: int, root: Path, store: Store, module: Any, emit: Emit) -> tuple[str, Card]:
     """A source's card by the content of its files; its name is not part of what it is keyed by."""
-    from dataclasses import replace
-
     seen = entry.seen if isinstance(entry.seen, str) else "listed"
     if module is not None:
         from transfuse.source.weights import state_digest
@@ -171,22 +171,28 @@ def _block(store: Store, name: str, rows: np.ndarray) -> RowBlock:
     return RowBlock(name, _kept(store, {"rows": ordered}), len(ordered))
 
 
-def _runs(parts: Partition, items: Items, store: Store) -> tuple[tuple[RunRows, ...], RunRows | None]:
+def _runs(
+    parts: Partition, items: Items, store: Store, sizes: Sequence[float]
+) -> tuple[tuple[RunRows, ...], RunRows | None]:
     """Rows of each run, and the blocks whose features cover them.
 
     Locked: where the draws together are more than the pool, the pool is one block for all seeds, else each draw is its
-    own; so adding a seed computes features for that seed only.
+    own; so adding a seed computes features for that seed only. Cross-fitted: what is delivered in the end is fitted to
+    all rows, and the folds of the first repeat are its inner ones.
     """
+    shrink = Shrink(items, store, sizes)
     if parts.protocol == "crossfit":
         every = _block(store, "all", np.concatenate([run.judge for run in parts.runs]))
         runs = tuple(
-            _run(store, run, number, (every,), (every,), final_fit=True) for number, run in enumerate(parts.runs)
+            shrink(_run(store, run, number, (every,), (every,), final_fit=True), run)
+            for number, run in enumerate(parts.runs)
         )
-        rows = np.sort(np.concatenate([run.judge for run in parts.runs]))
-        fits = [np.setdiff1d(rows, run.judge) for run in parts.runs]
+        first = [run for run in parts.runs if run.repeat == 0]
+        rows = np.sort(np.concatenate([run.judge for run in first]))
+        fits = [np.setdiff1d(rows, run.judge) for run in first]
         arrays = {"train": rows, "calibrate": rows, "judge": rows[:0]}
         arrays |= {f"fit{index}": fit for index, fit in enumerate(fits)}
-        arrays |= {f"held{index}": run.judge for index, run in enumerate(parts.runs)}
+        arrays |= {f"held{index}": run.judge for index, run in enumerate(first)}
         final = RunRows(
             "final", _kept(store, arrays), len(runs), True, (every,), (), len(rows) * len(fits), len(rows), 0
         )
@@ -200,7 +206,7 @@ def _runs(parts: Partition, items: Items, store: Store) -> tuple[tuple[RunRows, 
     runs = []
     for number, run in enumerate(parts.runs):
         draw = _block(store, "pool", pool) if whole else _block(store, run.name, run.train)
-        runs.append(_run(store, run, number, (draw, selection), (judged,), final_fit=False))
+        runs.append(shrink(_run(store, run, number, (draw, selection), (judged,), final_fit=False), run))
     return tuple(runs), None
 
 
@@ -220,7 +226,26 @@ def _run(
         train_count=sum(len(fit.fit) for fit in run.fits) + (len(run.train) if final_fit else 0),
         held_count=sum(len(fit.held) for fit in run.fits),
         judge_count=len(run.judge),
+        repeat=run.repeat,
     )
+
+
+@dataclass(frozen=True)
+class Shrink:
+    """Gives a run its versions with fewer training rows; what it chooses and is judged on stays."""
+
+    items: Items
+    store: Store
+    sizes: Sequence[float]
+
+    def __call__(self, rows: RunRows, run: Run) -> RunRows:
+        return replace(rows, smaller=tuple(self._smaller(rows, run, size) for size in self.sizes))
+
+    def _smaller(self, rows: RunRows, run: Run, size: float) -> RunRows:
+        fits = tuple(Fit(prefix(self.items, fit.fit, size), fit.held) for fit in run.fits)
+        fewer = Run(run.name, fits, prefix(self.items, run.train, size), run.calibrate, run.judge)
+        made = _run(self.store, fewer, rows.seed, rows.blocks, rows.judged, final_fit=rows.final_fit)
+        return replace(made, name=f"{run.name} at {size:g}")
 
 
 def _leaks(items: Items, parts: Partition, recipe: Recipe, cards: Mapping[str, Card], root: Path) -> list[str]:
@@ -234,7 +259,7 @@ def _leaks(items: Items, parts: Partition, recipe: Recipe, cards: Mapping[str, C
             f"{worst.count} judged items ({100 * worst.share:.1f} %) also stand in the training rows, e.g. {pairs}"
         )
     judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
-    for name, entry in recipe.sources.items():
+    for name, entry in recipe.entries.items():
         listed = root / entry.seen if isinstance(entry.seen, str) and (root / entry.seen).is_file() else entry.seen
         if isinstance(listed, str):
             continue

@@ -207,12 +207,11 @@ def finished_arms(prepared: Prepared, walk: Walk) -> tuple[Ladder, list[str]]:
         candidates=tuple(arm for arm in arms.candidates if stays(arm)),
         tuned_singles={key: arm for key, arm in arms.tuned_singles.items() if fitted(arm.name)},
         tuned_fusions={key: arm for key, arm in arms.tuned_fusions.items() if fitted(arm.name)},
-        copies={}, randoms={}, scratch={},
+        followers=(), curves=False, proposes=False,
     )  # fmt: skip
     before = {*arms.arms(), *(arm.name for arm in (*arms.tuned_singles.values(), *arms.tuned_fusions.values()))}
     after = {*kept.arms(), *(arm.name for arm in (*kept.tuned_singles.values(), *kept.tuned_fusions.values()))}
-    controls = ["copies", "random/…"] if arms.copies or arms.randoms else []
-    return kept, sorted(before - after) + controls
+    return kept, sorted(before - after) + [follower.name for follower in arms.followers]
 
 
 def _deliver_model(request: Request, prepared: Prepared, store: Store, ship: str, folder: Folder) -> None:

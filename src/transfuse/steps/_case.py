@@ -10,16 +10,22 @@ import numpy as np
 
 from transfuse.data.items import Items
 from transfuse.evaluation import temperature
+from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.tables import Table, table
+from transfuse.steps import _spent
 from transfuse.store import Artifact
 from transfuse.types import Arm, Cost, ItemTable, Predictions
 
 OUT_OF_FOLD = "oof"
+Described = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass
 class Entry:
-    """What stands at one place of the evaluation, run by run: the arm put there, its fit and its predictions."""
+    """What stands at one place of the evaluation, run by run: the arm put there, its fit and its predictions.
+
+    Arms go by their identity: the name, and after `@` what tells an arm from others of that name.
+    """
 
     slot: str
     arms: dict[str, str] = field(default_factory=dict)
@@ -30,7 +36,7 @@ class Entry:
     @property
     def name(self) -> str:
         """The arm's name where all runs have the same arm there, else the place's."""
-        names = set(self.arms.values())
+        names = {shown(arm) for arm in self.arms.values()}
         return names.pop() if len(names) == 1 else self.slot
 
     @property
@@ -40,10 +46,22 @@ class Entry:
         reasons = [artifact.meta["failed"] for artifact in artifacts if "failed" in artifact.meta]
         return reasons[0] if reasons else None
 
-    @property
-    def selection(self) -> float:
-        """Mean selection loss over the runs."""
-        return float(np.mean([fit.meta["selection"] for fit in self.fits.values()]))
+    def selection(self, metric: str, targets: np.ndarray) -> float:
+        """Mean over the runs of a metric on the selection rows."""
+        return float(np.mean([selected(fit, metric, targets) for fit in self.fits.values()]))
+
+
+def shown(arm: str) -> str:
+    """An arm's name from its identity."""
+    return arm.split("@", 1)[0]
+
+
+def selected(fit: Artifact, metric: str, targets: np.ndarray) -> float:
+    """A metric of one fitted arm on its selection rows, after its own temperature; `targets` are those of all rows."""
+    if metric == "log_loss":
+        return float(fit.meta["selection"])
+    probabilities = temperature.apply(fit["held"], fit.meta["scale"], fit.meta["temperature"])
+    return float(find_metric(metric).values(targets[fit["held_rows"]], probabilities[None])[0])
 
 
 def entries(inputs: Mapping[str, Artifact]) -> dict[str, Entry]:
@@ -74,19 +92,35 @@ def judged_items(items: Items, rows: Mapping[str, Artifact]) -> tuple[np.ndarray
     return judged, ItemTable(ids, items.targets()[judged], groups)
 
 
-def judged_table(entry: Entry, judged: np.ndarray, items: ItemTable, *, locked: bool) -> Table:
-    """Calibrated probabilities: [k, N, C] for k seeds, or [1, N, C] put together from the folds."""
+def judged_table(entry: Entry, items: ItemTable, repeats: Mapping[str, int] | None) -> Table:
+    """Calibrated probabilities: [k, N, C] for k seeds, or for k repeats of cross-fitting put together from their folds.
+
+    `repeats` says which repeat each fold belongs to; None is the locked protocol.
+    """
     found = {run: _log_scores(artifact) for run, artifact in entry.predictions.items()}
-    if locked:
-        runs = tuple(found)
-        scores = np.stack([scores[np.argsort(rows)] for rows, scores, _ in found.values()])
-        heats = np.array([heat for _, _, heat in found.values()])
+    if repeats is None:
+        parts = [[run] for run in found]
     else:
-        runs = (OUT_OF_FOLD,)
-        order = np.argsort(np.concatenate([rows for rows, _, _ in found.values()]))
-        scores = np.concatenate([scores for _, scores, _ in found.values()])[order][None]
-        heats = np.concatenate([np.full(len(rows), heat) for rows, _, heat in found.values()])[order][None]
-    made = table(Predictions(entry.name, runs, scores, "logit"), items, heats)
+        parts = [[run for run in repeats if repeats[run] == repeat] for repeat in sorted(set(repeats.values()))]
+    orders = [np.argsort(np.concatenate([found[run][0] for run in runs])) for runs in parts]
+
+    def together(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        return np.stack(
+            [np.concatenate([columns[run] for run in runs])[order] for runs, order in zip(parts, orders, strict=True)]
+        )
+
+    scores = together({run: found[run][1] for run in found})
+    heats = together({run: np.full(len(rows), heat) for run, (rows, _, heat) in found.items()})
+    if repeats is None:
+        names = tuple(found)
+        heats = heats[:, 0]
+    else:
+        names = (OUT_OF_FOLD,) if len(parts) == 1 else tuple(f"r{repeat}" for repeat in range(len(parts)))
+    made = table(Predictions(entry.name, names, scores, "logit"), items, heats)
+    if repeats is not None:
+        number = {run: place for runs in parts for place, run in enumerate(runs)}
+        folds = together({run: np.full(len(rows), number[run]) for run, (rows, _, _) in found.items()})
+        made = replace(made, folds=folds)
     logits = all(artifact.meta["scale"] == "logit" for artifact in entry.predictions.values())
     return made if logits else replace(made, logits=None)
 
@@ -104,49 +138,70 @@ def composite(slot: str, chosen: Mapping[str, str], known: Sequence[Entry]) -> E
     return made
 
 
-def cost(entry: Entry, rows: Mapping[str, Artifact], *, frozen: bool) -> Cost:
+def cost(entry: Entry, rows: Mapping[str, Artifact], places: Sequence[Entry], described: Described) -> Cost:
     """Counted cost: per item of the dearest arm put there, and the mean training of its runs.
 
-    Training counts every trial and inner fold; where members are frozen, their features of each row once.
+    Training counts every trial and inner fold; where members are frozen, their features of each row once. A pool was
+    trained as its members were.
     """
-    trained = []
-    for run, arm in entry.arms.items():
-        counted = entry.counts[arm].meta
-        there = rows[run].arrays
-        extracted = len(np.unique(np.concatenate([there["train"], there["calibrate"], *_helds(there)])))
-        once = counted["member_flops"] * extracted if frozen else 0
-        trained.append(entry.fits[run].meta.get("items", 0) * counted["step_flops"] + once)
+    known = {(run, arm): place for place in (*places, entry) for run, arm in place.arms.items()}
+
+    def trained(run: str, arm: str) -> float:
+        if described[arm]["kind"] == "pool":
+            return sum(trained(run, member) for member in described[arm]["members"])
+        place = known[run, arm]
+        return _spent.cold(place.fits[run], place.counts[arm], rows[run].arrays)
+
     metas = [artifact.meta for artifact in entry.counts.values()]
     return Cost(
         parameters=max(meta["parameters"] for meta in metas),
         trainable_parameters=max(meta["trainable_parameters"] for meta in metas),
         inference_flops=float(max(meta["inference_flops"] for meta in metas)),
-        train_flops=float(np.mean(trained)),
+        train_flops=float(np.mean([trained(run, arm) for run, arm in entry.arms.items()])),
     )
 
 
-def arm_record(entry: Entry, described: Mapping[str, Any], found: Cost) -> Arm:
+def arm_record(entry: Entry, described: Described, found: Cost, most_trials: int) -> Arm:
     """The arm as the evidence names it; a place that differs between runs lists the arms put there as members."""
-    names = sorted(set(entry.arms.values()))
-    facts = described[names[0]]
+    identities = sorted(set(entry.arms.values()))
+    names = sorted({shown(identity) for identity in identities})
+    facts = described[identities[0]]
     mixed = len(names) > 1
     return Arm(
         name=entry.name,
         role=facts["role"],
         members=tuple(names) if mixed else tuple(facts["members"]),
-        method="chosen in each fold" if mixed else facts["method"],
-        train=facts["train"] if not mixed else "as chosen",
+        method="chosen in each fold" if len(identities) > 1 else facts["method"],
+        train=facts["train"] if len(identities) == 1 else "as chosen",
         form=facts["form"],
         cost=found,
         seeds=len(entry.fits),
+        notes=tuple(dict.fromkeys(note for fit in entry.fits.values() for note in notes(fit, most_trials))),
     )
+
+
+def notes(fit: Artifact, most_trials: int) -> list[str]:
+    """How this training differed from the others': fewer trials, more epochs, a larger head."""
+    trials, told = fit.meta.get("trials"), fit.meta.get("match", {})
+    found = []
+    if trials is not None and trials < most_trials:
+        found.append(f"its learning rate was chosen from {trials}, that of other arms from up to {most_trials}")
+    if told.get("rule") == "flops":
+        stretch = told["epochs"] / told["own_epochs"]
+        found.append(
+            f"trained for {told['epochs']:,} epochs, {stretch:.3g} times its own schedule, to spend"
+            f" {told['budget_flops']:.3g} FLOPs"
+        )
+        if told["capped"]:
+            found.append("more epochs than that are not run, so it spends less than the fusion")
+        if told["dearer"]:
+            found.append("its own schedule already spends more than the fusion")
+    if told.get("rule") == "parameters":
+        found.append(f"its head has one hidden layer of {told['hidden']:,}, {told['head_parameters']:,} parameters")
+    return found
 
 
 def _log_scores(artifact: Artifact) -> tuple[np.ndarray, np.ndarray, float]:
     """Rows, scores as logits whatever the arm gives, and the run's own temperature."""
     meta = artifact.meta
     return artifact["rows"], temperature.as_logits(artifact["scores"], meta["scale"]), meta["temperature"]
-
-
-def _helds(rows: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    return [array for name, array in rows.items() if name.startswith("held")]

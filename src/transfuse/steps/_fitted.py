@@ -54,6 +54,15 @@ def failure(inputs: Mapping[str, Artifact]) -> str | None:
     return reasons[0] if reasons else None
 
 
+def matched(params: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Mapping[str, Any]:
+    """The parameters of an arm once it is brought up to another's cost: its settings and schedule may change."""
+    if "match" not in inputs:
+        return params
+    found = inputs["match"].meta
+    changed = {part: {**params[part], **found[part]} for part in ("settings", "schedule") if part in params}
+    return {**params, **changed}
+
+
 def made_of(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """How to build this arm again: its parameters, and the keys of the cards and members it was made of."""
     return {

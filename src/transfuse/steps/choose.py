@@ -13,10 +13,14 @@ REVISION = 1
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """`lowest`: the arm with the lowest selection loss over its runs. `economical`: the cheapest one within the margin.
+    `first`: the first of earlier choices whose answer is `among` those named. `together`: the answers of all of them.
 
-    Inputs are `fit|ARM|RUN`, and `count|ARM|` for the economical rule. Arms that failed are left out; if none is left
-    the choice is None. Ties go to the name that sorts first, so that the order of inputs never matters.
+    Inputs are `fit|ARM|RUN`, and `count|ARM|` for the economical rule, or `choice|NUMBER` in their order for the last
+    two. Arms that failed are left out; if none is left the choice is None. Ties go to the name that sorts first, so
+    that the order of inputs never matters.
     """
+    if params["rule"] in ("first", "together"):
+        return {"chosen": _of_choices(params, inputs), "scores": {}, "rule": params["rule"]}, None
     losses = selection_losses(inputs)
     if not losses:
         return {"chosen": None, "scores": {}, "rule": params["rule"]}, None
@@ -26,6 +30,13 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         chosen = _cheapest(losses, losses[best], params["margin"], inputs)
     keys = {role.split("|")[2]: key for role, key in context.keys.items() if role.startswith(f"fit|{chosen}|")}
     return {"chosen": chosen, "scores": losses, "rule": params["rule"], "keys": keys}, None
+
+
+def _of_choices(params: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> str | None:
+    given = [inputs[f"choice|{number}"].meta["chosen"] for number in range(len(inputs))]
+    if params["rule"] == "first":
+        return next((answer for answer in given if answer in params["among"]), None)
+    return None if None in given else params["joint"].join(given)
 
 
 def selection_losses(inputs: Mapping[str, Artifact]) -> dict[str, float]:

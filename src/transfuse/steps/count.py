@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from transfuse.steps._context import Context, Result
+from transfuse.steps._fitted import failed, failure, matched
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ NOTHING = {"parameters": 0, "trainable_parameters": 0, "inference_flops": 0, "me
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """`step_flops` is one item's forward and backward in the arm's regime; `member_flops` what frozen members cost."""
+    if reason := failure(inputs):
+        return failed(reason)
+    params = matched(params, inputs)
     if params["kind"] == "prior":
         return dict(NOTHING), None
     if params["kind"] == "pool":

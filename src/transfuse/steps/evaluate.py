@@ -5,63 +5,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from transfuse.data.items import Items
 from transfuse.evaluation.case import Case, MarginRule
-from transfuse.evaluation.tables import Table
 from transfuse.evaluation.verdict import judge, record
-from transfuse.steps import _case
+from transfuse.steps import _apart, _case, _observed
 from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 1
-AGAINST = ("ensemble", "copies", "random", "scratch")
+REVISION = 2
+AGAINST = (
+    "ensemble",
+    "soup",
+    "alternative",
+    "copies",
+    "random",
+    "scratch",
+    "compute_matched",
+    "parameter_matched",
+)
+NO_CONTROL = "what was chosen has no such control: it is no network of its own, or does not hold that source"
 CHOSEN = ("best_fusion", "economical")
+Places = Mapping[str, _case.Entry]
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """`evidence.json` without what only the run knows (ledger, set-up), and which arm was recommended."""
     items = table(inputs["items"])
     rows = {role.split("|")[1]: artifact for role, artifact in inputs.items() if role.startswith("rows|")}
-    judged, judged_table = _case.judged_items(items, rows)
     places = _case.entries(inputs)
-    failed = {entry.name: entry.failure for entry in places.values() if entry.failure}
     sound = {slot: entry for slot, entry in places.items() if entry.failure is None}
     choices = _choices(inputs)
     known = [entry for entry in sound.values() if entry.predictions]
-    best = _case.composite("best_single", _by_run(choices, "best_single", rows, params), known)
-    chosen = {"best_single": best, **({"best_fusion": sound["best_fusion"]} if "best_fusion" in sound else {})}
-    arms: dict[str, Arm] = {}
-    tables: dict[str, Table] = {}
-    selection: dict[str, float] = {}
-    for entry in [*known, *chosen.values()]:
-        if entry.name in tables:
-            continue
-        frozen = all(params["arms"][arm]["train"] in ("frozen", "none") for arm in entry.arms.values())
-        arms[entry.name] = _case.arm_record(entry, params["arms"], _case.cost(entry, rows, frozen=frozen))
-        tables[entry.name] = _case.judged_table(entry, judged, judged_table, locked=params["protocol"] == "locked")
-        selection[entry.name] = entry.selection
-    winner = chosen.get("best_fusion", best).name
-    task = Task(
-        **{**params["task"], "classes": tuple(params["task"]["classes"]), "also": tuple(params["task"]["also"])}
-    )
-    case = Case(
-        task=task,
-        items=judged_table,
-        arms=tuple(arms.values()),
-        tables=tables,
-        selection=selection,
-        winner=winner,
-        best_single=best.name,
-        comparisons=tuple(_comparisons(winner, best.name, sound, tables, arms)),
-        margin=MarginRule(params["margin"]),
-        protocol=params["protocol"],
-        flags=_flags(params),
-        within_budget=_within(params, inputs, arms),
-    )
+    best = _case.composite("best_single", _by_run(choices, "best_single", rows), known)
+    winner = sound.get("best_fusion", best)
+    standing: dict[str, _case.Entry] = {}
+    for entry in (*known, best, winner):
+        standing.setdefault(entry.name, entry)
+    judged, case = _made(params, inputs, items, rows, standing, sound, (winner.name, best.name))
     judgement = judge(case)
-    made = record(judgement, case.arms, {}, {}, [{"what": name, "why": why} for name, why in sorted(failed.items())])
+    missing = _absent(params, inputs, places) | {entry.name: why for entry in places.values() if (why := entry.failure)}
+    made = record(judgement, case.arms, {}, {}, [{"what": name, "why": why} for name, why in sorted(missing.items())])
     closed = {
-        entry.name: entry.selection for entry in sound.values() if not entry.predictions and entry.name not in tables
+        entry.name: entry.selection("log_loss", items.targets())
+        for entry in sound.values()
+        if not entry.predictions and entry.name not in standing
     }
     meta = {
         "chosen": judgement.verdict.recommendation.arm,
@@ -75,6 +65,53 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     return meta, {"judged": judged}
 
 
+def _made(
+    params: Mapping[str, Any],
+    inputs: Mapping[str, Artifact],
+    items: Items,
+    rows: Mapping[str, Artifact],
+    standing: Places,
+    sound: Places,
+    chosen: tuple[str, str],
+) -> tuple[np.ndarray, Case]:
+    """The judged rows and the case: tables and costs of the arms that stand, and what was seen on their way."""
+    judged, judged_items = _case.judged_items(items, rows)
+    repeats = None if params["protocol"] == "locked" else params["repeats"]
+    task = Task(
+        **{**params["task"], "classes": tuple(params["task"]["classes"]), "also": tuple(params["task"]["also"])}
+    )
+    most = max((fit.meta.get("trials", 0) for entry in standing.values() for fit in entry.fits.values()), default=0)
+    arms = {
+        name: _case.arm_record(
+            entry, params["arms"], _case.cost(entry, rows, tuple(sound.values()), params["arms"]), most
+        )
+        for name, entry in standing.items()
+    }
+    targets = items.targets()
+    seen = [
+        *_observed.epochs(standing, rows, task.metric),
+        *_observed.sizes(inputs, task.metric, targets),
+    ]
+    return judged, Case(
+        task=task,
+        items=judged_items,
+        arms=tuple(arms.values()),
+        tables={name: _case.judged_table(entry, judged_items, repeats) for name, entry in standing.items()},
+        selection={name: entry.selection(task.metric, targets) for name, entry in standing.items()},
+        winner=chosen[0],
+        best_single=chosen[1],
+        comparisons=tuple(_comparisons(*chosen, sound, arms)),
+        margin=MarginRule(params["margin"]),
+        protocol=params["protocol"],
+        flags=_flags(params),
+        within_budget=_within(params, inputs, arms),
+        features=_apart.features(inputs, items, rows, repeats),
+        observations=tuple(seen),
+        guards=dict(params["guards"]),
+        target=params["target"],
+    )
+
+
 def _choices(inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     found = []
     for role, artifact in inputs.items():
@@ -86,21 +123,42 @@ def _choices(inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
     return found
 
 
-def _by_run(
-    choices: list[dict[str, Any]], name: str, rows: Mapping[str, Artifact], params: Mapping[str, Any]
-) -> dict[str, str]:
+def _by_run(choices: list[dict[str, Any]], name: str, rows: Mapping[str, Artifact]) -> dict[str, str]:
     found = {choice["run"]: choice["chosen"] for choice in choices if choice["choice"] == name}
     return {run: found[run] if run in found else found["all"] for run in rows}
 
 
-def _comparisons(
-    winner: str, best: str, sound: Mapping[str, _case.Entry], tables: Mapping[str, Table], arms: Mapping[str, Arm]
-) -> list[tuple[str, str]]:
-    """The winner against the best single and every rung that isolates something; other judged candidates likewise."""
-    rungs = [best, *(entry.name for slot, entry in sound.items() if slot.split("/")[0] in AGAINST)]
+def _comparisons(winner: str, best: str, sound: Places, arms: Mapping[str, Arm]) -> list[tuple[str, str]]:
+    """The winner against the best single and every rung that isolates something; other judged candidates against the
+    best single and the ensemble."""
+    rungs = [best, *(entry.name for slot, entry in sound.items() if entry.predictions and _isolates(slot))]
     others = [name for name, arm in arms.items() if arm.role == "candidate" and name in sound and name not in CHOSEN]
-    pairs = [(winner, rung) for rung in rungs] + [(name, rung) for name in others for rung in rungs[:2]]
-    return list(dict.fromkeys((arm, rung) for arm, rung in pairs if arm != rung and rung in tables))
+    plain = [rung for rung in rungs if rung in (best, "ensemble")]
+    pairs = [(winner, rung) for rung in rungs] + [(name, rung) for name in others for rung in plain]
+    return list(dict.fromkeys((arm, rung) for arm, rung in pairs if arm != rung and rung in arms))
+
+
+def _isolates(slot: str) -> bool:
+    return slot.split("/")[0] in AGAINST or slot.endswith("/alternative")
+
+
+def _absent(params: Mapping[str, Any], inputs: Mapping[str, Artifact], places: Places) -> dict[str, str]:
+    """Controls that what was chosen cannot have, and the alternative that nobody named, with a proposal."""
+    found = {slot: NO_CONTROL for slot in params["controls"] if slot not in places}
+    if "proposal" in inputs:
+        found["alternative"] = _proposal(inputs["proposal"].meta)
+    return found
+
+
+def _proposal(meta: Mapping[str, Any]) -> str:
+    if meta["model"] is None:
+        return f"the recipe names none, and no classifier of torchvision runs within {meta['limit']:.3g} FLOPs per item"
+    spec = f"torchvision:{meta['model']}@{meta['tag']}"
+    return (
+        f"the recipe names none; of torchvision's classifiers within the fusion's {meta['limit']:.3g} FLOPs per item,"
+        f" {spec} has the best stated accuracy on ImageNet-1k ({meta['accuracy']:.1f} %, about {meta['flops']:.3g}"
+        f" FLOPs at this canvas); write `alternative: {spec}`"
+    )
 
 
 def _flags(params: Mapping[str, Any]) -> tuple[Flag, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from transfuse.schedules import Schedule
 from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, fits_of, fitted, made_of, rows_of
+from transfuse.steps._fitted import blocks_of, failed, failure, fits_of, fitted, made_of, matched, rows_of
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transfuse.train.feed import Feed
     from transfuse.train.tune import Tuned
 
-REVISION = 1
+REVISION = 2
 NEEDS = ("torch",)
 
 
@@ -30,6 +30,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 
     if reason := failure(inputs):
         return failed(reason)
+    params = matched(params, inputs)
     targets, rows = table(inputs["items"]).targets(), rows_of(inputs)
     plan = schedule_of(params)
     device = context.torch_device()
@@ -54,7 +55,9 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     else:
         calibrate = score(lesson, tuned.model, rows["calibrate"])
     scores = {"held": (tuned.held, tuned.held_scores), "calibrate": (rows["calibrate"], calibrate)}
-    facts = _facts(tuned) | {"made_of": made_of(params, context)}
+    facts = _facts(tuned) | {"made_of": made_of(params, context), "rows": _rows(rows)}
+    if "match" in inputs:
+        facts["match"] = inputs["match"].meta["told"]
     return fitted(scores, "logit", targets, facts, _networks.state_arrays(tuned.model))
 
 
@@ -63,6 +66,7 @@ def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: 
     from transfuse.steps import _networks
     from transfuse.train.loop import Lesson, score
 
+    params = matched(params, inputs)
     plan = schedule_of(params)
     model = _networks.new_crown(params, inputs, params["seed"])
     if plan.regime != "frozen":
@@ -87,6 +91,12 @@ def forward_of(plan: Schedule) -> Callable[[nn.Module], Callable[[list[Any]], An
     if plan.regime == "frozen":
         return lambda model: model
     return lambda model: lambda batch: model(batch[0])
+
+
+def _rows(rows: Mapping[str, np.ndarray]) -> int:
+    """How many rows one training goes through: under cross-fitting the mean of the inner folds'."""
+    sizes = [len(fit) for fit, _ in fits_of(rows)]
+    return round(sum(sizes) / len(sizes))
 
 
 def _facts(tuned: Tuned) -> dict[str, Any]:

@@ -29,7 +29,11 @@ class Rows:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The final model, with the scores on the held rows that chose it and what it took."""
+    """The final model, with the scores on the held rows that chose it and what it took.
+
+    `curve` tells every epoch of the training that was kept: mean loss on its rows (`train`), loss and accuracy on the
+    held rows (`held`, `accuracy`); under cross-fitting these are means over the inner folds.
+    """
 
     model: nn.Module
     rate: float
@@ -75,8 +79,9 @@ def tune(training: Training, rows: Rows) -> Tuned:
             best, best_model, best_rate = fitted, model, rate
     if best is None or best_model is None or best.scores is None:
         raise DivergedError(reason)
+    curve = _told(training.lesson, [best], [held])
     return Tuned(
-        best_model, best_rate, best.epoch, held, best.scores, best.curve, len(training.lesson.schedule.rates), items
+        best_model, best_rate, best.epoch, held, best.scores, curve, len(training.lesson.schedule.rates), items
     )
 
 
@@ -90,20 +95,7 @@ def _crossfit(training: Training, rows: Rows) -> Tuned:
             reason = str(error)
             continue
         items += sum(fold.items for fold in folds)
-        epochs = min(len(fold.every) for fold in folds)
-        sizes = np.array([len(held) for _, held in rows.fits], dtype=np.float64)
-        losses = [
-            float(
-                np.average(
-                    [
-                        log_loss(fold.every[epoch], training.lesson.targets[held])
-                        for fold, (_, held) in zip(folds, rows.fits, strict=True)
-                    ],
-                    weights=sizes,
-                )
-            )
-            for epoch in range(epochs)
-        ]
+        losses = [point["held"] for point in _told(training.lesson, folds, [held for _, held in rows.fits])]
         epoch = int(np.argmin(losses)) + 1
         if best is None or losses[epoch - 1] < best[0]:
             best = (losses[epoch - 1], rate, epoch, folds)
@@ -113,6 +105,26 @@ def _crossfit(training: Training, rows: Rows) -> Tuned:
     model, final = training.run(rows.train, None, rate, stop_after=epoch)
     held = np.concatenate([held for _, held in rows.fits])
     scores = np.concatenate([fold.every[epoch - 1] for fold in folds])
-    return Tuned(
-        model, rate, epoch, held, scores, final.curve, len(training.lesson.schedule.rates), items + final.items
-    )
+    curve = _told(training.lesson, folds, [held for _, held in rows.fits])
+    return Tuned(model, rate, epoch, held, scores, curve, len(training.lesson.schedule.rates), items + final.items)
+
+
+def _told(lesson: Lesson, folds: Sequence[Fitted], helds: Sequence[np.ndarray]) -> list[dict[str, float]]:
+    """The epochs that all folds reached: means over folds, weighted by their held rows; accuracy of classes only."""
+    sizes = np.array([len(held) for held in helds], dtype=np.float64)
+
+    def mean(values: Sequence[float]) -> float:
+        return float(np.average(values, weights=sizes))
+
+    told = []
+    for epoch in range(min(len(fold.every) for fold in folds)):
+        pairs = [(fold.every[epoch], lesson.targets[held]) for fold, held in zip(folds, helds, strict=True)]
+        point = {
+            "epoch": epoch + 1,
+            "train": mean([fold.curve[epoch]["train"] for fold in folds]),
+            "held": mean([log_loss(scores, targets) for scores, targets in pairs]),
+        }
+        if lesson.targets.ndim == 1 and np.issubdtype(lesson.targets.dtype, np.integer):
+            point["accuracy"] = mean([float((scores.argmax(1) == targets).mean()) for scores, targets in pairs])
+        told.append(point)
+    return told

@@ -30,4 +30,5 @@ def _row(arm: Arm, quantity: str) -> Evidence:
         split="none",
         seeds=arm.seeds,
         method="counted, not timed",
+        provenance={"notes": list(arm.notes)} if arm.notes and quantity == "train_flops" else {},
     )

@@ -1,0 +1,91 @@
+"""Controls: the same network with one thing taken away; without them nobody could say where a gain comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from transfuse.plan.arms import ArmSpec, Scene, single
+from transfuse.reads import VIEWS
+from transfuse.registry import method
+from transfuse.schedules import Schedule
+
+TOGETHER = " with "
+
+
+def connected(arm: ArmSpec) -> bool:
+    """Whether the arm is one trained network of several blocks: no pool of predictions and no merge of weights."""
+    return arm.kind == "train" and arm.merge is None
+
+
+def copies(fusion: ArmSpec, alone: ArmSpec) -> ArmSpec:
+    """As many copies of one source as the fusion has branches, each on another view of the canvas, fused in its way.
+
+    A fusion that reads maps cuts its members early, where one source has no views to give: copies are concatenated.
+    """
+    views = VIEWS[: min(len(fusion.reads), len(VIEWS))]
+    reads = tuple(replace(read, view=view) for view in views for read in alone.reads)
+    shared = method(fusion.method).traits.get("accepts") != "map"
+    how = (fusion.method, fusion.settings) if shared else (alone.method, alone.settings)
+    plan = restricted(fusion.schedule, alone.members)
+    return replace(
+        alone, name="copies", role="control", form="fused", reads=reads, method=how[0], settings=how[1], schedule=plan
+    )
+
+
+def random(fusion: ArmSpec, member: str) -> ArmSpec:
+    """The same network, trained alike, with one member re-initialised."""
+    return replace(fusion, name=f"random/{member}", role="control", random=(member,))
+
+
+def scratch(fusion: ArmSpec, plan: Schedule) -> ArmSpec:
+    """The same network with nothing pretrained, trained in full."""
+    return replace(fusion, name="scratch", role="control", schedule=plan, random=fusion.members)
+
+
+def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec]) -> ArmSpec | None:
+    """The same arm, trained alike, without one source; None where nothing is left or the arm does not hold it so.
+
+    With one source left no fusion is left either: what remains is a linear head on that source, which has the same key
+    as that source's own arm, so that nothing is trained twice. Of a pool the members made of this source alone go.
+    """
+    name = f"without/{source}"
+    if arm.kind == "pool":
+        return _pool_without(arm, source, known, name)
+    rest = tuple(member for member in arm.members if member != source)
+    if not rest or source not in arm.members:
+        return None
+    plan = restricted(arm.schedule, rest)
+    if len(rest) == 1:
+        frozen = scene.schedule("frozen")
+        return replace(
+            single(scene, name, rest[0], frozen if arm.regime == "frozen" else plan or frozen), role="control"
+        )
+    if arm.merge is None:
+        reads = tuple(read for read in arm.reads if read.member != source)
+        return replace(arm, name=name, role="control", members=rest, reads=reads, schedule=plan)
+    weights = arm.merge.get("weights")
+    if isinstance(weights, list):
+        weights = [share for member, share in zip(arm.members, weights, strict=True) if member != source]
+    base = single(scene, name, rest[0], plan or scene.schedule("frozen"))
+    return replace(base, role="control", form="soup", members=rest, merge={**arm.merge, "weights": weights})
+
+
+def _pool_without(arm: ArmSpec, source: str, known: Mapping[str, ArmSpec], name: str) -> ArmSpec | None:
+    holding = [member for member in arm.members if source in known[member].members]
+    rest = tuple(member for member in arm.members if member not in holding)
+    if not holding or not rest or any(len(known[member].members) > 1 for member in holding):
+        return None
+    return replace(known[rest[0]] if len(rest) == 1 else replace(arm, members=rest), name=name, role="control")
+
+
+def restricted(plan: Schedule | None, members: Sequence[str]) -> Schedule | None:
+    """A schedule for some of the members: a partial one keeps their frontiers only, and is full where none is left."""
+    if plan is None or not plan.until:
+        return plan
+    kept = [until for until in map(str.strip, plan.until.split(",")) if until.startswith(_places(members))]
+    return replace(plan, until=", ".join(kept)) if kept else replace(plan, regime="full", until=None)
+
+
+def _places(members: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"{member}." for member in members)

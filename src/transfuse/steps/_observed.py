@@ -1,0 +1,67 @@
+"""What was seen on the way of trainings: without it nobody could ask how fast an arm learns, or from how little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from transfuse.steps import _spent
+from transfuse.steps._case import Entry, selected, shown
+from transfuse.store import Artifact
+from transfuse.types import Observation
+
+# What a training tells after every epoch, by the primary metric it is a value of.
+TOLD = {"log_loss": "held", "accuracy": "accuracy"}
+Rows = Mapping[str, Artifact]
+
+
+def epochs(places: Mapping[str, Entry], rows: Rows, metric: str) -> Iterator[Observation]:
+    """`epoch_loss`: the primary metric on the held rows after each epoch of the training that was kept, before any
+    temperature. Only arms that were trained by gradient have a curve, and only loss and accuracy are told."""
+    for name, entry in places.items():
+        for run, arm in entry.arms.items():
+            fit, count = entry.fits[run], entry.counts[arm]
+            for point in fit.meta.get("curve", ()):
+                if TOLD.get(metric, "") not in point:
+                    continue
+                items = int(point["epoch"]) * fit.meta["rows"]
+                warm = float(items * count.meta["step_flops"])
+                yield Observation(
+                    arm=name,
+                    run=run,
+                    quantity="epoch_loss",
+                    value=float(point[TOLD[metric]]),
+                    rows=fit.meta["rows"],
+                    items=items,
+                    flops=warm + _spent.features(fit, count, rows[run].arrays),
+                    warm_flops=warm,
+                )
+
+
+def sizes(inputs: Mapping[str, Artifact], metric: str, targets: np.ndarray) -> Iterator[Observation]:
+    """`selection_loss`: the primary metric on the selection rows once training was done, for every number of rows.
+
+    Inputs are `learn|PLACE|ARM|RUN|NUMBER` (fits), `weigh|PLACE|ARM|` (counts) and `fewer|RUN|NUMBER` (rows); a place
+    that holds another arm in each fold keeps its own name. A training that failed tells nothing.
+    """
+    fits = {tuple(role.split("|")[1:]): fit for role, fit in inputs.items() if role.startswith("learn|")}
+    names: dict[str, set[str]] = {}
+    for place, arm, *_ in fits:
+        names.setdefault(place, set()).add(shown(arm))
+    for (place, arm, run, number), fit in fits.items():
+        if "failed" in fit.meta:
+            continue
+        count = inputs[f"weigh|{place}|{arm}|"]
+        warm = _spent.warm(fit, count)
+        yield Observation(
+            arm=next(iter(names[place])) if len(names[place]) == 1 else place,
+            run=run,
+            quantity="selection_loss",
+            value=selected(fit, metric, targets),
+            rows=fit.meta["rows"],
+            items=fit.meta["items"],
+            flops=warm + _spent.features(fit, count, inputs[f"fewer|{run}|{number}"].arrays),
+            warm_flops=warm,
+            final=True,
+        )
