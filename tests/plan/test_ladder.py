@@ -20,7 +20,7 @@ def test_quick_has_prior_frozen_singles_ensemble_and_the_default_fusers():
 def test_quick_tunes_nothing_and_says_so():
     found = arms(setting())
     assert not found.tuned_singles
-    assert not found.scratch
+    assert not found.follower("scratch")
     assert "scratch" in dict(found.not_measured)
 
 
