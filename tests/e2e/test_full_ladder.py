@@ -1,4 +1,4 @@
-"""The full ladder on tiny networks: every rung is judged or told with its reason, and running again computes nothing."""
+"""The full ladder on tiny networks: every rung is judged or told with its reason; again computes nothing."""
 
 from __future__ import annotations
 

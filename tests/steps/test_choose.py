@@ -67,3 +67,22 @@ def test_the_cheapest_within_the_margin_is_economical():
 
 def test_the_automatic_margin_is_five_percent_of_the_best_loss():
     assert economical("auto") == "cheap"
+
+
+def answer(name: str | None) -> Artifact:
+    return Artifact({"chosen": name}, {})
+
+
+def of_choices(rule: str, *answers: str | None, **params) -> str | None:
+    return chosen(rule, {f"choice|{number}": answer(name) for number, name in enumerate(answers)}, **params)["chosen"]
+
+
+def test_the_first_answer_among_those_named_is_followed():
+    assert of_choices("first", "pool", "concat", among=["concat", "gate"]) == "concat"
+    assert of_choices("first", "gate", "concat", among=["concat", "gate"]) == "gate"
+    assert of_choices("first", "pool", None, among=["concat"]) is None
+
+
+def test_two_answers_are_followed_together_or_not_at_all():
+    assert of_choices("together", "concat", "frozen/a", joint=" with ") == "concat with frozen/a"
+    assert of_choices("together", None, "frozen/a", joint=" with ") is None

@@ -36,7 +36,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     items = table(inputs["items"])
     rows = {role.split("|")[1]: artifact for role, artifact in inputs.items() if role.startswith("rows|")}
     places = _case.entries(inputs)
-    sound = {slot: entry for slot, entry in places.items() if entry.failure is None}
+    failed = {slot: why for slot, entry in places.items() if (why := entry.failure or _patchy(entry, rows))}
+    sound = {slot: entry for slot, entry in places.items() if slot not in failed}
     choices = _choices(inputs)
     known = [entry for entry in sound.values() if entry.predictions]
     best = _case.composite("best_single", _by_run(choices, "best_single", rows), known)
@@ -46,7 +47,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         standing.setdefault(entry.name, entry)
     judged, case = _made(params, inputs, items, rows, standing, sound, (winner.name, best.name))
     judgement = judge(case)
-    missing = _absent(params, inputs, places) | {entry.name: why for entry in places.values() if (why := entry.failure)}
+    missing = _absent(params, inputs, places) | {places[slot].name: why for slot, why in failed.items()}
     made = record(judgement, case.arms, {}, {}, [{"what": name, "why": why} for name, why in sorted(missing.items())])
     closed = {
         entry.name: entry.selection("log_loss", items.targets())
@@ -136,6 +137,12 @@ def _comparisons(winner: str, best: str, sound: Places, arms: Mapping[str, Arm])
     plain = [rung for rung in rungs if rung in (best, "ensemble")]
     pairs = [(winner, rung) for rung in rungs] + [(name, rung) for name in others for rung in plain]
     return list(dict.fromkeys((arm, rung) for arm, rung in pairs if arm != rung and rung in arms))
+
+
+def _patchy(entry: _case.Entry, rows: Mapping[str, Artifact]) -> str | None:
+    """Why a place that stands in some runs only cannot be judged: not every row has an answer."""
+    gaps = len(rows) - len(entry.fits)
+    return f"in {gaps} of {len(rows)} runs what was chosen has no such control" if gaps else None
 
 
 def _isolates(slot: str) -> bool:
