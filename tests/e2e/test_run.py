@@ -155,9 +155,8 @@ def test_another_fuser_trains_its_own_arms_only(house):
     assert result.returncode == 0, result.stderr
     done = executed(folder / "runs" / "gate")
     fits = {step for step in done if step.startswith("fit")}
-    assert fits == {
-        f"fit {arm} {run}" for arm in ("gate", "random/residual@gate", "random/depthwise@gate") for run in ("s0", "s1")
-    }
+    controls = ("random/residual@gate", "random/depthwise@gate", "copies@gate with frozen/depthwise")
+    assert fits == {f"fit {arm} {run}" for arm in ("gate", *controls) for run in ("s0", "s1")}
     assert not [step for step in done if step.startswith("extract")]
 
 

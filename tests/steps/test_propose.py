@@ -48,5 +48,12 @@ def test_too_small_a_limit_proposes_nothing_and_says_so(monkeypatch: Any) -> Non
 
 
 def test_the_proposal_can_be_pasted_into_the_recipe() -> None:
-    meta = {"model": "resnet18", "tag": "IMAGENET1K_V1", "accuracy": 69.758, "flops": 3.6e9, "limit": 4e9}
+    meta = {
+        "model": "resnet18",
+        "tag": "IMAGENET1K_V1",
+        "accuracy": 69.758,
+        "flops": 3.6e9,
+        "limit": 4e9,
+        "pixels": 224,
+    }
     assert "write `alternative: torchvision:resnet18@IMAGENET1K_V1`" in _proposal(meta)

@@ -162,15 +162,16 @@ def cost(entry: Entry, rows: Mapping[str, Artifact], places: Sequence[Entry], de
 
 
 def arm_record(entry: Entry, described: Described, found: Cost, most_trials: int) -> Arm:
-    """The arm as the evidence names it; a place that differs between runs lists the arms put there as members."""
+    """The arm as the evidence names it; a place that differs between runs lists the arms put there as members, and one
+    name that stands for different networks all of their members."""
     identities = sorted(set(entry.arms.values()))
     names = sorted({shown(identity) for identity in identities})
     facts = described[identities[0]]
-    mixed = len(names) > 1
+    members = tuple(dict.fromkeys(member for identity in identities for member in described[identity]["members"]))
     return Arm(
         name=entry.name,
         role=facts["role"],
-        members=tuple(names) if mixed else tuple(facts["members"]),
+        members=tuple(names) if len(names) > 1 else members,
         method="chosen in each fold" if len(identities) > 1 else facts["method"],
         train=facts["train"] if len(identities) == 1 else "as chosen",
         form=facts["form"],

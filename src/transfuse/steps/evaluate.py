@@ -163,8 +163,8 @@ def _proposal(meta: Mapping[str, Any]) -> str:
     spec = f"torchvision:{meta['model']}@{meta['tag']}"
     return (
         f"the recipe names none; of torchvision's classifiers within the fusion's {meta['limit']:.3g} FLOPs per item,"
-        f" {spec} has the best stated accuracy on ImageNet-1k ({meta['accuracy']:.1f} %, about {meta['flops']:.3g}"
-        f" FLOPs at this canvas); write `alternative: {spec}`"
+        f" {spec} has the best stated accuracy on ImageNet-1k ({meta['accuracy']:.1f} % on images of {meta['pixels']}"
+        f" pixels; about {meta['flops']:.3g} FLOPs at this canvas); write `alternative: {spec}`"
     )
 
 

@@ -17,7 +17,7 @@ DATA_SET, ACCURACY = "ImageNet-1K", "acc@1"
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
-    """`model`, `tag`, `accuracy` (percent), `flops` at this canvas, `limit`: the best within the winner's FLOPs.
+    """`model`, `tag`, `accuracy` (percent) at `pixels`, `flops` at this canvas, `limit`: the best within the winner's.
 
     FLOPs are scaled from each model's own image size to the canvas by area, where it takes images of that size.
     `model` is None where nothing fits.
@@ -43,5 +43,6 @@ def _known(canvas: int) -> list[dict[str, Any]]:
             side = weights.transforms().crop_size[0]
             taken = canvas if canvas >= min(meta["min_size"]) else side
             flops = 2e9 * meta["_ops"] * (taken / side) ** 2
-            found.append({"model": name, "tag": weights.name, "accuracy": float(accuracy), "flops": flops})
+            known = {"model": name, "tag": weights.name, "accuracy": float(accuracy), "flops": flops, "pixels": side}
+            found.append(known)
     return found
