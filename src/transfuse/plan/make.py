@@ -43,7 +43,7 @@ def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], measure: str)
     selects: list[Select] = []
     if arms.proposes:
         inputs["proposal"] = _propose(build, arms)
-    asked = ["best_single", *(["winner"] if arms.candidates else []), *(["controlled"] if arms.networks else [])]
+    asked = ["best_single", *(["winner"] if arms.candidates else [])]
     for scope in setting.scopes:
         inputs |= {f"choice|{choice}|{scope.label.strip()}": f"{choice}{scope.label}" for choice in asked}
         for arm in arms.candidates:
