@@ -1,0 +1,29 @@
+"""The normalised geometric mean of the members' probabilities: what the mean of logits comes to.
+
+    p[n, c] = prod_k p_k[n, c]^(1/K) / Z[n],   Z[n] = sum_c prod_k p_k[n, c]^(1/K)        [N, C]
+
+Softmax forgets a constant added to a row of logits, so this is softmax of the mean logits too. Its log-loss lies below
+the mean of the members' by exactly `-mean_n log Z[n]`. One member that says almost never vetoes. Nothing is fitted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+CITATION = "Heskes, Selecting weighting factors in logarithmic opinion pools, NeurIPS 1997"
+PARAMETERS: dict[str, dict[str, Any]] = {}
+TRAITS = {"idempotent": True, "convex": False, "unanimous": True, "pooling": True, "symmetric": True}
+FLOOR = 1e-15
+
+
+def fit(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
+    """Nothing to learn: `probabilities [K, N, C]`, `targets [N]` -> an empty state."""
+    return {}
+
+
+def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray:
+    """`[K, N, C] -> [N, C]`."""
+    return softmax(np.log(np.maximum(probabilities, FLOOR)).mean(axis=0), axis=1)
