@@ -125,32 +125,36 @@ IN_METHODS = [
     of_mean("a default outside its range", "parameters", ("Any]] = {}", f'Any]] = {{"power": {BAD_DEFAULT}}}')),
 ]
 
-CAST = "merged[name] = _cast(np.array(module.merge(unit), dtype=np.float64), name, example, entry)"
-LARGEST = "np.asarray(np.max(np.stack(tensors), axis=0))"
+CAST = "merged[name] = _cast(np.array(module.merge(unit(name, whole)), dtype=np.float64), name, example, entry)"
+LARGEST = "np.asarray(np.max(np.stack([member[name] for member in members]), axis=0))"
 WIDE = "x=np.stack([tensor.astype(np.float64) for tensor in tensors])"
 STREAM = 'rng=stream(seed, "merge", name)'
 BASE = "base=None if base is None else base[name].astype(np.float64)"
 MEMBERS = "members = list(states.values())"
 FINITE = "if floats and not np.isfinite(found).all():"
 SHAPES = "if found.shape != wanted.shape:"
-SUM_ZERO = "if abs(values.sum()) < 1e-12:"
+SUM_ZERO = 'if abs(values.sum()) < 1e-12 and entry.traits.get("weights") != "scales":'
 COUNT = "if values.shape != (count,) or not np.isfinite(values).all():"
 
 IN_LIFT = [
-    of_lift("in place on the first source", "pure", (CAST, f"{CAST}\n        tensors[0][...] = merged[name]")),
-    of_lift("integers share storage", "pure", (LARGEST, "max(tensors, key=np.max)")),
-    of_lift("integers averaged", "form", (LARGEST, "np.mean(np.stack(tensors), axis=0)")),
     of_lift(
-        "integers averaged and cast", "form", (LARGEST, "np.mean(np.stack(tensors), axis=0).astype(example.dtype)")
+        "in place on the first source", "pure", (CAST, f"{CAST}\n            members[0][name][...] = merged[name]")
+    ),
+    of_lift("integers share storage", "pure", (LARGEST, "max([member[name] for member in members], key=np.max)")),
+    of_lift("integers averaged", "form", (LARGEST, "np.mean(np.stack([member[name] for member in members]), axis=0)")),
+    of_lift(
+        "integers averaged and cast",
+        "form",
+        (LARGEST, "np.mean(np.stack([member[name] for member in members]), axis=0).astype(example.dtype)"),
     ),
     of_lift("names sorted", "form", ("in members[0].items():", "in sorted(members[0].items()):")),
     of_lift("last tensor dropped", "form", ("in members[0].items():", "in list(members[0].items())[:-1]:")),
-    of_lift("not cast back", "form", (CAST, "merged[name] = np.array(module.merge(unit))")),
+    of_lift("not cast back", "form", (CAST, "merged[name] = np.array(module.merge(unit(name, whole)))")),
     of_lift(
         "sums in the stored precision",
         "precise",
         (WIDE, "x=np.stack(tensors)"),
-        ("w=values.copy()", "w=values.astype(example.dtype)"),
+        ("w=values.copy()", "w=values.astype(tensors[0].dtype)"),
     ),
     of_lift(
         "scaled up in half precision",

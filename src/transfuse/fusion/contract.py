@@ -1,6 +1,7 @@
 """What a method is given and what it must give back, family by family.
 
     weights    merge(unit: Unit) -> [*S]                      numpy or torch alike; `reference(unit)` is the slow law
+               survey(unit) -> part, settle(parts) -> whole   optional: passes over all tensors before any is merged
     features   Fuser(widths, **settings): nn.Module           K of [N, D_k] -> [N, width]; may have shares(blocks)
     structure  build(fronts, **settings) -> nn.Module         K of [N, C_k, H_k, W_k] -> [N, width]
     outputs    fit(probabilities [K, N, C], targets, **settings) -> state;  apply(state, probabilities) -> [N, C]
@@ -21,8 +22,9 @@ import numpy as np
 class Unit:
     """One tensor of all members: `x [K, *S]` in float64 or float32, `w [K]`, the base's tensor where there is one.
 
-    `settings` are the method's declared parameters, `stat` is what a statistics step collected, `whole` what a survey
-    found. A method changes none of them in place.
+    `settings` are the method's declared parameters, `stat` is what a statistics step collected, `whole` what surveys of
+    all tensors came to. A method changes none of them in place. `w` are shares (any scale, sum not zero) unless the
+    method's trait `weights` says `scales`: then they multiply what a member adds to the base.
     """
 
     name: str

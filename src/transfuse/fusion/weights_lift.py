@@ -22,8 +22,6 @@ Tensors = Mapping[str, np.ndarray]
 
 def check(states: Mapping[str, Tensors], base: Tensors | None) -> None:
     """Names, shapes and values of all members at once; each problem names the tensor and the source."""
-    if not states:
-        raise UserError("nothing to merge", expected="at least one source")
     first_name, first = next(iter(states.items()))
     others = {**states, **({"base": base} if base is not None else {})}
     problems: list[str] = []
@@ -55,14 +53,25 @@ def _misfit(name: str, first: tuple[str, np.ndarray], other: tuple[str, np.ndarr
     return []
 
 
-def shares(weights: Sequence[float] | None, count: int) -> np.ndarray:
-    """The members' weights [K], all one by default; a wrong number or a zero sum is refused."""
+def weights_of(entry: Entry, weights: Sequence[float] | None, count: int) -> np.ndarray:
+    """The members' weights [K], all one by default; a wrong number is refused, and a zero sum where they are shares."""
     values = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
     if values.shape != (count,) or not np.isfinite(values).all():
         raise UserError("one finite weight per source is needed", expected=f"{count} numbers", got=str(list(values)))
-    if abs(values.sum()) < 1e-12:
+    if abs(values.sum()) < 1e-12 and entry.traits.get("weights") != "scales":
         raise UserError("the weights sum to zero", got=str(list(values)))
     return values
+
+
+def check_members(entry: Entry, states: Mapping[str, Any], base: Any) -> None:
+    """Refuse another number of members than the method is made for, and a missing base."""
+    if not states:
+        raise UserError("nothing to merge", expected="at least one source")
+    wanted = entry.traits.get("members")
+    if wanted and len(states) != wanted:
+        raise UserError(f"{entry.full_name} merges exactly {wanted} sources", got=f"{len(states)}: {', '.join(states)}")
+    if entry.traits.get("needs_base") and base is None:
+        raise UserError(f"{entry.full_name} needs a base", hint="give base=, the checkpoint the sources started from")
 
 
 def merge_states(
@@ -80,28 +89,38 @@ def merge_states(
     result that its type cannot hold.
     """
     given = entry.settings(settings or {})
+    check_members(entry, states, base)
     check(states, base)
-    values = shares(weights, len(states))
-    if entry.traits.get("needs_base") and base is None:
-        raise UserError(f"{entry.full_name} needs a base", hint="give base=, the checkpoint the sources started from")
+    values = weights_of(entry, weights, len(states))
     module = entry.load()
     members = list(states.values())
-    merged: dict[str, np.ndarray] = {}
-    for name, example in members[0].items():
+
+    def unit(name: str, whole: Any = None) -> Unit:
         tensors = [member[name] for member in members]
-        if not np.issubdtype(example.dtype, np.floating):
-            merged[name] = np.asarray(np.max(np.stack(tensors), axis=0))
-            continue
-        unit = Unit(
+        return Unit(
             name=name,
             x=np.stack([tensor.astype(np.float64) for tensor in tensors]),
             w=values.copy(),
             rng=stream(seed, "merge", name),
             base=None if base is None else base[name].astype(np.float64),
             settings=given,
+            whole=whole,
         )
-        merged[name] = _cast(np.array(module.merge(unit), dtype=np.float64), name, example, entry)
+
+    whole = None
+    for _ in range(getattr(module, "SURVEYS", 0)):
+        whole = module.settle([module.survey(unit(name, whole)) for name in members[0] if _float(members[0][name])])
+    merged: dict[str, np.ndarray] = {}
+    for name, example in members[0].items():
+        if _float(example):
+            merged[name] = _cast(np.array(module.merge(unit(name, whole)), dtype=np.float64), name, example, entry)
+        else:
+            merged[name] = np.asarray(np.max(np.stack([member[name] for member in members]), axis=0))
     return merged
+
+
+def _float(tensor: np.ndarray) -> bool:
+    return np.issubdtype(tensor.dtype, np.floating)
 
 
 def _cast(found: np.ndarray, name: str, example: np.ndarray, entry: Entry) -> np.ndarray:

@@ -1,0 +1,79 @@
+"""Two sources are joined along the great circle between their directions, tensor by tensor.
+
+    angle  = arccos( <x_0, x_1> / |x_0| |x_1| ),   t = w_1 / (w_0 + w_1)
+    merged = [ sin((1 - t) angle) x_0 + sin(t angle) x_1 ] / sin(angle)        x [2, *S] -> [*S]
+
+Where the directions are nearly the same (cosine above `parallel`) or one tensor is zero, the straight line
+(1 - t) x_0 + t x_1 is taken, which is the limit. Nearly opposite directions have no one great circle: they are refused,
+since the straight line would pass through zero. Lengths are not restored. A tensor with one number is a straight line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transfuse.errors import UserError
+from transfuse.fusion.arrays import library, numbers
+
+if TYPE_CHECKING:
+    from transfuse.fusion.contract import Unit
+
+CITATION = "Shoemake, Animating rotation with quaternion curves, SIGGRAPH 1985"
+PARAMETERS = {
+    "parallel": {"type": "float", "default": 0.9995, "low": 0.5, "high": 1.0, "doc": "cosine that counts as parallel"},
+}
+TRAITS = {
+    "idempotent": True,
+    "symmetric": True,
+    "one_hot": True,
+    "shift": False,
+    "scale": True,
+    "per_tensor": True,
+    "stochastic": False,
+    "needs_base": False,
+    "members": 2,
+}
+
+
+def merge(unit: Unit) -> Any:
+    """`[2, *S] -> [*S]`. Raises UserError for opposite directions."""
+    first, second = unit.x[0], unit.x[1]
+    t = unit.w[1] / (unit.w[0] + unit.w[1])
+    cosine = _cosine(numbers(first), numbers(second))
+    if cosine is None or cosine > unit.settings["parallel"] or numbers(first).size == 1:
+        return (1 - t) * first + t * second
+    if cosine < -unit.settings["parallel"]:
+        raise UserError(
+            "two tensors point in opposite directions, so there is no way between them but through zero",
+            where=f"tensor '{unit.name}'",
+            got=f"cosine {cosine:.6f}",
+            hint="merge with weights/mean, or check that both sources start from the same weights",
+        )
+    lib, angle = library(unit.w), float(np.arccos(cosine))
+    return (lib.sin((1 - t) * angle) * first + lib.sin(t * angle) * second) / np.sin(angle)
+
+
+def reference(unit: Unit) -> Any:
+    """The law by turning the first direction towards the second within their plane."""
+    if len(unit.x) == 1 or numbers(unit.x).size == 2:
+        return merge(unit)
+    first, second = (np.asarray(tensor, dtype=np.float64).ravel() for tensor in (unit.x[0], unit.x[1]))
+    t = float(unit.w[1] / (unit.w[0] + unit.w[1]))
+    along = first / np.linalg.norm(first)
+    unit_second = second / np.linalg.norm(second)
+    across = unit_second - (unit_second @ along) * along
+    across = across / np.linalg.norm(across)
+    angle = np.arctan2(unit_second @ across, unit_second @ along)
+    # In the basis (x_0, x_1) the point at share t of the arc between unit vectors has these coefficients.
+    b = np.sin(t * angle) / np.sin(angle)
+    a = np.cos(t * angle) - b * np.cos(angle)
+    return (a * first + b * second).reshape(np.shape(unit.x[0]))
+
+
+def _cosine(first: np.ndarray, second: np.ndarray) -> float | None:
+    """In float64, because rounding near ±1 decides; None where a tensor is zero."""
+    a, b = first.astype(np.float64).ravel(), second.astype(np.float64).ravel()
+    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.clip(a @ b / lengths, -1.0, 1.0)) if lengths else None

@@ -1,0 +1,44 @@
+"""What each source learned since the base is added up.
+
+    tau_k  = x_k - base
+    merged = base + scale sum_k w_k tau_k        x [K, *S], w [K], base [*S] -> [*S]
+
+A negative weight takes away what a source learned. Weights are not normalised: K equal sources count K times.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transfuse.fusion.contract import Unit
+
+CITATION = "Ilharco et al., Editing models with task arithmetic, ICLR 2023"
+PARAMETERS = {
+    "scale": {"type": "float", "default": 1.0, "low": -100.0, "high": 100.0, "doc": "factor of all that is added"},
+}
+TRAITS = {
+    "idempotent": False,
+    "symmetric": True,
+    "one_hot": True,
+    "shift": True,
+    "scale": True,
+    "per_tensor": True,
+    "stochastic": False,
+    "needs_base": True,
+    "weights": "scales",
+}
+
+
+def merge(unit: Unit) -> Any:
+    """`[K, *S] -> [*S]`."""
+    added = sum(unit.w[index] * (unit.x[index] - unit.base) for index in range(len(unit.w)))
+    return unit.base + unit.settings["scale"] * added
+
+
+def reference(unit: Unit) -> Any:
+    """The law, source by source."""
+    merged = unit.base * 1.0
+    for index in range(len(unit.w)):
+        merged = merged + unit.settings["scale"] * unit.w[index] * (unit.x[index] - unit.base)
+    return merged
