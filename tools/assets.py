@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from asset_archives import ROOT, Archive, obtain, unpack
+from asset_pictures import choose_clipart
 from asset_weights import convert_lite, convert_squeezenet, top1
 from transfuse.errors import UserError, unknown_name
 from transfuse.jsonio import canonical
@@ -31,6 +32,7 @@ CONVERSIONS: dict[str, Callable[[Path, Path], object]] = {
     "lite0": functools.partial(convert_lite, name="lite0"),
     "lite1": functools.partial(convert_lite, name="lite1"),
     "squeezenet": convert_squeezenet,
+    "clipart": choose_clipart,
 }
 # Raise it when the same archives are turned into other files than before.
 REVISION = 1

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from transfuse.data.items import DIGEST_DIGITS, Items
+from transfuse.data.near_duplicates import BLOCK, alike, marks
 from transfuse.data.split import Partition, Run
 from transfuse.errors import UserError
 
 EXAMPLES = 5
+# About a minute of one core.
+MOST_PAIRS = 1_000_000_000
 NOTHING_LISTED = ("none", "unknown")
 
 
@@ -34,6 +37,30 @@ def duplicates(items: Items, partition: Partition) -> tuple[Duplicates, ...]:
     return tuple(_duplicates(items, run) for run in partition.runs)
 
 
+def look_alikes(items: Items, partition: Partition, raw: Callable[[int], np.ndarray]) -> list[tuple[str, str]] | None:
+    """Judged rows that look almost like a row of the other side of their run: pairs (judged id, the other id).
+
+    Each judged row is listed once, with the first such row of the first run that has one; exact copies are left to
+    `duplicates`. `raw(row)` are the pixels. None where there are too many pairs to look at.
+    """
+    known = [_known(run) for run in partition.runs]
+    if sum(len(run.judge) * len(rows) for run, rows in zip(partition.runs, known, strict=True)) > MOST_PAIRS:
+        return None
+    rows = np.unique(np.concatenate([*known, *(run.judge for run in partition.runs)]))
+    images = marks(raw, rows)
+    found: dict[int, int] = {}
+    for run, others in zip(partition.runs, known, strict=True):
+        places = np.searchsorted(rows, others)
+        copied = {items.digests[row] for row in others}
+        fresh = np.array([row for row in run.judge if row not in found and items.digests[row] not in copied], np.int64)
+        for start in range(0, len(fresh), BLOCK):
+            block = fresh[start : start + BLOCK]
+            near = alike(images[np.searchsorted(rows, block)], images[places])
+            hits = np.flatnonzero(near.any(axis=1))
+            found |= {int(block[hit]): int(others[near[hit].argmax()]) for hit in hits}
+    return [(items.ids[row], items.ids[found[row]]) for row in sorted(found)]
+
+
 def overlap(items: Items, rows: Sequence[int] | np.ndarray, seen: str | Path | Sequence[str]) -> list[str]:
     """Ids of those `rows` that a source says it has seen, in the order of `rows`.
 
@@ -46,12 +73,18 @@ def overlap(items: Items, rows: Sequence[int] | np.ndarray, seen: str | Path | S
 
 
 def _duplicates(items: Items, run: Run) -> Duplicates:
-    known = [run.train, run.calibrate, *(part for fit in run.fits for part in (fit.fit, fit.held))]
     first: dict[str, str] = {}
-    for row in np.unique(np.concatenate(known)):
+    for row in _known(run):
         first.setdefault(items.digests[row], items.ids[row])
     pairs = [(items.ids[row], first[items.digests[row]]) for row in run.judge if items.digests[row] in first]
     return Duplicates(run.name, len(pairs), len(pairs) / max(len(run.judge), 1), tuple(pairs[:EXAMPLES]))
+
+
+def _known(run: Run) -> np.ndarray:
+    """The rows that a run trains on, chooses by or calibrates on, in ascending order."""
+    return np.unique(
+        np.concatenate([run.train, run.calibrate, *(rows for fit in run.fits for rows in (fit.fit, fit.held))])
+    )
 
 
 def _listed(seen: str | Path | Sequence[str]) -> frozenset[str]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from transfuse.data import near_duplicates
 from transfuse.data.items import Items
 from transfuse.errors import UserError, unknown_name
 from transfuse.jsonio import digest
@@ -21,7 +22,8 @@ from transfuse.registry import Entry, shelf
 
 SHELF = "data/readers"
 SCHEME = re.compile(r"([A-Za-z_]\w+):(?!\\)")
-WRAPPER_KEYS = ("read", "splits", "canvas")
+WRAPPER_KEYS = ("read", "splits", "canvas", "groups")
+NEAR_DUPLICATES = "near_duplicates"
 CANVAS_LIMITS = (1, 4096)
 
 
@@ -47,11 +49,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """A `data:` entry taken apart: what is read, how it is split, and the side of its canvas in pixels."""
+    """A `data:` entry taken apart: what is read, how it is split, its canvas' side in pixels, and what groups are.
+
+    `groups` is `near_duplicates`, or None for the groups that the data set itself declares.
+    """
 
     read: Any
     splits: Mapping[str, int | str] | None = None
     canvas: int | None = None
+    groups: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,16 +69,20 @@ class Data:
 
 
 def settings(spec: Any) -> Settings:
-    """`{read: SPEC, splits: {...}, canvas: 96}` taken apart; any other spec is read as it is.
+    """`{read: SPEC, splits: {...}, canvas: 96, groups: near_duplicates}` taken apart; any other spec is read as it is.
 
-    `splits` and `canvas` may also stand beside `csv:`. Errors: unknown keys (nearest offered), a canvas out of range.
+    All but `read` may also stand beside `csv:`. Errors: unknown keys (nearest offered), a canvas out of range.
     """
+    if isinstance(spec, Settings):
+        return spec
     if isinstance(spec, Path):
         return Settings(str(spec))
     if not isinstance(spec, Mapping):
         return Settings(spec)
-    rest = {key: value for key, value in spec.items() if key not in ("splits", "canvas")}
-    splits, canvas = spec.get("splits"), spec.get("canvas")
+    rest = {key: value for key, value in spec.items() if key == "read" or key not in WRAPPER_KEYS}
+    splits, canvas, groups = spec.get("splits"), spec.get("canvas"), spec.get("groups")
+    if groups not in (None, NEAR_DUPLICATES):
+        raise unknown_name("kind of groups", str(groups), (NEAR_DUPLICATES,), where="data.groups")
     low, high = CANVAS_LIMITS
     if canvas is not None and (type(canvas) is not int or not low <= canvas <= high):
         raise UserError("canvas must be a side in pixels", where="data", expected=f"{low} to {high}", got=repr(canvas))
@@ -81,12 +91,12 @@ def settings(spec: Any) -> Settings:
             "splits must name parts and sizes", where="data", expected="{train: 2000, test: all}", got=repr(splits)
         )
     if "read" not in rest:
-        return Settings(rest, splits, canvas)
+        return Settings(rest, splits, canvas, groups)
     for key in rest:
         if key != "read":
             raise unknown_name("key", str(key), WRAPPER_KEYS, where="data")
     inner = settings(rest["read"])
-    return Settings(inner.read, splits or inner.splits, canvas or inner.canvas)
+    return Settings(inner.read, splits or inner.splits, canvas or inner.canvas, groups or inner.groups)
 
 
 def is_path(spec: Any) -> bool:
@@ -99,7 +109,10 @@ def signature(spec: Any, root: Path) -> str:
 
     No content is read, except for data in memory, which is hashed whole.
     """
-    read = settings(spec).read
+    wanted = settings(spec)
+    if wanted.groups:
+        return digest([signature(wanted.read, root), wanted.groups, near_duplicates.REVISION])
+    read = wanted.read
     entry, reader = _reader(read)
     files = reader.files(read, root)
     if not files:
@@ -112,17 +125,23 @@ def signature(spec: Any, root: Path) -> str:
 
 
 def index(spec: Any, root: Path) -> Items:
-    """The checked item table of a data set; reads everything and hashes every item's content."""
-    read = settings(spec).read
-    return _reader(read)[1].index(read, root)
+    """The checked item table of a data set; reads everything and hashes every item's content.
+
+    With `groups: near_duplicates` every image is decoded, and clusters of those that look almost the same are groups.
+    """
+    wanted = settings(spec)
+    reader = _reader(wanted.read)[1]
+    items = reader.index(wanted.read, root)
+    if not wanted.groups:
+        return items
+    return near_duplicates.clustered(items, reader.reader(wanted.read, root, items))
 
 
 def open_data(spec: Any, root: Path, items: Items | None = None) -> Data:
     """Items and pixels of a data set; `items` from an earlier `index` saves making them again."""
-    read = settings(spec).read
-    reader = _reader(read)[1]
-    known = reader.index(read, root) if items is None else items
-    return Data(known, reader.reader(read, root, known))
+    wanted = settings(spec)
+    known = index(wanted, root) if items is None else items
+    return Data(known, _reader(wanted.read)[1].reader(wanted.read, root, known))
 
 
 def _reader(read: Any) -> tuple[Entry, Reader]:
@@ -135,7 +154,7 @@ def _reader(read: Any) -> tuple[Entry, Reader]:
     if isinstance(read, str) and (scheme := SCHEME.match(read)):
         raise unknown_name("kind of data", scheme[1], [form.split(":")[0] for form in forms if ":" in form], where=read)
     if isinstance(read, Mapping):
-        keys = ("read", "csv", "path", "label", "group", "split", "splits", "canvas")
+        keys = (*WRAPPER_KEYS, "csv", "path", "label", "group", "split")
         for key in read:
             if key not in keys:
                 raise unknown_name("key", str(key), keys, where="data")

@@ -33,7 +33,7 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One seed (`s0`, …) or fold (`f0`, …).
+    """One seed (`s0`, …) or fold (`f0`, …); `repeat` counts the dealings into folds, and is 0 for seeds.
 
     `fits` are the trainings that choices rest on; `train` the rows of the final model; `calibrate` the rows of the
     temperature (under crossfit their predictions come from `fits`, out of fold); `judge` the rows of the verdict.
@@ -56,7 +56,7 @@ class Partition:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Row numbers as lists, for the store."""
+        """Row numbers as lists, for the store; a first dealing is written as if there were no others."""
         return {
             "protocol": self.protocol,
             "notes": list(self.notes),
@@ -65,6 +65,7 @@ class Partition:
                     "name": run.name,
                     "fits": [{"fit": fit.fit.tolist(), "held": fit.held.tolist()} for fit in run.fits],
                     **{part: getattr(run, part).tolist() for part in ("train", "calibrate", "judge")},
+                    **({"repeat": run.repeat} if run.repeat else {}),
                 }
                 for run in self.runs
             ],
@@ -80,6 +81,7 @@ class Partition:
                 train=_rows(run["train"]),
                 calibrate=_rows(run["calibrate"]),
                 judge=_rows(run["judge"]),
+                repeat=run.get("repeat", 0),
             )
             for run in record["runs"]
         ]
@@ -94,23 +96,34 @@ def partition(
     seeds: int = 5,
     folds: int = 5,
     inner: int = 3,
+    repeats: int = 1,
 ) -> Partition:
     """The runs of a data set.
 
     `splits` gives a number of rows, `all` or (train only) `rest` for train, val, test and cal, or `per_class` training
     rows. `auto` is locked if a test split is declared, by the data or by `splits`, or from 5,000 labelled rows on.
-    Errors, before any work: unknown keys or values, fewer than two classes, declared rows without label, a group or
-    class on one side only where it must be on both, classes too small for the folds.
+    `repeats` cross-fits that often, each time over other folds: f0 … f(repeats · folds − 1), the first folds unchanged;
+    every labelled row is judged once a repeat. Errors, before any work: unknown keys or values, repeats of a locked
+    split, fewer than two classes, declared rows without label, a group or class on one side only where it must be on
+    both, classes too small for the folds.
     """
     wanted = dict(splits or {})
-    _check_settings(wanted, protocol, {"seeds": (seeds, 1), "folds": (folds, 2), "inner": (inner, 2)})
+    counts = {"seeds": (seeds, 1), "folds": (folds, 2), "inner": (inner, 2), "repeats": (repeats, 1)}
+    _check_settings(wanted, protocol, counts)
     notes = _check_labels(items)
     declared = "test" in wanted or "test" in items.splits
     labelled = sum(label is not None for label in items.labels)
     if protocol == "locked" or (protocol == "auto" and (declared or labelled >= ENOUGH_TO_LOCK)):
         _check_groups(items)
+        if repeats > 1:
+            hint = "ask for seeds, which redraw the training rows, or set protocol: crossfit"
+            raise UserError("a locked split is not repeated", where="repeats", got=str(repeats), hint=hint)
         return _locked(locked_parts(items, wanted, seeds), notes)
-    return _crossfit(items, wanted, folds, inner, notes)
+    _check_sizes(wanted)
+    if any(items.splits):
+        notes = [*notes, "the declared splits are not used: every labelled row is cross-fitted"]
+    runs = [run for repeat in range(repeats) for run in _dealt(items, folds, inner, repeat)]
+    return Partition("crossfit", tuple(runs), tuple(notes))
 
 
 def _locked(parts: LockedParts, notes: list[str]) -> Partition:
@@ -121,7 +134,23 @@ def _locked(parts: LockedParts, notes: list[str]) -> Partition:
     return Partition("locked", tuple(runs), (*notes, *parts.notes))
 
 
-def _crossfit(items: Items, wanted: Mapping[str, Any], folds: int, inner: int, notes: list[str]) -> Partition:
+def _dealt(items: Items, folds: int, inner: int, repeat: int) -> list[Run]:
+    """The runs of one dealing of all labelled rows into folds."""
+    rows = np.flatnonzero(items.targets() >= 0)
+    # The first dealing keeps the streams that it had when there was no other.
+    again = ("repeat", repeat) if repeat else ()
+    where = f"{folds} folds" + (f" of repeat {repeat + 1}" if repeat else "")
+    runs = []
+    for number, judge in enumerate(deal(items, rows, folds, "split", "fold", *again, where=where)):
+        name = f"f{repeat * folds + number}"
+        train = np.setdiff1d(rows, judge)
+        helds = deal(items, train, inner, "split", "inner", name, where=f"{inner} inner folds of {name}")
+        fits = tuple(Fit(np.setdiff1d(train, held), held) for held in helds)
+        runs.append(Run(name, fits, train, train, judge, repeat))
+    return runs
+
+
+def _check_sizes(wanted: Mapping[str, Any]) -> None:
     if wanted:
         raise UserError(
             "cross-fitting uses all labelled rows, so sizes of splits mean nothing",
@@ -129,17 +158,6 @@ def _crossfit(items: Items, wanted: Mapping[str, Any], folds: int, inner: int, n
             got=", ".join(wanted),
             hint="add 'test' to the splits, or set protocol: locked",
         )
-    if any(items.splits):
-        notes = [*notes, "the declared splits are not used: every labelled row is cross-fitted"]
-    rows = np.flatnonzero(items.targets() >= 0)
-    runs = []
-    for number, judge in enumerate(deal(items, rows, folds, "split", "fold", where=f"{folds} folds")):
-        name = f"f{number}"
-        train = np.setdiff1d(rows, judge)
-        helds = deal(items, train, inner, "split", "inner", name, where=f"{inner} inner folds of {name}")
-        fits = tuple(Fit(np.setdiff1d(train, held), held) for held in helds)
-        runs.append(Run(name, fits, train, train, judge))
-    return Partition("crossfit", tuple(runs), tuple(notes))
 
 
 def _check_settings(wanted: Mapping[str, Any], protocol: str, counts: Mapping[str, tuple[int, int]]) -> None:
@@ -183,8 +201,12 @@ def _check_groups(items: Items) -> None:
     for group, split in zip(items.groups, items.splits, strict=True):
         side = split or "train"
         if sides.setdefault(group, side) != side:
-            got = f"group '{group}' in {sides[group]} and {side}"
-            raise UserError("a group stands on both sides of a declared split", where="data", got=got)
+            raise UserError(
+                "a group stands on both sides of a declared split",
+                where="data",
+                got=f"group '{group}' in {sides[group]} and {side}",
+                hint="move its rows to one side, set protocol: crossfit, or leave the groups out",
+            )
 
 
 def _rows(rows: Sequence[int]) -> np.ndarray:

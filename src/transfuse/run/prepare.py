@@ -15,7 +15,7 @@ import numpy as np
 from transfuse import __version__
 from transfuse.data.items import Items
 from transfuse.data.leakage import duplicates, overlap
-from transfuse.data.open import index, open_data, settings, signature
+from transfuse.data.open import Settings, index, open_data, settings, signature
 from transfuse.data.prefix import prefix
 from transfuse.data.split import Fit, Partition, Run, partition
 from transfuse.errors import UserError
@@ -26,6 +26,7 @@ from transfuse.plan.graph import Plan
 from transfuse.plan.ladder import Ladder, ladder
 from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import Recipe
+from transfuse.run import near
 from transfuse.source.open import identity, make_card
 from transfuse.store import Store
 from transfuse.types import Card
@@ -60,8 +61,10 @@ def prepare(
 ) -> Prepared:
     """Read what must be read, check what can be checked, and plan."""
     wanted = settings(recipe.data)
-    items_key, items = _items(wanted.read, root, store, emit)
+    items_key, items = _items(wanted, root, store, emit)
     parts = _partition(items, wanted.splits, recipe, store)
+    noted = near.notes(wanted, items, parts, lambda: open_data(wanted, root, items=items).raw, store, emit)
+    parts = replace(parts, notes=(*parts.notes, *noted))
     side = wanted.canvas or _auto_canvas(recipe, root, store, modules or {}, items, emit)
     found = {
         name: _card(name, entry, side, root, store, (modules or {}).get(name), emit)
@@ -92,14 +95,15 @@ def prepare(
     return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint)
 
 
-def _items(read: Any, root: Path, store: Store, emit: Emit) -> tuple[str, Items]:
+def _items(wanted: Settings, root: Path, store: Store, emit: Emit) -> tuple[str, Items]:
     """The table of items; read and checked again only when a file's name, size or time changed."""
-    quick = digest(["index", __version__, signature(read, root), read if isinstance(read, str) else None])
+    named = wanted.read if isinstance(wanted.read, str) else None
+    quick = digest(["index", __version__, signature(wanted, root), named])
     known = store.get(quick)
     if known is not None and (kept := store.get(known.meta["items"])) is not None:
         return known.meta["items"], Items.from_json(kept.meta)
     emit("step_started", step="index", kind="index", key=quick)
-    items = index(read, root)
+    items = index(wanted, root)
     key = digest(["items", items.fingerprint])
     store.put(key, items.to_json())
     store.put(quick, {"items": key})

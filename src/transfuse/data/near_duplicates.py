@@ -1,0 +1,158 @@
+"""Pictures that look almost the same: without it a drawing and its resized copy could stand on both sides of a split.
+
+Two images are near-duplicates where their marks, 16 x 16 grey values of the whole image, correlate at 0.985 or more:
+resized, recompressed, brightened and lightly edited copies do. Mirrored, turned and cropped copies are not found.
+Correlations rest on whole numbers and are exact, so neither blocks nor the order of rows change what is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from transfuse.data.items import Items
+from transfuse.errors import UserError
+
+# With 16 x 16 values of eight bits a sum of products stays below 2**24: exact in float32, whatever adds it up.
+SIDE = 16
+THRESHOLD = 0.985
+MOST_IMAGES = 20_000
+BLOCK = 512
+# Raise it when the same images would be found to be others' near-duplicates than before.
+REVISION = 1
+
+
+def marks(raw: Callable[[int], np.ndarray], rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The marks `[n, 256]` uint8 of these rows: grey, averaged to 16 x 16, darkest value to 0 and lightest to 255."""
+    return np.array([_mark(raw(int(row))) for row in rows], dtype=np.uint8).reshape(len(rows), SIDE * SIDE)
+
+
+def alike(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which of the marks `[n, 256]` and `[m, 256]` are near-duplicates, bool `[n, m]`; one tone is like none."""
+    sums, other_sums = ones.sum(axis=1, dtype=np.float64), others.sum(axis=1, dtype=np.float64)
+    products = (ones.astype(np.float32) @ others.astype(np.float32).T).astype(np.float64)
+    covariance = ones.shape[1] * products - sums[:, None] * other_sums
+    return covariance >= THRESHOLD * (_spread(ones, sums)[:, None] * _spread(others, other_sums))
+
+
+def clustered(items: Items, raw: Callable[[int], np.ndarray]) -> Items:
+    """The items with clusters as groups: near-duplicates of near-duplicates, exact copies, and declared groups whole.
+
+    `raw(row)` are the pixels. A cluster is named by its first id in alphabetical order. Errors: more images than can be
+    compared pair by pair (20,000).
+    """
+    if len(items) > MOST_IMAGES:
+        raise UserError(
+            "too many images to look for near-duplicates among all pairs",
+            where="data.groups",
+            expected=f"at most {MOST_IMAGES:,} images",
+            got=f"{len(items):,}",
+            hint="give a column of groups instead: {csv: FILE, group: COLUMN}",
+        )
+    images, first = marks(raw, range(len(items))), np.arange(len(items))
+    for names in (items.digests, items.groups):
+        if names is not None:
+            first = _joined(first, *_same(names))
+    for start, rows, columns in _pairs(images):
+        first = _joined(first, rows + start, columns + start)
+    name: dict[int, str] = {}
+    for place, item in zip(first.tolist(), items.ids, strict=True):
+        name[place] = min(name.get(place, item), item)
+    return replace(items, groups=tuple(name[place] for place in first.tolist()))
+
+
+def described(items: Items) -> list[str]:
+    """Sentences on clusters for the report; none where every cluster is a single image."""
+    labels: dict[str, list[str | None]] = {}
+    for group, label in zip(items.groups or (), items.labels, strict=bool(items.groups)):
+        labels.setdefault(group, []).append(label)
+    several = [held for held in labels.values() if len(held) > 1]
+    if not several:
+        return ["no two images are near-duplicates"]
+    largest = max(len(held) for held in several)
+    sentences = [
+        f"{len(several)} clusters of near-duplicates cover {sum(map(len, several))} images (the largest {largest}); "
+        "they stay on one side"
+    ]
+    mixed = sum(len(set(held) - {None}) > 1 for held in several)
+    return [*sentences, f"{mixed} of these clusters hold images of more than one class"] if mixed else sentences
+
+
+def nearest_pairs(
+    ones: np.ndarray, others: np.ndarray, threshold: float, *, block: int = BLOCK
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of `ones [n, D]` whose nearest row of `others [m, D]` by cosine is at least `threshold` near.
+
+    Gives the pairs `[p, 2]` int64 (row, its nearest; of equals the first), in order of rows, and their cosines `[p]`.
+    Exact, in blocks of `block` rows; a row of zeros is near to none. Errors: other shapes, values that are not finite,
+    a threshold outside (0, 1].
+    """
+    if ones.ndim != 2 or others.ndim != 2 or ones.shape[1] != others.shape[1]:
+        got = f"{list(ones.shape)} and {list(others.shape)}"
+        raise UserError("features to compare must have the same columns", expected="[n, D] and [m, D]", got=got)
+    if not 0 < threshold <= 1:
+        raise UserError("a threshold of cosines must lie in (0, 1]", got=repr(threshold))
+    directions, other_directions = _directions(ones), _directions(others)
+    pairs, cosines = [np.empty((0, 2), np.int64)], [np.empty(0)]
+    for start in range(0, len(ones) if len(others) else 0, block):
+        found = directions[start : start + block] @ other_directions.T
+        nearest = found.argmax(axis=1)
+        best = np.minimum(found[np.arange(len(found)), nearest], 1.0)
+        # A copy's cosine with itself may miss 1 by roundings.
+        near = np.flatnonzero(best >= threshold - 1e-12)
+        pairs.append(np.stack([near + start, nearest[near]], axis=1))
+        cosines.append(best[near])
+    return np.concatenate(pairs), np.concatenate(cosines)
+
+
+def _mark(raw: np.ndarray) -> np.ndarray:
+    if raw.dtype == np.uint8:
+        grey = Image.fromarray(raw).convert("L").convert("F")
+    else:
+        red, green, blue = (raw, raw, raw) if raw.ndim == 2 else np.moveaxis(raw, 2, 0)
+        luma = 0.299 * red + 0.587 * green + 0.114 * blue
+        grey = Image.fromarray(np.ascontiguousarray(luma, dtype=np.float32))
+    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX)).astype(np.float64).ravel()
+    low, high = small.min(), small.max()
+    return np.rint((small - low) * (255 / (high - low) if high > low else 0)).astype(np.uint8)
+
+
+def _spread(images: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """n times the standard deviation [N]; infinite for an image of one tone, which correlates with nothing."""
+    squares = np.square(images, dtype=np.float64).sum(axis=1)
+    spread = np.sqrt(images.shape[1] * squares - np.square(sums))
+    return np.where(spread > 0, spread, np.inf)
+
+
+def _pairs(images: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Near-duplicates block by block: where the block starts, and (row, column) counted from there."""
+    for start in range(0, len(images), BLOCK):
+        rows, columns = np.nonzero(alike(images[start : start + BLOCK], images[start:]))
+        yield start, rows, columns
+
+
+def _same(names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    first: dict[str, int] = {}
+    return np.arange(len(names)), np.array([first.setdefault(name, row) for row, name in enumerate(names)])
+
+
+def _joined(first: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The first row of each row's component [N], once these pairs of rows are joined as well."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    rows, columns = np.concatenate([np.arange(len(first)), ones]), np.concatenate([first, others])
+    edges = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(len(first), len(first)))
+    number = connected_components(edges, directed=False)[1]
+    return np.unique(number, return_index=True)[1][number]
+
+
+def _directions(features: np.ndarray) -> np.ndarray:
+    wide = np.asarray(features, dtype=np.float64)
+    if not np.all(np.isfinite(wide)):
+        raise UserError("features to compare hold NaN or infinity")
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
