@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from transfuse.data import leakage
 from transfuse.data.items import content_digest, table
-from transfuse.data.leakage import Duplicates, duplicates, overlap
+from transfuse.data.leakage import Duplicates, duplicates, look_alikes, overlap
 from transfuse.data.split import partition
 from transfuse.errors import UserError
 
@@ -61,6 +62,48 @@ def test_crossfit_finds_a_pair_from_both_sides():
     made = partition(items)
     together = any({0, 1} <= set(run.judge.tolist()) for run in made.runs)
     assert sum(found.count for found in duplicates(items, made)) == (0 if together else 2)
+
+
+def pixels(copies: dict[int, int]):
+    """Noise by row; of a copied row the other's picture, one shade darker, with other bytes."""
+
+    def raw(row: int) -> np.ndarray:
+        noise = np.random.default_rng(copies.get(row, row)).integers(1, 256, (16, 16), dtype=np.uint8)
+        return noise - 1 if row in copies else noise
+
+    return raw
+
+
+def test_look_alikes_across_the_split_are_paired_once(make_items):
+    items = built(make_items, {})
+    made = partition(items, seeds=3)
+    assert look_alikes(items, made, pixels({30: 22, 33: 22, 31: 32, 1: 0})) == [("i30", "i22"), ("i33", "i22")]
+    assert look_alikes(items, made, pixels({})) == []
+
+
+def test_exact_copies_are_left_to_the_digests(make_items):
+    items = built(make_items, {30: 22})
+    assert look_alikes(items, partition(items), pixels({30: 22, 31: 23})) == [("i31", "i23")]
+
+
+def test_crossfit_finds_look_alikes_that_its_folds_part():
+    ids = [f"i{row}" for row in range(40)]
+    items = table(ids, ["a", "b"] * 20, ids)
+    together = any({0, 1} <= set(run.judge.tolist()) for run in partition(items).runs)
+    found = look_alikes(items, partition(items), pixels({1: 0}))
+    assert found == ([] if together else [("i0", "i1"), ("i1", "i0")])
+    grouped = table(ids, ["a", "b"] * 20, ids, groups=["same", "same", *ids[2:]])
+    assert look_alikes(grouped, partition(grouped), pixels({1: 0})) == []
+
+
+def test_blocks_change_nothing_and_too_many_pairs_are_not_looked_at(make_items, monkeypatch):
+    items = built(make_items, {})
+    made, raw = partition(items), pixels({30: 22, 36: 3})
+    whole = look_alikes(items, made, raw)
+    monkeypatch.setattr(leakage, "BLOCK", 3)
+    assert look_alikes(items, made, raw) == whole
+    monkeypatch.setattr(leakage, "MOST_PAIRS", 100)
+    assert look_alikes(items, made, lambda row: pytest.fail("opened")) is None
 
 
 def test_seen_rows_are_listed_by_id_or_digest(make_items):

@@ -70,6 +70,62 @@ def test_crossfit_judges_every_row_once():
     assert sorted(np.concatenate([run.judge for run in runs]).tolist()) == list(range(60))
 
 
+@settings(deadline=None, max_examples=10)
+@given(count=st.integers(45, 90), groups=st.sampled_from([None, 20]), repeats=st.integers(2, 4))
+def test_every_repeat_judges_every_row_once_by_models_that_never_saw_it(count, groups, repeats):
+    items = built(count, groups=groups)
+    made = partition(items, protocol="crossfit", folds=3, inner=2, repeats=repeats)
+    assert [run.name for run in made.runs] == [f"f{number}" for number in range(3 * repeats)]
+    assert [run.repeat for run in made.runs] == [number // 3 for number in range(3 * repeats)]
+    for repeat in range(repeats):
+        judged = [run.judge for run in made.runs if run.repeat == repeat]
+        assert sorted(np.concatenate(judged).tolist()) == list(range(count))
+    for run in made.runs:
+        learning, judged = sides(run)
+        assert not learning & judged
+        if items.groups:
+            assert not {items.groups[row] for row in learning} & {items.groups[row] for row in judged}
+
+
+def test_repeats_are_other_folds_and_leave_the_first_as_they_are():
+    once, thrice = (partition(built(60), repeats=repeats) for repeats in (1, 3))
+    assert json.dumps(once.to_json()) == json.dumps(partition(built(60)).to_json())
+    assert thrice.to_json()["runs"][:5] == once.to_json()["runs"]
+    assert "repeat" not in json.dumps(once.to_json())
+    folds = [{tuple(run.judge.tolist()) for run in thrice.runs if run.repeat == repeat} for repeat in range(3)]
+    assert not folds[0] & folds[1] and not folds[1] & folds[2]
+
+
+def test_fewer_repeats_are_the_first_of_more():
+    few, many = (partition(built(60), repeats=repeats).to_json()["runs"] for repeats in (2, 3))
+    assert many[: len(few)] == few
+
+
+def test_json_keeps_the_repeat():
+    made = partition(built(60), repeats=2)
+    again = Partition.from_json(json.loads(json.dumps(made.to_json())))
+    assert [run.repeat for run in again.runs] == [0] * 5 + [1] * 5
+    assert again.to_json() == made.to_json()
+
+
+def test_a_locked_split_is_not_repeated():
+    with pytest.raises(UserError, match=r"not repeated[\s\S]*seeds"):
+        partition(built(60), protocol="locked", repeats=2)
+
+
+@pytest.mark.parametrize(("groups", "possible"), [(3, True), (4, True), (2, False)])
+def test_a_class_is_absent_from_what_is_learned_only_where_its_groups_force_it(make_items, groups, possible):
+    labels = ["a", "b"] * 30 + ["rare"] * 12
+    names = [f"g{row // 3}" for row in range(60)] + [f"r{row % groups}" for row in range(12)]
+    items = make_items(labels, groups=names)
+    if possible:
+        runs = partition(items, protocol="crossfit", folds=3, inner=2, repeats=3).runs
+        assert all("rare" in {labels[row] for row in fit.fit} for run in runs for fit in run.fits)
+    else:
+        with pytest.raises(UserError, match="class 'rare' stands in too few groups"):
+            partition(items, protocol="crossfit", folds=3, inner=2)
+
+
 def test_crossfit_calibrates_on_its_inner_out_of_fold_rows():
     for run in partition(built(60), inner=4).runs:
         assert len(run.fits) == 4
@@ -118,6 +174,8 @@ def test_crossfit_over_declared_splits_says_so(make_items):
         ({"folds": 1}, "folds must be a whole number ≥ 2"),
         ({"inner": 1.5}, "inner must be"),
         ({"seeds": 0}, "seeds must be"),
+        ({"repeats": 0}, "repeats must be"),
+        ({"repeats": True}, "repeats must be"),
         ({"folds": 30}, "fewer rows than the 30 folds"),
     ],
 )

@@ -14,8 +14,6 @@ from transfuse import seeds
 from transfuse.data.items import Items
 from transfuse.errors import UserError, many_problems
 
-DEALINGS = 20
-
 
 def draw(items: Items, rows: np.ndarray, count: int, *names: str | int, leave: bool = False) -> np.ndarray:
     """`count` labelled rows out of `rows`, stratified by class; where items have groups, whole ones, at most `count`.
@@ -55,9 +53,8 @@ def shuffled(items: Items, rows: np.ndarray, *names: str | int) -> np.ndarray:
 def deal(items: Items, rows: np.ndarray, count: int, *names: str | int, where: str) -> list[np.ndarray]:
     """`count` disjoint folds of `rows`, stratified by class, groups whole.
 
-    Groups are dealt anew, a few times, while one fold holds a class alone: what is trained on the others would not know
-    it. Errors: a class with fewer rows than folds, fewer groups than folds, a class that still stands in one fold
-    alone. `where` says whose folds they are.
+    Errors: a class with fewer rows than folds, fewer groups than folds, a class that one fold holds alone (then what is
+    trained on the others would not know it). `where` says whose folds they are.
     """
     ordered = shuffled(items, rows, *names)
     targets = items.targets()[ordered]
@@ -72,23 +69,24 @@ def deal(items: Items, rows: np.ndarray, count: int, *names: str | int, where: s
         number[np.argsort(targets, kind="stable")] = np.arange(len(ordered)) % count
     else:
         number = _deal_groups([items.groups[row] for row in ordered], targets, count, *names, where=where)
-    if alone := _alone(targets, number, count):
-        raise UserError(
-            f"class '{items.classes[alone[0]]}' stands in too few groups to be learned in every fold",
-            where=where,
-            hint="add groups, or ask for fewer folds",
-        )
-    if len(np.unique(number)) < count:
-        raise UserError("groups are too unequal to make folds", where=where, hint="ask for fewer folds")
-    return [np.sort(ordered[number == fold]) for fold in range(count)]
+    folds = [np.sort(ordered[number == fold]) for fold in range(count)]
+    _check_folds(items, folds, there, where)
+    return folds
 
 
-def _alone(targets: np.ndarray, number: np.ndarray, count: int) -> list[int]:
-    """The classes of which one fold has every row."""
-    inside = np.zeros((count, int(targets.max()) + 1), dtype=np.int64)
-    np.add.at(inside, (number, targets), 1)
-    there = inside.sum(axis=0)
-    return np.flatnonzero((inside.max(axis=0) == there) & (there > 0)).tolist()
+def _check_folds(items: Items, folds: list[np.ndarray], there: np.ndarray, where: str) -> None:
+    targets = items.targets()
+    for fold in folds:
+        inside = np.bincount(targets[fold], minlength=len(there))
+        alone = [items.classes[c] for c in range(len(there)) if inside[c] == there[c] > 0]
+        if alone or not len(fold):
+            raise UserError(
+                f"class '{alone[0]}' stands in too few groups to be learned in every fold"
+                if alone
+                else "groups are too unequal to make folds",
+                where=where,
+                hint="add groups, or ask for fewer folds",
+            )
 
 
 def _deal_groups(groups: list[str], targets: np.ndarray, count: int, *names: str | int, where: str) -> np.ndarray:
@@ -97,15 +95,10 @@ def _deal_groups(groups: list[str], targets: np.ndarray, count: int, *names: str
         raise UserError("fewer groups than folds", where=where, expected=f"at least {count}", got=str(different))
     from sklearn.model_selection import StratifiedGroupKFold
 
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seeds.integer(*names, "groups") % 2**32)
     number = np.empty(len(groups), dtype=np.int64)
-    for attempt in range(DEALINGS):
-        again = (attempt,) if attempt else ()
-        seed = seeds.integer(*names, "groups", *again) % 2**32
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        for fold, (_, held) in enumerate(splitter.split(np.zeros((len(groups), 1)), targets, groups)):
-            number[held] = fold
-        if len(np.unique(number)) == count and not _alone(targets, number, count):
-            break
+    for fold, (_, held) in enumerate(splitter.split(np.zeros((len(groups), 1)), targets, groups)):
+        number[held] = fold
     return number
 
 

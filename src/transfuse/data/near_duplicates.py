@@ -1,6 +1,6 @@
 """Pictures that look almost the same: without it a drawing and its resized copy could stand on both sides of a split.
 
-Two images are near-duplicates where their marks, 16 x 16 grey values of the whole image, correlate at 0.985 or more:
+Two images are near-duplicates where their marks, 16 x 16 grey values of the whole image, correlate at 0.99 or more:
 resized, recompressed, brightened and lightly edited copies do. Mirrored, turned and cropped copies are not found.
 Correlations rest on whole numbers and are exact, so neither blocks nor the order of rows change what is found.
 """
@@ -18,7 +18,7 @@ from transfuse.errors import UserError
 
 # With 16 x 16 values of eight bits a sum of products stays below 2**24: exact in float32, whatever adds it up.
 SIDE = 16
-THRESHOLD = 0.985
+THRESHOLD = 0.99
 MOST_IMAGES = 20_000
 BLOCK = 512
 # Raise it when the same images would be found to be others' near-duplicates than before.
