@@ -20,14 +20,13 @@ CLASSES = (
     "animals", "computer", "food", "geography", "people",
     "recreation", "shapes", "signs_and_symbols", "tools", "transportation",
 )  # fmt: skip
-PER_CLASS = 120
 MOST_PIXELS = 4_000_000
 SHORTEST_SIDE = 32
 WRITTEN_SIDE = 256
 
 
-def choose_clipart(path: Path, folder: Path) -> int:
-    """Write at most 120 drawings of each of ten subjects into `folder`/CLASS/; gives their number.
+def choose_clipart(path: Path, folder: Path, per_class: int = 120) -> int:
+    """Write at most `per_class` drawings of each of ten subjects into `folder`/CLASS/; gives their number.
 
     Of the files with at most 4 megapixels and no side below 32 pixels, by their headers, each class takes those whose
     names hash lowest (SHA-256). They are laid on white and shrunk until the shorter side has at most 256 pixels.
@@ -42,7 +41,7 @@ def choose_clipart(path: Path, folder: Path) -> int:
     lacking = [subject for subject, files in found.items() if not files]
     if lacking:
         raise UserError("the archive lacks the expected files", where=str(path), expected=", ".join(lacking))
-    chosen = [entry for files in found.values() for entry in sorted(files)[:PER_CLASS]]
+    chosen = [entry for files in found.values() for entry in sorted(files)[:per_class]]
     for _, place, content in chosen:
         target = folder / place
         target.parent.mkdir(parents=True, exist_ok=True)
