@@ -10,9 +10,12 @@ import pytest
 from PIL import Image
 
 from e2e.house import evidence, transfuse
+from transfuse.data.open import index
 from transfuse.errors import UserError
 from transfuse.plan.recipe import read, validated
+from transfuse.run.prepare import prepare
 from transfuse.run.run import Request, run
+from transfuse.store import Store
 
 ROOT = Path(__file__).parents[2]
 ASSETS = ROOT / "assets"
@@ -21,7 +24,28 @@ NEEDED = ("lite0.safetensors", "squeezenet.safetensors", "fashion-mnist")
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_recipe_is_valid(path):
-    assert len(read(path).sources) == 2
+    assert len(read(path).sources) >= 2
+
+
+@pytest.mark.assets
+@pytest.mark.skipif(not (ASSETS / "clipart-small").exists(), reason="`tools/assets.py clipart-small` was not run")
+def test_three_hundred_drawings_are_planned_in_whole_clusters(tmp_path):
+    path = ROOT / "recipes" / "small.yaml"
+    prepared = prepare(read(path), root=path.parent, store=Store(tmp_path / "store"))
+    items, parts = prepared.items, prepared.partition
+    assert (parts.protocol, np.bincount(items.targets()).tolist()) == ("crossfit", [30] * 10)
+    assert any("clusters of near-duplicates" in note for note in parts.notes)
+    for run in parts.runs:
+        assert not {items.groups[row] for row in run.train} & {items.groups[row] for row in run.judge}
+    assert {"ensemble", "concat"} <= set(prepared.ladder.arms())
+
+
+@pytest.mark.assets
+@pytest.mark.skipif(not (ASSETS / "clipart").exists(), reason="`tools/assets.py clipart` was not run")
+def test_the_clipart_set_has_ten_subjects_of_one_size():
+    items = index("clipart", ASSETS)
+    assert np.bincount(items.targets()).tolist() == [120] * 10
+    assert set(index("clipart-small", ASSETS).ids) < set(items.ids)
 
 
 @pytest.mark.assets
@@ -50,6 +74,30 @@ def photos(folder: Path) -> None:
         for index in range(30):
             pixels = rng.integers(0, 90, (40, 40, 3), dtype=np.uint8) + np.uint8(60 * shade)
             Image.fromarray(pixels).save(folder / name / f"{index}.png")
+
+
+def test_a_small_folder_with_copies_is_judged_in_whole_clusters(tmp_path):
+    photos(tmp_path / "photos")
+    for label in ("dark", "light"):
+        for index in range(4):
+            image = Image.open(tmp_path / "photos" / label / f"{index}.png").resize((80, 80), Image.Resampling.NEAREST)
+            image.save(tmp_path / "photos" / label / f"{index}-large.png")
+    (tmp_path / "small.yaml").write_text(
+        """
+sources: {residual: {spec: "demo:residual", seen: none}, depthwise: {spec: "demo:depthwise", seen: none}}
+data: {read: photos, groups: near_duplicates, canvas: 28}
+candidates: [features/concat]
+train: {frozen: {epochs: 2, rates: [0.01], least_steps: 10}}
+""",
+        encoding="utf-8",
+    )
+    result = transfuse("run", "small.yaml", store=tmp_path / "store", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    found = evidence(tmp_path / "runs" / "small")
+    notes = " ".join(found["setup"]["data"]["notes"])
+    assert "8 clusters of near-duplicates cover 16 images (the largest 2)" in notes
+    assert found["setup"]["protocol"] == "crossfit"
+    assert "near-duplicates" in (tmp_path / "runs" / "small" / "report.md").read_text(encoding="utf-8")
 
 
 def resnet_vgg(folder: Path, tag: str):
