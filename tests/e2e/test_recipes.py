@@ -35,8 +35,8 @@ def test_three_hundred_drawings_are_planned_in_whole_clusters(tmp_path):
     items, parts = prepared.items, prepared.partition
     assert (parts.protocol, np.bincount(items.targets()).tolist()) == ("crossfit", [30] * 10)
     assert any("clusters of near-duplicates" in note for note in parts.notes)
-    for run in parts.runs:
-        assert not {items.groups[row] for row in run.train} & {items.groups[row] for row in run.judge}
+    for part in parts.runs:
+        assert not {items.groups[row] for row in part.train} & {items.groups[row] for row in part.judge}
     assert {"ensemble", "concat"} <= set(prepared.ladder.arms())
 
 
@@ -71,17 +71,17 @@ def photos(folder: Path) -> None:
     rng = np.random.default_rng(0)
     for shade, name in enumerate(("dark", "light")):
         (folder / name).mkdir(parents=True)
-        for index in range(30):
+        for number in range(30):
             pixels = rng.integers(0, 90, (40, 40, 3), dtype=np.uint8) + np.uint8(60 * shade)
-            Image.fromarray(pixels).save(folder / name / f"{index}.png")
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
 
 
 def test_a_small_folder_with_copies_is_judged_in_whole_clusters(tmp_path):
     photos(tmp_path / "photos")
     for label in ("dark", "light"):
-        for index in range(4):
-            image = Image.open(tmp_path / "photos" / label / f"{index}.png").resize((80, 80), Image.Resampling.NEAREST)
-            image.save(tmp_path / "photos" / label / f"{index}-large.png")
+        for number in range(4):
+            image = Image.open(tmp_path / "photos" / label / f"{number}.png").resize((80, 80), Image.Resampling.NEAREST)
+            image.save(tmp_path / "photos" / label / f"{number}-large.png")
     (tmp_path / "small.yaml").write_text(
         """
 sources: {residual: {spec: "demo:residual", seen: none}, depthwise: {spec: "demo:depthwise", seen: none}}
