@@ -55,9 +55,9 @@ def statuses(
     return [word if p < ALPHA else "not shown" for word, p in zip(plain, adjusted, strict=True)]
 
 
-def evidence_id(quantity: str, arm: str, versus: str | None, split: str) -> str:
+def evidence_id(quantity: str, arm: str, versus: str | None, split: str, condition: str = CLEAN) -> str:
     """Readable and stable, e.g. `log_loss:concat-vs-frozen/lite0:test:clean`."""
-    return f"{quantity}:{arm}{f'-vs-{versus}' if versus else ''}:{split}:{CLEAN}"
+    return f"{quantity}:{arm}{f'-vs-{versus}' if versus else ''}:{split}:{condition}"
 
 
 def comparison_rows(

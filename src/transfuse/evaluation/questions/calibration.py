@@ -1,47 +1,77 @@
-"""What did the temperature change? Without it, a gain in log-loss may only be a cure of overconfidence."""
+"""Can probabilities be taken at their word? Without it, a gain in log-loss may only be a cure of overconfidence."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import log_softmax
 
 from transfuse.evaluation.case import Case
+from transfuse.evaluation.cast import classifies
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metrics.log_loss import FLOOR
+from transfuse.evaluation.reliability import adaptive_error, reliability_bins
+from transfuse.evaluation.rows import figures
 from transfuse.evaluation.tables import Table
 from transfuse.types import Evidence, checked
 
 ORDER = 40
+CITATION = "Guo et al., ICML 2017; Kumar, Liang, Ma, NeurIPS 2019 (debiased); Nixon et al., 2019 (equal mass)"
 BEFORE = ("log_loss", "ece")
+DEBIASED = "ece_debiased"
 
 
 def ask(case: Case) -> list[Evidence]:
     """Each judged arm's temperature, and its log-loss and calibration error as they were before it.
 
     Above 1 the arm was overconfident, below 1 too timid. Arms that came without temperatures are left out. The scores
-    before are recovered as softmax(T · log p), exact down to the probability floor of 1e-15.
+    before are recovered as softmax(T · log p), exact down to the probability floor of 1e-15. Of every judged arm that
+    classifies, as judged: the calibration error without what chance adds, that over bins of equal mass, and the bins of
+    a reliability diagram.
     """
-    return [row for arm in case.arms for row in _rows(case, case.tables.get(arm.name))]
+    known = [case.tables[arm.name] for arm in case.arms if arm.name in case.tables]
+    rows = [row for table in known for row in _rows(case, table)]
+    return rows + ([row for table in known for row in _as_judged(case, table)] if classifies(case) else [])
 
 
-def _rows(case: Case, table: Table | None) -> list[Evidence]:
-    if table is None or table.temperatures is None:
+def _rows(case: Case, table: Table) -> list[Evidence]:
+    if table.temperatures is None:
         return []
     used = np.asarray(table.temperatures, dtype=np.float64).reshape(len(table.runs), -1)
     raw = np.exp(log_softmax(used[:, :, None] * np.log(np.maximum(table.probs, FLOOR)), axis=2))
-    means = dict(zip(table.runs, (float(mean) for mean in used.mean(axis=1)), strict=True))
+    means = _by_run(table, used.mean(axis=1))
     rows = [
         _row(case, table, "temperature", "ratio", means, "mean over runs; fitted on rows apart from the judged ones")
     ]
     for name in BEFORE:
         metric = find_metric(name)
-        values = metric.values(np.asarray(table.items.targets), raw)
-        per_run = dict(zip(table.runs, (float(value) for value in values), strict=True))
+        per_run = _by_run(table, metric.values(np.asarray(table.items.targets), raw))
         rows.append(
             _row(case, table, f"{name}_uncalibrated", metric.unit, per_run, "before the temperature; mean over runs")
         )
     return rows
+
+
+def _as_judged(case: Case, table: Table) -> list[Evidence]:
+    """Debiased and equal-mass calibration error, and the reliability bins of all runs together."""
+    targets = np.asarray(table.items.targets)
+    sure, right = table.probs.max(axis=2), (table.probs.argmax(axis=2) == targets).astype(np.float64)
+    rows = []
+    if DEBIASED not in case.metrics:
+        values = find_metric(DEBIASED).values(targets, table.probs)
+        rows.append(_row(case, table, DEBIASED, "share", _by_run(table, values), "15 equal-width bins, debiased"))
+    values = np.array([adaptive_error(*run) for run in zip(sure, right, strict=True)])
+    rows.append(_row(case, table, "ece_adaptive", "share", _by_run(table, values), "15 bins of equal mass"))
+    bins = [[*figures(each[:4]), each[4]] for each in reliability_bins(sure.ravel(), right.ravel())]
+    values = find_metric("ece").values(targets, table.probs)
+    row = _row(case, table, "reliability", "share", _by_run(table, values), "15 equal-width bins over all runs")
+    return [*rows, replace(row, provenance=row.provenance | {"bins": bins})]
+
+
+def _by_run(table: Table, values: np.ndarray) -> dict[str, float]:
+    return {run: float(value) for run, value in zip(table.runs, values, strict=True)}
 
 
 def _row(case: Case, table: Table, quantity: str, unit: str, per_run: dict[str, float], method: str) -> Evidence:

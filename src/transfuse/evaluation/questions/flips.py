@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from transfuse.evaluation.case import Case
+from transfuse.evaluation.cast import class_name, classifies
 from transfuse.evaluation.claims import evidence_id
-from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.power import mcnemar
 from transfuse.evaluation.resample import Interval, moments
 from transfuse.evaluation.tables import Pair, pair
 from transfuse.types import Direction, Evidence, Undefined
 
 ORDER = 30
+MOST_ITEMS = 24
 CITATION = "Yan et al., Positive-congruent training, CVPR 2021; Fagerland, Lydersen, Laake, 2013"
 
 
 def ask(case: Case) -> list[Evidence]:
     """Positive and negative flip rates of each comparison, and McNemar's mid-p of each run (never pooled over runs).
 
-    A positive flip is an item that arm gets right and versus wrong; accuracy differs by positive − negative flips.
+    A positive flip is an item that arm gets right and versus wrong; accuracy differs by positive − negative flips. The
+    items that flip most are listed in `provenance.items` as [id, target, answer of arm, answer of versus].
     Nothing is asked of per-item scores, which know no right and wrong.
     """
-    if find_metric(case.task.metric).takes != "probabilities":
+    if not classifies(case):
         return []
     return [row for couple in case.comparisons for row in _rows(case, couple)]
 
@@ -36,6 +40,10 @@ def _rows(case: Case, couple: tuple[str, str]) -> list[Evidence]:
     rates = [
         _rate(case, couple, joined, "positive_flips", won, "higher"),
         _rate(case, couple, joined, "negative_flips", lost, "lower"),
+    ]
+    rates = [
+        replace(row, provenance=row.provenance | {"items": _most_flipped(case, joined, flipped)})
+        for row, flipped in zip(rates, (won, lost), strict=True)
     ]
     tests = [_test(case, couple, run, won[row], lost[row]) for row, run in enumerate(joined.runs)]
     return [*rates, *tests]
@@ -65,6 +73,26 @@ def _rate(
         method=f"no interval: {found.reason}" if isinstance(found, Undefined) else found.method,
         provenance={"per_run": {run: float(each.mean()) for run, each in zip(joined.runs, flipped, strict=True)}},
     )
+
+
+def _most_flipped(case: Case, joined: Pair, flipped: np.ndarray) -> list[list[str]]:
+    """[id, target, answer of arm, answer of versus] of the items [k, N] that flip in most runs, at most 24.
+
+    Ties: the largest difference in the true class's probability, then the id. Answers are those of the first run that
+    flips.
+    """
+    targets = np.asarray(joined.items.targets)
+    rows = np.flatnonzero(flipped.any(axis=0))
+    moved = np.abs((joined.first - joined.second)[:, rows, targets[rows]]).mean(axis=0)
+    often = flipped[:, rows].sum(axis=0)
+    ids = joined.items.ids
+    order = sorted(range(len(rows)), key=lambda place: (-often[place], -moved[place], ids[rows[place]]))[:MOST_ITEMS]
+    found = []
+    for row in rows[order].tolist():
+        run = int(flipped[:, row].argmax())
+        answers = (int(targets[row]), int(joined.first[run, row].argmax()), int(joined.second[run, row].argmax()))
+        found.append([ids[row], *(class_name(case, number) for number in answers)])
+    return found
 
 
 def _test(case: Case, couple: tuple[str, str], run: str, won: np.ndarray, lost: np.ndarray) -> Evidence:

@@ -1,0 +1,105 @@
+"""Who plays which part in a case: without it each question would read roles out of names in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from transfuse.errors import UserError
+from transfuse.evaluation.case import PRIOR, Case
+from transfuse.evaluation.metric import Metric
+from transfuse.evaluation.metric import metric as find_metric
+from transfuse.evaluation.recommend import badness
+from transfuse.evaluation.tables import Table, pair
+from transfuse.types import ItemTable
+
+ENSEMBLE = "ensemble"
+SOLO = ("frozen/", "tuned/")
+MOST_SINGLES = 10
+
+
+def classifies(case: Case) -> bool:
+    """Whether answers are probabilities of classes that exclude each other."""
+    return case.task.kind == "multiclass" and find_metric(case.task.metric).takes == "probabilities"
+
+
+def item_metric(case: Case) -> Metric | None:
+    """The primary metric where it is a mean over items, else log-loss for classes, else None."""
+    primary = find_metric(case.task.metric)
+    if primary.item_mean:
+        return primary
+    return find_metric("log_loss") if classifies(case) else None
+
+
+def chief(case: Case) -> tuple[str, ...]:
+    """The arms that are looked at in depth: the winner, the best single and the ensemble, where they are judged."""
+    found = dict.fromkeys((case.winner, case.best_single, ENSEMBLE))
+    return tuple(name for name in found if name in case.tables)
+
+
+def singles(case: Case) -> tuple[str, ...]:
+    """The judged single models: frozen and tuned ones, or all that are single where none is called so.
+
+    At most 10, the best on the selection rows; in the order of their names.
+    """
+    named = [arm.name for arm in case.arms if arm.name.startswith(SOLO)]
+    known = named or [
+        arm.name for arm in case.arms if arm.form == "single" and arm.role != "control" and arm.name != PRIOR
+    ]
+    judged = [name for name in known if name in case.tables and name in case.selection]
+    best = sorted(judged, key=lambda name: (badness(case, name), name))[:MOST_SINGLES]
+    return tuple(sorted(best))
+
+
+def ensemble_members(case: Case) -> tuple[str, ...]:
+    """The judged arms whose answers the ensemble averages; without one, the judged singles."""
+    arms = {arm.name: arm for arm in case.arms}
+    members = arms[ENSEMBLE].members if ENSEMBLE in arms else ()
+    judged = tuple(dict.fromkeys(name for name in members if name in case.tables))
+    return tuple(sorted(judged))[:MOST_SINGLES] if len(judged) > 1 else singles(case)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several tables on the same items and runs: probabilities [k, N, C] each."""
+
+    items: ItemTable
+    probs: tuple[np.ndarray, ...]
+    runs: tuple[str, ...]
+
+    @property
+    def targets(self) -> np.ndarray:
+        return np.asarray(self.items.targets)
+
+
+def joined(tables: Sequence[Table]) -> Joined:
+    """Tables joined by item id and run name; one run meets every run of the others. Raises: `UserError` as `pair`."""
+    first = max(tables, key=lambda each: len(each.runs))
+    pairs = [pair(first, each) for each in tables]
+    runs = tuple(run for run in first.runs if all(run in each.runs for each in pairs))
+    if not runs:
+        raise UserError("these arms share no run", got=", ".join(each.arm for each in tables))
+    probs = tuple(each.second[[each.runs.index(run) for run in runs]] for each in pairs)
+    return Joined(first.items, probs, runs)
+
+
+def restricted(table: Table, rows: np.ndarray, *, grouped: bool = True) -> Table:
+    """The table of some of its rows [n]; `grouped` keeps the items' groups."""
+    items, places = table.items, rows.tolist()
+    groups = tuple(items.groups[row] for row in places) if items.groups is not None and grouped else None
+    kept = ItemTable(tuple(items.ids[row] for row in places), np.asarray(items.targets)[rows], groups)
+    return replace(
+        table,
+        items=kept,
+        probs=table.probs[:, rows],
+        temperatures=None,
+        logits=None,
+        folds=None if table.folds is None else table.folds[:, rows],
+    )
+
+
+def class_name(case: Case, number: int) -> str:
+    """The name of a class, or its number where classes have no names."""
+    return case.task.classes[number] if number < len(case.task.classes) else str(number)

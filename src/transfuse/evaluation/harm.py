@@ -1,0 +1,121 @@
+"""Who pays for a gain: without a screen of classes and groups, a better mean may be bought with one part's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from transfuse.evaluation.cast import restricted
+from transfuse.evaluation.measure import Estimate, compare
+from transfuse.evaluation.metric import Metric
+from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.tables import Table
+from transfuse.types import Evidence
+
+SMALLEST = 10
+MOST = 100
+LEVEL = 0.05
+
+
+def false_discovery(p: Sequence[float]) -> list[float]:
+    """Benjamini–Hochberg adjusted p-values, in the order given. Benjamini, Hochberg, 1995.
+
+    Of what has an adjusted p up to q, a share of at most q is expected to be false.
+    """
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    stepped = values[order] * len(values) / np.arange(1, len(values) + 1)
+    adjusted = np.empty(len(values))
+    adjusted[order] = np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0)
+    return [float(value) for value in adjusted]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A class or a group: its name, its rows, and whether the items' groups still matter within it."""
+
+    name: str
+    rows: np.ndarray
+    grouped: bool
+
+
+def parts_of(codes: np.ndarray, names: Sequence[str], *, grouped: bool) -> list[Part]:
+    """The parts with at least 10 items, at most 100: those with most items, ties in the order of their codes. [N]."""
+    found = [Part(name, np.flatnonzero(codes == code), grouped) for code, name in enumerate(names)]
+    large = sorted((part for part in found if len(part.rows) >= SMALLEST), key=lambda part: -len(part.rows))
+    kept = {part.name for part in large[:MOST]}
+    return [part for part in found if part.name in kept]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One kind of rows for a couple of arms: what they are called and under which key a part's name stands."""
+
+    quantity: str
+    subject: Subject
+    key: str
+    metric: Metric
+    margin: float
+
+    def rows(self, first: Table, second: Table, parts: Sequence[Part]) -> list[Evidence]:
+        """first − second on every part, adjusted over all parts by Benjamini–Hochberg.
+
+        `provenance.worse_beyond_margin`: the part is worse by more than the margin after the same correction of the
+        tests against it.
+        """
+        estimates = [
+            compare(
+                restricted(first, part.rows, grouped=part.grouped),
+                restricted(second, _same(first, second, part.rows), grouped=part.grouped),
+                self.metric,
+            )
+            for part in parts
+        ]
+        plain, beyond = (false_discovery([_p(each, distance) for each in estimates]) for distance in (0.0, self.margin))
+        family = f"{len(parts)} {self.key} parts in {self.quantity}, Benjamini–Hochberg"
+        found = zip(parts, estimates, plain, beyond, strict=True)
+        return [self._row(*each, family) for each in found]
+
+    def _row(self, part: Part, found: Estimate, adjusted: float, beyond: float, family: str) -> Evidence:
+        about: dict[str, Any] = {self.key: part.name, "metric": self.metric.name, "margin": self.margin}
+        about["worse_beyond_margin"] = beyond <= LEVEL and self._worse(found)
+        quantity = Quantity(self.quantity, self.metric.unit, self.metric.direction)
+        subject = replace(self.subject, detail=part.name)
+        row = evidence(quantity, subject, Measured.of(found), about)
+        return replace(row, family=family, adjusted=None if row.p is None else adjusted)
+
+    def _worse(self, found: Estimate) -> bool:
+        if not isinstance(found.interval, Interval):
+            return False
+        return (
+            found.interval.mean > self.margin
+            if self.metric.direction == "lower"
+            else found.interval.mean < -self.margin
+        )
+
+
+def _p(found: Estimate, distance: float) -> float:
+    return found.interval.p(distance) if isinstance(found.interval, Interval) else 1.0
+
+
+def _same(first: Table, second: Table, rows: np.ndarray) -> np.ndarray:
+    """The rows of `second` that hold the items of these rows of `first`."""
+    if first.items.ids == second.items.ids:
+        return rows
+    places = {name: row for row, name in enumerate(second.items.ids)}
+    return np.array([places[first.items.ids[row]] for row in rows.tolist()], dtype=np.intp)
+
+
+def named_parts(rows: Sequence[Evidence], key: str) -> str:
+    """The parts of some rows, as a list for a sentence."""
+    names = [str(row.provenance[key]) for row in rows]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def shown_worse_parts(rows: Mapping[str, Evidence], quantity: str) -> list[Evidence]:
+    """The rows of a screen whose part is shown worse beyond the margin."""
+    return [row for row in rows.values() if row.quantity == quantity and row.provenance.get("worse_beyond_margin")]

@@ -1,0 +1,53 @@
+"""How much an arm learns from how little: without curves over training sizes "learns faster" is a matter of taste.
+
+All laws take losses (lower is better) over increasing numbers of training rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from transfuse.errors import UserError
+from transfuse.types import Undefined, Value
+
+
+def _check(rows: np.ndarray, losses: np.ndarray) -> None:
+    if rows.ndim != 1 or losses.shape[-1:] != rows.shape or len(rows) < 2 or not (np.diff(rows) > 0).all():
+        raise UserError("a curve needs at least two increasing sizes, and a loss at each", got=f"{rows.tolist()}")
+
+
+def area_by_log_rows(rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
+    """AULC = ∫ loss d(log n) / (log n_max − log n_min), by trapezoids: the loss at an average size. [P], [..., P]."""
+    _check(rows, losses)
+    logs = np.log(rows)
+    return np.trapezoid(losses, logs, axis=-1) / (logs[-1] - logs[0])
+
+
+def rows_to_reach(rows: np.ndarray, losses: np.ndarray, target: float) -> Value:
+    """How many rows bring the loss down to the target: by a falling (isotonic) fit, straight in log n. [P], [P].
+
+    `Undefined` where the curve does not get there, and where it is below already at the fewest rows: nothing is
+    extrapolated.
+    """
+    from scipy.optimize import isotonic_regression
+
+    _check(rows, losses)
+    fitted = isotonic_regression(losses, increasing=False).x
+    if fitted[-1] > target:
+        return Undefined(f"not reached with {rows[-1]:g} rows")
+    place = int(np.argmax(fitted <= target))
+    if place == 0:
+        return float(rows[0]) if fitted[0] == target else Undefined(f"reached already with {rows[0]:g} rows or fewer")
+    part = (fitted[place - 1] - target) / (fitted[place - 1] - fitted[place])
+    logs = np.log(rows[place - 1 : place + 1])
+    return float(np.exp(logs[0] + part * (logs[1] - logs[0])))
+
+
+def data_multiplier(rows: np.ndarray, base: np.ndarray, arm: np.ndarray, target: float) -> Value:
+    """How many times as many rows the base needs as the arm to reach the target. [P], [P], [P]."""
+    needed = rows_to_reach(rows, base, target), rows_to_reach(rows, arm, target)
+    for name, found in zip(("the other arm", "the arm"), needed, strict=True):
+        if isinstance(found, Undefined):
+            return Undefined(f"{name}: {found.reason}")
+    first, second = (float(found) for found in needed if not isinstance(found, Undefined))
+    return first / second

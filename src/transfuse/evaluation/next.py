@@ -1,0 +1,48 @@
+"""The cheapest next step when nothing is shown: without it "not shown" leaves the reader with nothing to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+MOST_RUNS = 50
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next, how much of it, and in words; `flops` is what it costs to train, where that is known."""
+
+    kind: Literal["runs", "items", "neither"]
+    more: int
+    sentence: str
+    flops: float | None = None
+
+
+def cheapest(
+    items: int, runs: int, settling_items: int | None, settling_runs: int | None, flops_per_run: float | None
+) -> Step:
+    """The cheaper way to settle an open comparison, from how many items or runs in all would do it (None: never).
+
+    A run costs compute, a row costs a person's work. So runs come first where no more than 50 in all would do; then
+    rows; then runs in any number.
+    """
+    more_items = max(settling_items - items, 1) if settling_items is not None else None
+    more_runs = max(settling_runs - runs, 1) if settling_runs is not None else None
+    beside = f" Labelling about {_about(more_items):,} more rows to judge would do as well." if more_items else ""
+    if more_runs is not None and (runs + more_runs <= MOST_RUNS or more_items is None):
+        total = None if flops_per_run is None else flops_per_run * more_runs
+        price = f", {total:.2g} FLOPs" if total is not None else ""
+        text = f"Train {more_runs:,} more seeds of both arms (now {runs}{price}): if the difference stays as it is,"
+        return Step("runs", more_runs, f"{text} that settles it.{beside}", total)
+    if more_items is not None:
+        text = (
+            f"Label about {_about(more_items):,} more rows to judge (now {items:,}): if the difference stays as it is,"
+        )
+        return Step("items", more_items, f"{text} that settles it. More seeds alone would not, or would cost more.")
+    return Step("neither", 0, "Neither more rows nor more seeds would settle it: choose by cost.")
+
+
+def _about(count: int) -> int:
+    """Two significant digits, rounded up: a power calculation knows no more."""
+    scale = 10 ** max(len(str(count)) - 2, 0)
+    return -(-count // scale) * scale

@@ -1,0 +1,149 @@
+"""Telling items of another kind apart: without it a sure answer to a wrong question would pass for knowledge.
+
+Inside items are the positive class throughout, and a higher score means more inside. Every measure comes with item
+values of both sides whose means are the measure itself and whose spread is its uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp, stdtrit
+
+from transfuse.errors import UserError
+from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.rows import Measured
+from transfuse.evaluation.tables import Table
+
+TPR = 0.95
+SLOPE_REACH = 0.025
+FLOOR = 1e-15
+
+
+@dataclass(frozen=True)
+class TwoSided:
+    """A measure of m inside and n outside scores, with the influence of each item. [m], [n]; both have mean 0."""
+
+    value: float
+    inside: np.ndarray
+    outside: np.ndarray
+
+
+Measure = Callable[[np.ndarray, np.ndarray], TwoSided]
+
+
+def auroc(inside: np.ndarray, outside: np.ndarray) -> TwoSided:
+    """P(inside score > outside score), ties half. Influences are DeLong's placements (DeLong et al., 1988)."""
+    low, high = np.sort(outside), np.sort(inside)
+    ours = (np.searchsorted(low, inside, "left") + np.searchsorted(low, inside, "right")) / (2.0 * len(low))
+    theirs = 1.0 - (np.searchsorted(high, outside, "left") + np.searchsorted(high, outside, "right")) / (
+        2.0 * len(high)
+    )
+    value = float(ours.mean())
+    return TwoSided(value, ours - value, theirs - value)
+
+
+def false_positive_rate(inside: np.ndarray, outside: np.ndarray) -> TwoSided:
+    """Share of outside items at or above the highest threshold that at least 95 % of inside items reach.
+
+    The threshold is uncertain too: an inside item moves it along the curve, with the slope of the false positive rate
+    over inside shares of 95 % ± 2.5 points.
+    """
+
+    def threshold(share: float) -> float:
+        return float(np.sort(inside)[::-1][min(len(inside), int(np.ceil(share * len(inside) - 1e-9))) - 1])
+
+    def rate(share: float) -> float:
+        return float((outside >= threshold(share)).mean())
+
+    limit, value = threshold(TPR), rate(TPR)
+    slope = (rate(TPR + SLOPE_REACH) - rate(TPR - SLOPE_REACH)) / (2 * SLOPE_REACH)
+    reached = (inside >= limit).astype(np.float64)
+    return TwoSided(value, -slope * (reached - reached.mean()), (outside >= limit) - value)
+
+
+def average_precision(positive: np.ndarray, negative: np.ndarray) -> TwoSided:
+    """Σ (recall step) · precision over thresholds from the highest down: the mean precision at each positive's score.
+
+    P(t) = m G₁ / (m G₁ + n G₀) with G the shares at or above t. An item adds its own precision, and moves the precision
+    at all scores below its own.
+    """
+    first, second = np.sort(positive), np.sort(negative)
+    m, n = len(first), len(second)
+    true = m - np.searchsorted(first, positive, "left")
+    false = n - np.searchsorted(second, positive, "left")
+    precision = true / (true + false)
+    value = float(precision.mean())
+    gain, loss = m * false / (true + false) ** 2, n * true / (true + false) ** 2
+    order = np.argsort(positive, kind="stable")
+
+    def below(weights: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        summed = np.concatenate([[0.0], np.cumsum(weights[order])]) / m
+        return summed[np.searchsorted(first, scores, "right")]
+
+    own = precision - value + below(gain, positive) - float((gain * true).mean()) / m
+    other = float((loss * false).mean()) / n - below(loss, negative)
+    return TwoSided(value, own, other)
+
+
+def average_precision_outside(inside: np.ndarray, outside: np.ndarray) -> TwoSided:
+    """Average precision with the outside items as the positive class, lowest scores first."""
+    found = average_precision(-outside, -inside)
+    return TwoSided(found.value, found.outside, found.inside)
+
+
+def measured(
+    measure: Measure,
+    inside: Sequence[np.ndarray],
+    outside: Sequence[np.ndarray],
+    runs: Sequence[str],
+    groups: Sequence[str] | None = None,
+) -> Measured:
+    """A measure's mean over runs with a t interval over runs, inside and outside items, all crossed. [m], [n] a run.
+
+    var = s_run² / k + s_in² / m + s_out² / n with item influences averaged over runs; Satterthwaite's degrees of
+    freedom. With groups of inside items, their influences are summed within groups.
+    """
+    if not all(len(scores) for scores in (*inside, *outside)):
+        raise UserError("telling inside from outside needs items of both kinds")
+    found = [measure(ours, theirs) for ours, theirs in zip(inside, outside, strict=True)]
+    values = np.array([each.value for each in found])
+    per_run = {run: float(value) for run, value in zip(runs, values, strict=True)}
+    parts = [
+        _part(np.mean([each.inside for each in found], axis=0), groups),
+        _part(np.mean([each.outside for each in found], axis=0), None),
+        (float(values.var(ddof=1)) / len(values), len(values) - 1) if len(values) > 1 else (0.0, 1),
+    ]
+    variance, value = sum(part for part, _ in parts), float(values.mean())
+    items = len(found[0].inside)
+    if variance <= 0.0:
+        return Measured(value, items, method="no interval: all items on either side fare alike", per_run=per_run)
+    df = variance**2 / sum(part**2 / freedom for part, freedom in parts)
+    half = float(stdtrit(df, 0.975)) * variance**0.5
+    method = "t interval over runs, inside and outside items; inside is the positive class"
+    return Measured(value, items, value - half, value + half, method=method, per_run=per_run)
+
+
+def _part(influence: np.ndarray, groups: Sequence[str] | None) -> tuple[float, int]:
+    """The variance that items add, and its degrees of freedom; none where all have the same influence."""
+    found = moments(influence[None], groups)
+    return (found.item_variance, found.units - 1) if isinstance(found, Interval) else (0.0, 1)
+
+
+def scores(table: Table) -> dict[str, np.ndarray]:
+    """How much each item looks like inside, by score, [k, N] each.
+
+    `max_probability` and negative `entropy` after the temperature; from the logits before it, where there are any,
+    `energy` = log Σ exp (its negative is the energy of Liu et al., 2020) and `max_logit`.
+    """
+    probs = table.probs
+    found = {
+        "max_probability": probs.max(axis=2),
+        "entropy": (probs * np.log(np.maximum(probs, FLOOR))).sum(axis=2),
+    }
+    if table.logits is not None:
+        found["energy"] = np.asarray(logsumexp(table.logits, axis=2))
+        found["max_logit"] = table.logits.max(axis=2)
+    return found

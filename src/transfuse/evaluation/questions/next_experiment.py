@@ -1,0 +1,35 @@
+"""What would settle it most cheaply? Without it a reader told "not shown" does not know what to do tomorrow."""
+
+from __future__ import annotations
+
+from transfuse.evaluation.case import Case
+from transfuse.evaluation.claims import comparison_rows
+from transfuse.evaluation.next import cheapest
+from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.types import Evidence
+
+ORDER = 25
+
+
+def ask(case: Case) -> list[Evidence]:
+    """When the winner is not shown better, worse or equivalent to the best single: so many more rows or runs.
+
+    From the spread of items and of runs in the primary metric, at the difference seen.
+    """
+    if case.winner == case.best_single:
+        return []
+    row = comparison_rows(case, [(case.winner, case.best_single)], case.task.metric, corrected=False)[0]
+    if row.provenance["status"] != "not shown" or row.low is None:
+        return []
+    items, runs = row.provenance.get("settling_items"), row.provenance.get("settling_runs")
+    costs = [arm.cost for arm in case.arms if arm.name in (case.winner, case.best_single)]
+    known = [cost.train_flops for cost in costs if cost is not None]
+    step = cheapest(row.n, row.seeds, items, runs, sum(known) if len(known) == len(costs) else None)
+    about = {"sentence": step.sentence, "kind": step.kind, "flops": step.flops}
+    subject = Subject(case.winner, case.best_single, case.split)
+    quantity = Quantity("next_experiment", "rows" if step.kind == "items" else "runs", "lower", 0.0)
+    if step.kind == "neither":
+        return [evidence(quantity, subject, Measured.not_there(step.sentence, row.n), about)]
+    return [
+        evidence(quantity, subject, Measured(float(step.more), row.n, method="from the spread seen, 80 % power"), about)
+    ]
