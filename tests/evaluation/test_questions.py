@@ -21,9 +21,12 @@ def by_id(rows: list[Evidence]) -> dict[str, Evidence]:
     return {row.id: row for row in rows}
 
 
-def test_the_shelf_is_the_list_of_questions() -> None:
+def test_every_question_of_the_shelf_declares_its_place() -> None:
     found = registry.shelf("evaluation/questions")
-    assert sorted(found, key=lambda name: found[name].order) == ["levels", "compare", "flips", "calibration", "cost"]
+    assert {"levels", "compare", "flips", "calibration", "cost", "harm", "diversity", "learning"} <= set(found)
+    orders = [entry.order for entry in found.values()]
+    assert len(set(orders)) == len(orders)
+    assert all(callable(entry.load().ask) for entry in found.values())
 
 
 def test_levels_are_means_over_runs_within_what_is_possible() -> None:
@@ -146,7 +149,7 @@ def test_calibration_recovers_what_was_before() -> None:
         expected = metric(name).values(targets, raw.probs).mean()
         assert rows[f"{name}_uncalibrated:concat:test:clean"].value == pytest.approx(expected, rel=1e-6)
     without = changed(one, tables={**one.tables, "concat": raw})
-    assert not any(row.arm == "concat" for row in calibration.ask(without))
+    assert not any(row.id.startswith("temperature:concat") for row in calibration.ask(without))
 
 
 def test_cost_is_counted_for_every_arm_with_known_cost() -> None:

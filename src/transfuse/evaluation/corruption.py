@@ -18,7 +18,7 @@ def condition_parts(name: str) -> tuple[str, float | None]:
 
 
 def corruption_error(means: np.ndarray) -> np.ndarray:
-    """mCE: mean over corruptions of Σ over levels of the arm's error / the same of the reference's. [..., c, 2] -> [...].
+    """mCE: mean over corruptions of the arm's error over its levels / the reference's. [..., c, 2] -> [...].
 
     Columns are mean errors (arm, reference) over the levels of each corruption. No number where the reference never
     errs. Hendrycks, Dietterich, 2019.

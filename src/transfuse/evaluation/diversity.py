@@ -79,7 +79,7 @@ def pool(probs: Sequence[np.ndarray], targets: np.ndarray) -> Pool:
     most = votes == votes.max(axis=1, keepdims=True)
     ambiguity = -np.log(np.exp(logs).sum(axis=1))
     return Pool(
-        right_somewhere=right.any(axis=0).astype(np.float64),
+        right_somewhere=np.asarray(right.any(axis=0), dtype=np.float64),
         member_error=1.0 - right.mean(axis=0),
         vote_error=1.0 - most[rows, targets] / most.sum(axis=1),
         disagreement=1.0 - ((votes / count) ** 2).sum(axis=1),

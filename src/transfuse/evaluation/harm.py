@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import restricted
 from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
+from transfuse.evaluation.recommend import shown_worse
 from transfuse.evaluation.resample import Interval
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
 from transfuse.evaluation.tables import Table
-from transfuse.types import Evidence
+from transfuse.types import CLEAN, Evidence
 
 SMALLEST = 10
 MOST = 100
@@ -114,6 +116,14 @@ def named_parts(rows: Sequence[Evidence], key: str) -> str:
     """The parts of some rows, as a list for a sentence."""
     names = [str(row.provenance[key]) for row in rows]
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def worse_overall(case: Case, rows: Mapping[str, Evidence]) -> Evidence | None:
+    """The row by which the winner is shown worse than the best single in the primary metric, if there is one."""
+    found = (row for row in rows.values() if (row.arm, row.versus) == (case.winner, case.best_single))
+    return next(
+        (row for row in found if row.quantity == case.task.metric and row.condition == CLEAN and shown_worse(row)), None
+    )
 
 
 def shown_worse_parts(rows: Mapping[str, Evidence], quantity: str) -> list[Evidence]:

@@ -14,7 +14,7 @@ from scipy.special import logsumexp, stdtrit
 
 from transfuse.errors import UserError
 from transfuse.evaluation.resample import Interval, moments
-from transfuse.evaluation.rows import Measured
+from transfuse.evaluation.rows import Measured, by_run
 from transfuse.evaluation.tables import Table
 
 TPR = 0.95
@@ -96,21 +96,21 @@ def average_precision_outside(inside: np.ndarray, outside: np.ndarray) -> TwoSid
 
 def measured(
     measure: Measure,
-    inside: Sequence[np.ndarray],
-    outside: Sequence[np.ndarray],
+    inside: np.ndarray,
+    outside: np.ndarray,
     runs: Sequence[str],
     groups: Sequence[str] | None = None,
 ) -> Measured:
-    """A measure's mean over runs with a t interval over runs, inside and outside items, all crossed. [m], [n] a run.
+    """A measure's mean over runs with a t interval over runs, inside and outside items, all crossed. [k, m], [k, n].
 
     var = s_run² / k + s_in² / m + s_out² / n with item influences averaged over runs; Satterthwaite's degrees of
     freedom. With groups of inside items, their influences are summed within groups.
     """
-    if not all(len(scores) for scores in (*inside, *outside)):
+    if not (inside.shape[1] and outside.shape[1]):
         raise UserError("telling inside from outside needs items of both kinds")
     found = [measure(ours, theirs) for ours, theirs in zip(inside, outside, strict=True)]
     values = np.array([each.value for each in found])
-    per_run = {run: float(value) for run, value in zip(runs, values, strict=True)}
+    per_run = by_run(runs, values)
     parts = [
         _part(np.mean([each.inside for each in found], axis=0), groups),
         _part(np.mean([each.outside for each in found], axis=0), None),

@@ -36,10 +36,10 @@ class Times:
 
 def survival(found: Times) -> tuple[np.ndarray, np.ndarray]:
     """Kaplan–Meier: distinct arrival times [E] and the share still under way after each [E]. Kaplan, Meier, 1958."""
-    moments = np.unique(found.times[found.reached])
-    at_risk = np.array([(found.times >= moment).sum() for moment in moments])
-    arrived = np.array([((found.times == moment) & found.reached).sum() for moment in moments])
-    return moments, np.cumprod(1.0 - arrived / np.maximum(at_risk, 1))
+    arrivals = np.unique(found.times[found.reached])
+    at_risk = np.array([(found.times >= moment).sum() for moment in arrivals])
+    arrived = np.array([((found.times == moment) & found.reached).sum() for moment in arrivals])
+    return arrivals, np.cumprod(1.0 - arrived / np.maximum(at_risk, 1))
 
 
 def restricted_mean(found: Times, horizon: float | None = None) -> float:
@@ -48,17 +48,17 @@ def restricted_mean(found: Times, horizon: float | None = None) -> float:
     The plain mean where every run arrived before it. Irwin, 1949.
     """
     limit = found.horizon if horizon is None else min(horizon, found.horizon)
-    moments, under_way = survival(found)
-    inside = moments < limit
-    edges = np.concatenate([[0.0], moments[inside], [limit]])
+    arrivals, under_way = survival(found)
+    inside = arrivals < limit
+    edges = np.concatenate([[0.0], arrivals[inside], [limit]])
     return float((np.diff(edges) * np.concatenate([[1.0], under_way[inside]])).sum())
 
 
 def median(found: Times) -> Value:
     """The first time by which at least half of the runs arrived; `Undefined` where fewer did."""
-    moments, under_way = survival(found)
+    arrivals, under_way = survival(found)
     half = np.flatnonzero(under_way <= 0.5)
-    return float(moments[half[0]]) if len(half) else Undefined("fewer than half of the runs reached it")
+    return float(arrivals[half[0]]) if len(half) else Undefined("fewer than half of the runs reached it")
 
 
 def log_rank(first: Times, second: Times) -> Value:
@@ -79,9 +79,9 @@ def log_rank(first: Times, second: Times) -> Value:
     return float(chdtrc(1.0, excess**2 / variance))
 
 
-def first_reached(times: Sequence[float], losses: Sequence[float], target: float) -> tuple[float, bool]:
-    """When a curve first has a loss at or below the target, or its last time and False. Steps, not interpolated."""
-    for time, loss in zip(times, losses, strict=True):
+def first_reached(curve: Sequence[tuple[float, float]], target: float) -> tuple[float, bool]:
+    """When a curve of (time, loss) first has a loss at or below the target, or its last time and False; in steps."""
+    for time, loss in curve:
         if loss <= target:
-            return float(time), True
-    return float(times[-1]), False
+            return time, True
+    return curve[-1][0], False

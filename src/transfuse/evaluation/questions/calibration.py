@@ -13,7 +13,7 @@ from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metrics.log_loss import FLOOR
 from transfuse.evaluation.reliability import adaptive_error, reliability_bins
-from transfuse.evaluation.rows import figures
+from transfuse.evaluation.rows import by_run, figures
 from transfuse.evaluation.tables import Table
 from transfuse.types import Evidence, checked
 
@@ -41,13 +41,13 @@ def _rows(case: Case, table: Table) -> list[Evidence]:
         return []
     used = np.asarray(table.temperatures, dtype=np.float64).reshape(len(table.runs), -1)
     raw = np.exp(log_softmax(used[:, :, None] * np.log(np.maximum(table.probs, FLOOR)), axis=2))
-    means = _by_run(table, used.mean(axis=1))
+    means = by_run(table.runs, used.mean(axis=1))
     rows = [
         _row(case, table, "temperature", "ratio", means, "mean over runs; fitted on rows apart from the judged ones")
     ]
     for name in BEFORE:
         metric = find_metric(name)
-        per_run = _by_run(table, metric.values(np.asarray(table.items.targets), raw))
+        per_run = by_run(table.runs, metric.values(np.asarray(table.items.targets), raw))
         rows.append(
             _row(case, table, f"{name}_uncalibrated", metric.unit, per_run, "before the temperature; mean over runs")
         )
@@ -61,17 +61,13 @@ def _as_judged(case: Case, table: Table) -> list[Evidence]:
     rows = []
     if DEBIASED not in case.metrics:
         values = find_metric(DEBIASED).values(targets, table.probs)
-        rows.append(_row(case, table, DEBIASED, "share", _by_run(table, values), "15 equal-width bins, debiased"))
+        rows.append(_row(case, table, DEBIASED, "share", by_run(table.runs, values), "15 equal-width bins, debiased"))
     values = np.array([adaptive_error(*run) for run in zip(sure, right, strict=True)])
-    rows.append(_row(case, table, "ece_adaptive", "share", _by_run(table, values), "15 bins of equal mass"))
+    rows.append(_row(case, table, "ece_adaptive", "share", by_run(table.runs, values), "15 bins of equal mass"))
     bins = [[*figures(each[:4]), each[4]] for each in reliability_bins(sure.ravel(), right.ravel())]
     values = find_metric("ece").values(targets, table.probs)
-    row = _row(case, table, "reliability", "share", _by_run(table, values), "15 equal-width bins over all runs")
+    row = _row(case, table, "reliability", "share", by_run(table.runs, values), "15 equal-width bins over all runs")
     return [*rows, replace(row, provenance=row.provenance | {"bins": bins})]
-
-
-def _by_run(table: Table, values: np.ndarray) -> dict[str, float]:
-    return {run: float(value) for run, value in zip(table.runs, values, strict=True)}
 
 
 def _row(case: Case, table: Table, quantity: str, unit: str, per_run: dict[str, float], method: str) -> Evidence:

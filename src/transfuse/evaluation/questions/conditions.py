@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,12 +72,12 @@ class Errors:
     clean: np.ndarray
     known: Joined
 
-    def smooth(self, columns: np.ndarray, law: object, reason: str) -> Measured:
+    def smooth(self, columns: np.ndarray, law: Callable[[np.ndarray], np.ndarray], reason: str) -> Measured:
         """A law of mean errors, columns [k, N, c, 2]."""
         shape = columns.shape[2:]
         return smooth(
             columns.reshape(*columns.shape[:2], -1),
-            lambda means: law(means.reshape(*means.shape[:-1], *shape)),  # pyright: ignore[reportCallIssue]
+            lambda means: law(means.reshape(*means.shape[:-1], *shape)),
             self.known.runs,
             self.known.items.groups,
             reason,
@@ -112,19 +112,14 @@ def _ratios(case: Case, arm: str) -> list[Evidence]:
     lost = found.smooth(np.concatenate([by_kind, found.clean], axis=2), relative_corruption_error, nothing)
     subject, about = Subject(arm, reference, case.split), {"reference": reference, "corruptions": kinds}
     return [
-        evidence(MCE, subject, _plain(mean), about | {"by_corruption": _shares(by_kind, kinds)}),
-        evidence(RELATIVE, subject, _plain(lost), about),
+        evidence(MCE, subject, mean.without_p(), about | {"by_corruption": _shares(by_kind, kinds)}),
+        evidence(RELATIVE, subject, lost.without_p(), about),
         _worst(case, arm, found, mean),
     ]
 
 
 def _places(names: Sequence[str], wanted: str) -> list[int]:
     return [place for place, name in enumerate(names) if name == wanted]
-
-
-def _plain(found: Measured) -> Measured:
-    """Without p: the natural null of a ratio is 1, not 0."""
-    return Measured(found.value, found.items, found.low, found.high, None, found.method, found.per_run)
 
 
 def _shares(columns: np.ndarray, names: Sequence[str]) -> dict[str, list[float]]:
@@ -158,4 +153,4 @@ def _worst(case: Case, arm: str, found: Errors, mean: Measured) -> Evidence:
         "collapsed": own > COLLAPSE * other,
         "sentence": f"{told}.",
     }
-    return evidence(WORST, subject, _plain(ratio), about)
+    return evidence(WORST, subject, ratio.without_p(), about)

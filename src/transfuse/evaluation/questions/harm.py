@@ -8,11 +8,11 @@ import numpy as np
 
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import chief, class_name, classifies, item_metric
-from transfuse.evaluation.harm import Part, Screen, named_parts, parts_of, shown_worse_parts
+from transfuse.evaluation.harm import Part, Screen, named_parts, parts_of, shown_worse_parts, worse_overall
 from transfuse.evaluation.measure import Estimate
 from transfuse.evaluation.metrics import worst_class
 from transfuse.evaluation.resample import crossed_bootstrap, group_codes
-from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.rows import Measured, Quantity, Subject, by_run, evidence
 from transfuse.evaluation.tables import Table, pair
 from transfuse.evaluation.words import named
 from transfuse.types import Evidence, Flag, checked
@@ -42,7 +42,12 @@ def ask(case: Case) -> list[Evidence]:
 
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
-    """Classes or groups shown worse by more than the margin, where no guard of its own looks after them."""
+    """Classes or groups shown worse by more than the margin, where no guard of its own looks after them.
+
+    None where the winner is shown worse on the whole: that says it already.
+    """
+    if worse_overall(case, rows) is not None:
+        return []
     found = []
     for key, quantity in SCREENS.items():
         worse = shown_worse_parts(rows, quantity) if GUARDS[key] not in case.guards else []
@@ -97,9 +102,8 @@ def _lowest(first: Table, second: Table, parts: list[Part], *, difference: bool 
     one, other = columns(both.first), columns(both.second)
     own = worst_class.finish(other.sum(axis=1))
     values = worst_class.finish(one.sum(axis=1)) - own if difference else own
-    sides = (one, worst_class.finish, other) if difference else (other, worst_class.finish)
+    interval = crossed_bootstrap(one if difference else other, worst_class.finish, other if difference else None)
     sums = other.sum(axis=(0, 1))
     worst = parts[int(np.argmin(sums[: len(parts)] / sums[len(parts) :]))].name
-    per_run = {run: float(value) for run, value in zip(both.runs, values, strict=True)}
     value = checked(float(values.mean()), "no group has an item")
-    return Estimate(value, crossed_bootstrap(*sides), per_run, len(inside), "biased downwards on few items"), worst
+    return Estimate(value, interval, by_run(both.runs, values), len(inside), "biased downwards on few items"), worst

@@ -11,7 +11,7 @@ from transfuse.evaluation.case import Case
 from transfuse.evaluation.learning import area_by_log_rows, data_multiplier
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, mean_of_runs
+from transfuse.evaluation.rows import Measured, Quantity, Subject, by_run, evidence, mean_of_runs
 from transfuse.types import Evidence, Undefined
 
 ORDER = 90
@@ -38,8 +38,8 @@ class Curve:
 
 
 def ask(case: Case) -> list[Evidence]:
-    """From trainings on nested shares of the rows: the primary metric at each size, its mean over log sizes, and against
-    the best single how many times fewer rows reach the same, and the gain at the start, at the end and overall.
+    """From trainings on nested shares of the rows: the primary metric at each size and its mean over log sizes; against
+    the best single, how many times fewer rows reach the same, and the difference at the start, at the end and overall.
 
     All of it is on the selection rows: it explains, it does not judge.
     """
@@ -94,7 +94,7 @@ def _alone(curve: Curve, metric: Metric) -> list[Evidence]:
 
 
 def _over(runs: tuple[str, ...], values: np.ndarray) -> Measured:
-    return mean_of_runs({run: float(value) for run, value in zip(runs, values, strict=True)})
+    return mean_of_runs(by_run(runs, values))
 
 
 def _against(case: Case, curve: Curve, base: Curve, metric: Metric) -> list[Evidence]:
@@ -126,7 +126,7 @@ def _saved(own: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _multiplier(
     case: Case, subject: Subject, rows: np.ndarray, losses: tuple[np.ndarray, np.ndarray], sign: float
 ) -> Evidence:
-    """At the target that was fixed beforehand, else at what the best single reaches with all rows; on the mean curves."""
+    """At the target fixed beforehand, else at what the best single reaches with all rows; on the mean curves."""
     own, other = (side.mean(axis=0) for side in losses)
     fixed = case.target is not None
     target = sign * case.target if case.target is not None else float(other[-1])

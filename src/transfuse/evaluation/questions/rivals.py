@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.claims import comparison_rows
+from transfuse.evaluation.harm import worse_overall
 from transfuse.evaluation.recommend import shown_worse
 from transfuse.evaluation.words import digits, named
 from transfuse.types import CLEAN, Evidence, Flag
@@ -24,15 +25,10 @@ def ask(case: Case) -> list[Evidence]:
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
     """`worse_than_best_single`; and `capacity_not_diversity` where copies of one source are shown not inferior."""
-    found = []
-    for row in rows.values():
-        if row.arm != case.winner or row.quantity != case.task.metric or row.condition != CLEAN:
-            continue
-        if row.versus == case.best_single and shown_worse(row):
-            found.append(_worse(row))
-        if row.versus == COPIES and _rivals_copies(row):
-            found.append(_capacity(row))
-    return found
+    worse = worse_overall(case, rows)
+    found = [] if worse is None else [_worse(worse)]
+    of_copies = (row for row in rows.values() if (row.arm, row.versus) == (case.winner, COPIES))
+    return found + [_capacity(row) for row in of_copies if row.quantity == case.task.metric and _rivals_copies(row)]
 
 
 def _ends(row: Evidence) -> str:
@@ -50,7 +46,7 @@ def _worse(row: Evidence) -> Flag:
 
 def _rivals_copies(row: Evidence) -> bool:
     """Whether copies of one source are shown not inferior to the winner: its gain over them stays below the margin."""
-    if row.low is None or row.high is None:
+    if row.low is None or row.high is None or row.condition != CLEAN:
         return False
     margin = row.provenance["margin"]
     return row.low > -margin if row.direction == "lower" else row.high < margin

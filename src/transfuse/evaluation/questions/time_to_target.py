@@ -68,7 +68,7 @@ def _arrivals(case: Case, seen: Iterable[Observation], clock: str, target: float
         curves.setdefault(each.arm, {}).setdefault(each.run, []).append(point)
     found = []
     for arm, runs in sorted(curves.items()):
-        ends = [first_reached(*zip(*sorted(points), strict=True), sign * target) for _, points in sorted(runs.items())]
+        ends = [first_reached(sorted(points), sign * target) for _, points in sorted(runs.items())]
         times = Times(np.array([time for time, _ in ends]), np.array([reached for _, reached in ends]))
         found.append(Arrivals(arm, tuple(sorted(runs)), times))
     return found
