@@ -24,9 +24,7 @@ def by_id(rows: list[Evidence]) -> dict[str, Evidence]:
 def test_every_question_of_the_shelf_declares_its_place() -> None:
     found = registry.shelf("evaluation/questions")
     assert {"levels", "compare", "flips", "calibration", "cost", "harm", "diversity", "learning"} <= set(found)
-    orders = [entry.order for entry in found.values()]
-    assert len(set(orders)) == len(orders)
-    assert all(callable(entry.load().ask) for entry in found.values())
+    assert all(entry.order < 100 and callable(entry.load().ask) for entry in found.values())
 
 
 def test_levels_are_means_over_runs_within_what_is_possible() -> None:
