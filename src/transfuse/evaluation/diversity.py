@@ -38,13 +38,15 @@ class Pool:
     """Item values [N] of K models and of what they are together, in one run.
 
     `right_somewhere`: one of them is right. `member_error`, `member_brier`, `member_log_loss`: means over models.
-    `vote_error`: of the majority vote, ties broken by lot. `disagreement`: two models drawn with replacement answer
-    differently. `brier`: of the mean probabilities; `log_loss`: of their normalised geometric mean.
-    `ambiguity_brier`, `ambiguity_log_loss`: what the pool gains over its average member, as a spread of the members.
+    `pool_error`: of the mean probabilities' answer; `vote_error`: of the majority vote, ties broken by lot (of two
+    models exactly the mean error). `disagreement`: two models drawn with replacement answer differently. `brier`: of
+    the mean probabilities; `log_loss`: of their normalised geometric mean. `ambiguity_brier`, `ambiguity_log_loss`:
+    what the pool gains over its average member, as a spread of the members.
     """
 
     right_somewhere: np.ndarray
     member_error: np.ndarray
+    pool_error: np.ndarray
     vote_error: np.ndarray
     disagreement: np.ndarray
     member_brier: np.ndarray
@@ -81,6 +83,7 @@ def pool(probs: Sequence[np.ndarray], targets: np.ndarray) -> Pool:
     return Pool(
         right_somewhere=np.asarray(right.any(axis=0), dtype=np.float64),
         member_error=1.0 - right.mean(axis=0),
+        pool_error=(mean.argmax(axis=1) != targets).astype(np.float64),
         vote_error=1.0 - most[rows, targets] / most.sum(axis=1),
         disagreement=1.0 - ((votes / count) ** 2).sum(axis=1),
         member_brier=brier,
@@ -104,5 +107,5 @@ def disagreement_ratio(means: np.ndarray) -> np.ndarray:
 
 
 def improvement_rate(means: np.ndarray) -> np.ndarray:
-    """EIR = (mean error of the members − error of their vote) / mean error, from the means [vote, members]."""
+    """EIR = (mean error of the members − error of the pool) / mean error, from the means [pool, members]."""
     return 1.0 - disagreement_ratio(means)

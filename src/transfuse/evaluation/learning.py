@@ -23,16 +23,21 @@ def area_by_log_rows(rows: np.ndarray, losses: np.ndarray) -> np.ndarray:
     return np.trapezoid(losses, logs, axis=-1) / (logs[-1] - logs[0])
 
 
+def falling(losses: np.ndarray) -> np.ndarray:
+    """The nearest curve that never rises (isotonic least squares). [P]."""
+    from scipy.optimize import isotonic_regression
+
+    return np.asarray(isotonic_regression(losses, increasing=False).x)
+
+
 def rows_to_reach(rows: np.ndarray, losses: np.ndarray, target: float) -> Value:
     """How many rows bring the loss down to the target: by a falling (isotonic) fit, straight in log n. [P], [P].
 
     `Undefined` where the curve does not get there, and where it is below already at the fewest rows: nothing is
     extrapolated.
     """
-    from scipy.optimize import isotonic_regression
-
     _check(rows, losses)
-    fitted = isotonic_regression(losses, increasing=False).x
+    fitted = falling(losses)
     if fitted[-1] > target:
         return Undefined(f"not reached with {rows[-1]:g} rows")
     place = int(np.argmax(fitted <= target))

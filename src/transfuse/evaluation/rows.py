@@ -122,11 +122,15 @@ def mean_of_items(
 
 
 def mean_of_runs(per_run: Mapping[str, float], items: int = 0, note: str = "") -> Measured:
-    """Mean over runs with a t interval over them; it speaks of the rows at hand only. No interval for one run."""
+    """Mean over runs with a t interval over them; it speaks of the rows at hand only.
+
+    No interval for one run, nor where all gave the same: nothing tells then how it would vary.
+    """
     values = np.array(list(per_run.values()), dtype=np.float64)
     mean, count, told = float(values.mean()), len(values), f"; {note}" if note else ""
-    if count < 2:
-        return Measured(mean, items, method=f"no interval: one run{told}", per_run=per_run)
+    if count < 2 or np.ptp(values) == 0.0:
+        why = "one run" if count < 2 else f"all {count} runs gave the same"
+        return Measured(mean, items, method=f"no interval: {why}{told}", per_run=per_run)
     half = float(stdtrit(count - 1, 0.975)) * float(values.std(ddof=1)) / count**0.5
     method = f"t interval over {count} runs, for these selection rows only{told}"
     return Measured(mean, items, mean - half, mean + half, method=method, per_run=per_run)

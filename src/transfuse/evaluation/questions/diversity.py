@@ -78,7 +78,7 @@ def _ensemble(case: Case, members: tuple[str, ...]) -> list[Evidence]:
     error = of("member_error")
     der, eir = (
         smooth(np.stack([of(name), error], axis=-1), law, known.runs, known.items.groups, NEVER)
-        for name, law in (("disagreement", disagreement_ratio), ("vote_error", improvement_rate))
+        for name, law in (("disagreement", disagreement_ratio), ("pool_error", improvement_rate))
     )
     beyond = "gain over the average member"
     found = (
@@ -86,7 +86,7 @@ def _ensemble(case: Case, members: tuple[str, ...]) -> list[Evidence]:
         (BRIER, mean("ambiguity_brier", f"{beyond}, of the mean probabilities"), _losses(each, "brier")),
         (LOG_LOSS, mean("ambiguity_log_loss", f"{beyond}, of the geometric mean"), _losses(each, "log_loss")),
         (DER, der, {"reading": "voting helps markedly from about 1 on, little below"}),
-        (EIR, eir, {"vote": "majority, ties by lot"}),
+        (EIR, eir, {"of": "the mean probabilities' answer", "majority_vote_error": float(of("vote_error").mean())}),
     )
     subject, about = Subject(ENSEMBLE, None, case.split), {"members": list(members)}
     return [evidence(quantity, subject, measured, about | more) for quantity, measured, more in found]

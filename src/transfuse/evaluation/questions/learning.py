@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.learning import area_by_log_rows, data_multiplier
+from transfuse.evaluation.learning import area_by_log_rows, data_multiplier, falling
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Measured, Quantity, Subject, by_run, evidence, mean_of_runs
@@ -112,34 +112,40 @@ def _against(case: Case, curve: Curve, base: Curve, metric: Metric) -> list[Evid
     found = (
         (Quantity("jump_start", unit, direction), _over(runs, sign * (own - other)[:, 0]), gain["rows"][0]),
         (Quantity("asymptote", unit, direction), _over(runs, sign * (own - other)[:, -1]), gain["rows"][-1]),
-        (RATIO, _over(runs, _saved(*areas)), gain["rows"]),
+        (RATIO, _saved(runs, *areas), gain["rows"]),
     )
     kept = [evidence(quantity, subject, measured, gain | {"rows": at}) for quantity, measured, at in found]
-    return [*kept, _multiplier(case, subject, rows, (own, other), sign)]
+    return [*kept, _multiplier(case, subject, runs, rows, (own, other), sign)]
 
 
-def _saved(own: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _saved(runs: tuple[str, ...], own: np.ndarray, other: np.ndarray) -> Measured:
     """(base − arm) / |base| of the areas: the share of the loss that is saved over all sizes."""
-    return (other - own) / np.abs(np.where(other == 0, np.finfo(float).tiny, other))
+    if not other.all():
+        return Measured.not_there("the best single has no loss to save")
+    return _over(runs, (other - own) / np.abs(other))
 
 
 def _multiplier(
-    case: Case, subject: Subject, rows: np.ndarray, losses: tuple[np.ndarray, np.ndarray], sign: float
+    case: Case,
+    subject: Subject,
+    runs: tuple[str, ...],
+    rows: np.ndarray,
+    losses: tuple[np.ndarray, np.ndarray],
+    sign: float,
 ) -> Evidence:
     """At the target fixed beforehand, else at what the best single reaches with all rows; on the mean curves."""
     own, other = (side.mean(axis=0) for side in losses)
     fixed = case.target is not None
-    target = sign * case.target if case.target is not None else float(other[-1])
+    target = sign * case.target if case.target is not None else float(falling(other)[-1])
     value = data_multiplier(rows, other, own, target)
     method = "isotonic fit of the mean curve, straight in log rows, nothing extrapolated"
     chosen = "fixed beforehand" if fixed else f"what {subject.versus} reaches with all rows"
     about = {"target": sign * target, "target_is": chosen}
     if isinstance(value, Undefined):
         return evidence(MULTIPLIER, subject, Measured(value, method=method), about)
-    each = [data_multiplier(rows, base, arm, target) for arm, base in zip(*losses, strict=True)]
-    return evidence(
-        MULTIPLIER, subject, Measured(value, method=method), about | {"by_run": [_known(one) for one in each]}
-    )
+    each = (data_multiplier(rows, base, arm, target) for arm, base in zip(*losses, strict=True))
+    told = {run: _known(found) for run, found in zip(runs, each, strict=True)}
+    return evidence(MULTIPLIER, subject, Measured(value, method=method), about | {"by_run": told})
 
 
 def _known(value: float | Undefined) -> float | None:
