@@ -127,7 +127,9 @@ def test_the_question_names_set_score_and_positive_class() -> None:
     assert {row.condition for row in rows} == {"ood:noise"}
     assert {row.provenance["positive"] for row in rows} == {"inside"}
     row = next(row for row in rows if row.id == "ood_auroc:concat:test:ood:noise:energy")
-    inside, outside = (scores(table)["energy"] for table in (case.tables["concat"], case.outside["ood:noise"]["concat"]))
+    inside, outside = (
+        scores(table)["energy"] for table in (case.tables["concat"], case.outside["ood:noise"]["concat"])
+    )
     truth = np.r_[np.ones(inside.shape[1]), np.zeros(outside.shape[1])]
     each = [roc_auc_score(truth, np.r_[a, b]) for a, b in zip(inside, outside, strict=True)]
     assert row.value == pytest.approx(np.mean(each))
