@@ -69,7 +69,7 @@ def observations(runs: int) -> tuple[Observation, ...]:
 
 
 def full_case(runs: int = 3, count: int = 240) -> Case:
-    """concat wins over frozen/a; b is the second source; the conditions, outside sets, features and curves are there."""
+    """concat wins over frozen/a; b is the second source; conditions, outside sets, features and curves are there."""
     known, strange = items(count, groups=8), items(90, seed=9)
     tables = {name: judged(name, known, facts[3], runs) for name, facts in ARMS.items()}
     blank = ItemTable(strange.ids, np.zeros(len(strange), dtype=np.int64))

@@ -39,7 +39,7 @@ def cheapest(
             f"Label about {_about(more_items):,} more rows to judge (now {items:,}): if the difference stays as it is,"
         )
         return Step("items", more_items, f"{text} that settles it. More seeds alone would not, or would cost more.")
-    return Step("neither", 0, "Neither more rows nor more seeds would settle it: choose by cost.")
+    return Step("neither", 0, "Neither more rows alone nor more seeds alone would settle it: choose by cost.")
 
 
 def _about(count: int) -> int:
