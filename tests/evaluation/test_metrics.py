@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, recall_score
+from sklearn.metrics import accuracy_score, brier_score_loss, f1_score, log_loss, recall_score
 
 from transfuse import registry
 from transfuse.errors import UserError
@@ -49,11 +49,12 @@ ORACLES = {
     "brier": lambda y, p: brier_score_loss(y, p, labels=range(p.shape[1]), scale_by_half=False),
     "ece": slow_ece,
     "worst_class": slow_worst,
+    "macro_f1": lambda y, p: f1_score(y, p.argmax(axis=1), average="macro"),
 }
 
 
 def test_the_shelf_holds_what_was_asked_for() -> None:
-    assert set(ORACLES) | {"score", "loss"} == set(EVERY)
+    assert set(ORACLES) | {"score", "loss", "ece_debiased"} == set(EVERY)
 
 
 @pytest.mark.parametrize("name", sorted(ORACLES))
@@ -91,7 +92,8 @@ def test_row_order_is_irrelevant_and_doubling_changes_nothing(seed: int) -> None
     for name in CLASSIFYING:
         plain = value(name, targets, probs)
         assert value(name, targets[order], probs[order]) == pytest.approx(plain)
-        assert value(name, np.tile(targets, 2), np.tile(probs, (2, 1))) == pytest.approx(plain)
+        if name != "ece_debiased":  # it knows that twice the items tell more
+            assert value(name, np.tile(targets, 2), np.tile(probs, (2, 1))) == pytest.approx(plain)
 
 
 @pytest.mark.parametrize("name", CLASSIFYING)
@@ -154,3 +156,39 @@ def test_facts_are_read_from_the_literals() -> None:
     found = metric("log_loss")
     assert isinstance(found, Metric)
     assert (found.direction, found.unit, found.low, found.high) == ("lower", "nats", 0.0, None)
+
+
+def naive_debiased(targets: np.ndarray, probs: np.ndarray, draws: int = 4000) -> float:
+    """Twice the error less its mean over redrawn accuracies of each bin, by drawing them."""
+    confidence, right = probs.max(axis=1), probs.argmax(axis=1) == targets
+    rng, found = np.random.default_rng(0), 0.0
+    for low in np.arange(15) / 15:
+        inside = (confidence > low) & (confidence <= low + 1 / 15)
+        if inside.any():
+            accuracy, count = right[inside].mean(), inside.sum()
+            again = rng.normal(accuracy, (accuracy * (1 - accuracy) / count) ** 0.5, draws)
+            mean = confidence[inside].mean()
+            found += inside.mean() * (2 * abs(mean - accuracy) - np.abs(mean - again).mean())
+    return max(found, 0.0)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_debiased_calibration_error_is_what_drawing_finds(seed: int) -> None:
+    targets, probs = drawn(seed, 300)
+    assert value("ece_debiased", targets, probs) == pytest.approx(naive_debiased(targets, probs), abs=2e-3)
+
+
+def test_debiasing_takes_off_what_chance_adds() -> None:
+    """Answers that are right exactly as often as they are sure: the true error is 0."""
+    rng, plain, debiased = np.random.default_rng(0), [], []
+    for _ in range(30):
+        probs = rng.dirichlet(np.ones(3), 300)
+        targets = (probs.cumsum(axis=1) < rng.random((300, 1))).sum(axis=1)
+        plain.append(value("ece", targets, probs))
+        debiased.append(value("ece_debiased", targets, probs))
+    assert np.mean(debiased) < 0.7 * np.mean(plain)
+
+
+def test_macro_f1_of_a_resample_without_a_class_is_over_those_that_occur() -> None:
+    targets, probs = np.array([0, 1, 0, 1]), np.eye(5)[[0, 1, 1, 1]]
+    assert value("macro_f1", targets, probs) == pytest.approx(f1_score(targets, [0, 1, 1, 1], average="macro"))

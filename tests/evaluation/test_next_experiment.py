@@ -34,9 +34,9 @@ def test_many_seeds_are_better_than_nothing_and_nothing_is_said_so() -> None:
     assert cheapest(500, 5, 400, None, None).more == 1
 
 
-def close(count: int) -> Case:
+def close(count: int, runs: int = 1) -> Case:
     """The winner is better than the best single by about the margin."""
-    case = full_case(runs=3, count=count)
+    case = full_case(runs=runs, count=count)
     table = replace(case.tables["frozen/a"], arm="concat")
     probs = 0.97 * table.probs + 0.03 * case.tables["concat"].probs
     tables = {**case.tables, "concat": replace(table, probs=probs)}

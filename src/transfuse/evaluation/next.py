@@ -38,7 +38,10 @@ def cheapest(
         text = (
             f"Label about {_about(more_items):,} more rows to judge (now {items:,}): if the difference stays as it is,"
         )
-        return Step("items", more_items, f"{text} that settles it. More seeds alone would not, or would cost more.")
+        seeds = (
+            "More seeds alone would not, or would cost more." if runs > 1 else "One run tells nothing of more seeds."
+        )
+        return Step("items", more_items, f"{text} that settles it. {seeds}")
     return Step("neither", 0, "Neither more rows alone nor more seeds alone would settle it: choose by cost.")
 
 
