@@ -206,13 +206,39 @@ def inspect(
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")]) -> None:
-    """Make a run's report anew from its evidence, and print the verdict."""
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")],
+    other: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="another run, to put the two side by side")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="file for the two side by side; .html or .md")] = None,
+) -> None:
+    """Make a run's report anew from its evidence, and print the verdict; of two runs, put them side by side."""
+    from transfuse.doors.study import Study, side_by_side
+
+    if other is None:
+        if out is not None:
+            raise UserError("--out belongs to two runs side by side", hint="transfuse report DIR DIR --out FILE")
+        study = Study.of_folder(folder)
+        study.report(folder / "report.md")
+        say(f"{study}\nreport: {study.report(folder / 'report.html')}")
+        return
+    path = side_by_side(folder, other, out or Path(f"{folder.name}-beside-{other.name}.html"))
+    for each in (folder, other):
+        say(f"{each.name}\n\n{Study.of_folder(each)}")
+    say(f"side by side: {path}")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")],
+    what: Annotated[str, typer.Option("--what", help="model_card, checklist or rows")] = "model_card",
+    out: Annotated[Path | None, typer.Option("--out", help="file to write; default WHAT in the run's folder")] = None,
+) -> None:
+    """A run's result in another form: a model card for hubs, a reproducibility checklist, all evidence as CSV."""
     from transfuse.doors.study import Study
 
-    study = Study.of_folder(folder)
-    study.report(folder / "report.md")
-    say(f"{study}\nreport: {study.report(folder / 'report.html')}")
+    say(f"written: {Study.of_folder(folder).export(what, out)}")
 
 
 def main() -> None:

@@ -75,6 +75,18 @@ class Study:
         write_text(target, render(self.record, self.measurements))
         return target
 
+    def export(self, what: str, path: str | Path | None = None) -> Path:
+        """Write the study in another form (`model_card`, `checklist`, `rows`); by default into its folder."""
+        from transfuse.registry import find
+        from transfuse.report.view import View
+
+        entry = find("report/exports", what)
+        if path is None and self.folder is None:
+            raise UserError("this study has no folder, so an export needs a path", hint=f"export({what!r}, 'FILE')")
+        target = Path(path) if path is not None else (self.folder or Path()) / f"{what}{entry.traits['suffix']}"
+        write_text(target, entry.load().render(View(self.record, self.measurements)))
+        return target
+
     def write(self, folder: Path) -> Path:
         """Write `evidence.json` and both reports into a folder; gives the HTML report's path."""
         write_text(folder / "evidence.json", pretty(self.record))
@@ -85,6 +97,27 @@ class Study:
         from transfuse.report.terminal import render_terminal
 
         return render_terminal(self.record)
+
+
+def side_by_side(first: Path, second: Path, target: Path) -> Path:
+    """Two runs' folders on one page, HTML or (where the name ends in `.md`) Markdown; gives the path back.
+
+    Folders of one name are told apart by their parents' names. Raises UserError where either holds no run.
+    """
+    from transfuse.report import html, text
+    from transfuse.report.side_by_side import Pair
+    from transfuse.report.view import View
+
+    folders = [path.resolve() for path in (first, second)]
+    if folders[0] == folders[1]:
+        raise UserError("these are one run, so there is nothing to put beside it", got=str(first))
+    names = [folder.name for folder in folders]
+    if names[0] == names[1]:
+        names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    views = [View(study.record, study.measurements) for study in map(Study.of_folder, folders)]
+    render = text.render_pair if target.suffix == ".md" else html.render_pair
+    write_text(target, render(Pair(views[0], views[1], (names[0], names[1]))))
+    return target
 
 
 def judged(predictions: Any, labels: Any, **settings: Any) -> Study:

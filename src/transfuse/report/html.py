@@ -17,6 +17,7 @@ from markupsafe import Markup
 from transfuse.report.blocks import Block, Span, spans
 from transfuse.report.compose import marks, notes, sections
 from transfuse.report.numbers import better, fixed
+from transfuse.report.side_by_side import Pair
 from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined
 
@@ -33,6 +34,21 @@ def render_html(evidence: Mapping[str, Any], measurements: Mapping[str, Any] | N
         sections=sections(view),
         lists=[("E", "The evidence", view.evidence), ("M", "Measured on this machine", view.measurements)],
         marks=marks(view),
+    )
+
+
+def render_pair(pair: Pair) -> str:
+    """Two runs on one page, with the evidence of both."""
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            view=pair,
+            style=Markup((FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704 the style is ours
+            sections=pair.sections(),
+            lists=pair.lists,
+            marks=pair.marks,
+        )
     )
 
 

@@ -26,6 +26,7 @@ from transfuse.report.blocks import (
     spans,
 )
 from transfuse.report.compose import marks, notes, sections
+from transfuse.report.side_by_side import Pair
 from transfuse.report.view import View
 
 WIDTH = 100
@@ -35,15 +36,26 @@ Marks = Mapping[str, str]
 def render_markdown(evidence: Mapping[str, Any], measurements: Mapping[str, Any] | None = None) -> str:
     """The whole report; charts are told in words. `UserError` when the record holds no verdict."""
     view = View(evidence, measurements)
-    found = marks(view)
-    parts = [f"# {escape(view.title)}", escape(view.summary)]
-    for heading, blocks in sections(view):
-        parts += [_block(block, found) for block in (heading, *blocks)]
+    parts = _written(view.title, view.summary, sections(view), marks(view))
     parts.append(
         "E12 is the twelfth row of `evidence.json`, M3 the third of `measurements.json`. "
         "One data set, no claim beyond it."
     )
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def render_pair(pair: Pair) -> str:
+    """Two runs side by side, in the same words as on the page."""
+    parts = _written(pair.title, pair.summary, pair.sections(), pair.marks)
+    parts.append("A12 is the twelfth row of the first run's `evidence.json`, B3 the third of the second's.")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _written(title: str, summary: str, found: list[tuple[Heading, list[Block]]], known: Marks) -> list[str]:
+    parts = [f"# {escape(title)}", escape(summary)]
+    for heading, blocks in found:
+        parts += [_block(block, known) for block in (heading, *blocks)]
+    return parts
 
 
 def escape(text: str) -> str:

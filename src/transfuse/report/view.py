@@ -41,6 +41,7 @@ class View:
         if not isinstance(verdict, Mapping) or not isinstance(verdict.get("recommendation"), Mapping):
             raise UserError("this evidence record holds no verdict", hint="let the run finish, then report again")
         self.record = evidence
+        self.measured: Mapping[str, Any] = measured
         self.setup: Mapping[str, Any] = evidence.get("setup") or {}
         self.ledger: Mapping[str, Any] = evidence.get("ledger") or {}
         self.not_measured: tuple[Mapping[str, Any], ...] = tuple(evidence.get("not_measured") or ())
@@ -104,9 +105,16 @@ class View:
         """The arm to ship."""
         return self.recommendation.arm
 
+    @property
+    def judged_as(self) -> str:
+        """The arm whose judged rows speak for what ships: a choice made in each fold, for what it chose on all rows."""
+        return str((self.record["verdict"]["recommendation"]).get("judged_as") or self.winner)
+
     @cached_property
     def best_single(self) -> str | None:
         """The best single source as it was chosen on the selection rows; None when no choice tells."""
+        if named := self.setup.get("best_single"):
+            return str(named)
         for choice in self.setup.get("choices") or ():
             if str(choice.get("choice", "")).replace(" ", "_").replace("-", "_") == "best_single":
                 return choice.get("chosen")
