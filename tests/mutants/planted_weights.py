@@ -125,79 +125,74 @@ IN_METHODS = [
     of_mean("a default outside its range", "parameters", ("Any]] = {}", f'Any]] = {{"power": {BAD_DEFAULT}}}')),
 ]
 
-CAST = "merged[name] = _cast(np.array(module.merge(unit(name, whole)), dtype=np.float64), name, example, entry)"
-LARGEST = "np.asarray(np.max(np.stack([member[name] for member in members]), axis=0))"
-WIDE = "x=np.stack([tensor.astype(np.float64) for tensor in tensors])"
-STREAM = 'rng=stream(seed, "merge", name)'
-BASE = "base=None if base is None else base[name].astype(np.float64)"
-MEMBERS = "members = list(states.values())"
-FINITE = "if floats and not np.isfinite(found).all():"
-SHAPES = "if found.shape != wanted.shape:"
+CAST = "room[part] = _narrow(found.reshape(-1), name, dtype, work.entry)"
+INTEGERS = "np.max(np.stack([reader.read(name).reshape(-1) for reader in work.members.values()]), axis=0)"
+WIDE = "_wide(array[part], name, source).reshape(form) for source"
+EMPTY = "merged = {name: np.empty(array.shape, array.dtype) for name, array in first.items()}"
+STREAM = 'rng=stream(self.seed, "merge", name, begin // step)'
+BASE = 'base=None if start is None else _wide(start[part], name, "base").reshape(form)'
+MADE = "return Job(entry, members, base,"
+FINITE = "if not np.isfinite(wide).all():"
+SHAPES = "if found != wanted:"
 SUM_ZERO = 'if abs(values.sum()) < 1e-12 and entry.traits.get("weights") != "scales":'
 COUNT = "if values.shape != (count,) or not np.isfinite(values).all():"
 
 IN_LIFT = [
     of_lift(
-        "in place on the first source", "pure", (CAST, f"{CAST}\n            members[0][name][...] = merged[name]")
+        "in place on the first source", "pure", (CAST, f"{CAST}\n        work.first.read(name).reshape(-1)[part] = 0")
     ),
-    of_lift("integers share storage", "pure", (LARGEST, "max([member[name] for member in members], key=np.max)")),
-    of_lift("integers averaged", "form", (LARGEST, "np.mean(np.stack([member[name] for member in members]), axis=0)")),
-    of_lift(
-        "integers averaged and cast",
-        "form",
-        (LARGEST, "np.mean(np.stack([member[name] for member in members]), axis=0).astype(example.dtype)"),
-    ),
-    of_lift("names sorted", "form", ("in members[0].items():", "in sorted(members[0].items()):")),
-    of_lift("last tensor dropped", "form", ("in members[0].items():", "in list(members[0].items())[:-1]:")),
-    of_lift("not cast back", "form", (CAST, "merged[name] = np.array(module.merge(unit(name, whole)))")),
+    of_lift("integers averaged", "form", (INTEGERS, INTEGERS.replace("np.max", "np.mean"))),
+    of_lift("integers of the first source", "form", (INTEGERS, "work.first.read(name).reshape(-1)")),
+    of_lift("names sorted", "form", (EMPTY, EMPTY.replace("first.items()", "sorted(first.items())"))),
+    of_lift("last tensor dropped", "form", ("    return merged\n", "    merged.popitem()\n    return merged\n")),
+    of_lift("not cast back", "form", (EMPTY, EMPTY.replace("array.dtype", "np.float64"))),
     of_lift(
         "sums in the stored precision",
         "precise",
-        (WIDE, "x=np.stack(tensors)"),
-        ("w=values.copy()", "w=values.astype(tensors[0].dtype)"),
+        (WIDE, "array[part].reshape(form) for source"),
+        ("w=self.weights.copy()", "w=self.weights.astype(arrays[next(iter(arrays))].dtype)"),
     ),
     of_lift(
         "scaled up in half precision",
         "overflow",
-        (WIDE, WIDE.replace("tensor.astype(np.float64)", "(tensor * tensor.dtype.type(4)).astype(np.float64) / 4")),
+        (WIDE, "(array[part] * array.dtype.type(4)).astype(np.float64).reshape(form) / 4 for source"),
     ),
     of_lift(
         "order from a set",
         "one_hot",
-        (MEMBERS, "members = [states[name] for name in sorted(set(states), reverse=True)]"),
+        (MADE, "return Job(entry, {name: members[name] for name in sorted(set(members), reverse=True)}, base,"),
     ),
-    of_lift("weights lost", "listens", ("w=values.copy()", "w=np.ones_like(values)")),
-    of_lift("no check before work", "refuses", ("    check(states, base)\n", "")),
-    of_lift(
-        "missing tensors skipped",
-        "refuses",
-        ("for name in sorted(set(first) - set(state))]", "for name in []]"),
-        (
-            "tensors = [member[name] for member in members]",
-            "tensors = [member[name] for member in members if name in member]",
-        ),
-    ),
+    of_lift("weights lost", "listens", ("w=self.weights.copy()", "w=np.ones_like(self.weights)")),
+    of_lift("no check before work", "refuses", ("    check(members, base)\n", "")),
+    of_lift("missing tensors unnoticed", "refuses", ("for name in sorted(there - here)]", "for name in []]")),
     of_lift(
         "broadcasting",
         "refuses",
-        (SHAPES, "if found.size > wanted.size:"),
-        (WIDE, WIDE.replace("[", "np.broadcast_arrays(*[") + ")"),
+        (SHAPES, "if np.prod(found) > np.prod(wanted):"),
+        ("arrays = {source: reader.read(name)", "arrays = {source: np.broadcast_to(reader.read(name), shape)"),
     ),
-    of_lift("NaN hidden", "refuses", (FINITE, "if False:"), (WIDE, f"x=np.nan_to_num({WIDE[2:]})")),
-    of_lift("NaN without the source's name", "refuses", (FINITE, "if False:")),
+    of_lift("NaN hidden", "refuses", (FINITE, "wide = np.nan_to_num(wide)\n    if False:")),
+    of_lift(
+        "NaN without the source's name", "refuses", ("tensor '{name}' of '{source}' holds NaN", "a tensor holds NaN")
+    ),
     of_lift("zero-sum weights", "refuses", (SUM_ZERO, "if False:")),
     of_lift("miscounted weights", "refuses", (COUNT, "values = np.resize(values, count)\n    if False:")),
-    of_lift("nothing merged is fine", "refuses", ("if not states:", "if not states and base is not None:")),
+    of_lift("nothing merged is fine", "refuses", ("if not members:", "if not members and base is not None:")),
     of_lift("settings unchecked", "refuses_settings", ("entry.settings(settings or {})", "dict(settings or {})")),
     of_lift("draws without a seed", "seeded", (STREAM, "rng=np.random.default_rng()"), method="noisy"),
     of_lift(
         "one stream for all tensors",
         "local",
-        (MEMBERS, f'{MEMBERS}\n    shared = stream(seed, "merge")'),
-        (STREAM, "rng=shared"),
+        (STREAM, "rng=SHARED"),
+        ("PIECE =", 'SHARED = stream(0, "m")\nPIECE ='),
         method="noisy",
     ),
-    of_lift("base forgotten", "base_counts", (BASE, "base=members[0][name].astype(np.float64)"), method="delta"),
+    of_lift(
+        "base forgotten",
+        "base_counts",
+        (BASE, "base=_wide(self.first.read(name).reshape(-1)[part], name, '').reshape(form)"),
+        method="delta",
+    ),
     of_lift(
         "base not asked for",
         "base_counts",

@@ -1,7 +1,8 @@
 """What a method is given and what it must give back, family by family.
 
     weights    merge(unit: Unit) -> [*S]                      numpy or torch alike; `reference(unit)` is the slow law
-               survey(unit) -> part, settle(parts) -> whole   optional: passes over all tensors before any is merged
+               in `SURVEYS` passes before: survey(unit, found) -> found over the units of a tensor, gather(total, name,
+               found) -> total over tensors, settle(total, settings) -> whole
     features   Fuser(widths, **settings): nn.Module           K of [N, D_k] -> [N, width]; may have shares(blocks)
     structure  build(fronts, **settings) -> nn.Module         K of [N, C_k, H_k, W_k] -> [N, width]
     outputs    fit(probabilities [K, N, C], targets, **settings) -> state;  apply(state, probabilities) -> [N, C]
@@ -24,7 +25,8 @@ class Unit:
 
     `settings` are the method's declared parameters, `stat` is what a statistics step collected, `whole` what surveys of
     all tensors came to. A method changes none of them in place. `w` are shares (any scale, sum not zero) unless the
-    method's trait `weights` says `scales`: then they multiply what a member adds to the base.
+    method's trait `weights` says `scales`: then they multiply what a member adds to the base. Where the trait
+    `elementwise` says that entries stand alone, a unit is the `piece`-th part of a tensor, flat; `rng` is that part's.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Unit:
     settings: Mapping[str, Any] = field(default_factory=dict)
     stat: Mapping[str, Any] = field(default_factory=dict)
     whole: Any = None
+    piece: int = 0
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,24 @@ class FileReader:
         return _widened(numbers, stored.dtype)
 
 
+class ArrayReader:
+    """The same view of numpy arrays in memory."""
+
+    def __init__(self, state: Mapping[str, np.ndarray], where: str) -> None:
+        self.where = where
+        self._state = state
+
+    def names(self) -> list[str]:
+        return list(self._state)
+
+    def meta(self, name: str) -> tuple[tuple[int, ...], str]:
+        array = self._state[name]
+        return array.shape, TORCH_NAMES.get(array.dtype.name, array.dtype.name)
+
+    def read(self, name: str) -> np.ndarray:
+        return self._state[name]
+
+
 class StateReader:
     """The same view of a state dict in memory; what it gives shares no memory with the network."""
 
@@ -108,6 +126,24 @@ def _widened(numbers: np.ndarray, dtype: str) -> np.ndarray:
         return numbers
     # A bfloat16 is the upper half of a float32, so widening is a shift and loses nothing.
     return (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def cast(values: np.ndarray, dtype: str) -> tuple[np.ndarray, bool]:
+    """float64 numbers in a stored type, rounded once, and whether that type can hold them all.
+
+    BF16 comes as its 16 bits: the numbers first go to float32, and where that rounded, its last bit is set, so that the
+    second rounding decides as if there had been none before.
+    """
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32 if dtype == "BF16" else NUMPY_TYPES[dtype])
+        sound = bool(np.isfinite(narrow).all())
+        if dtype != "BF16" or not sound:
+            return narrow, sound
+        away = np.abs(narrow) > np.abs(values)
+        bits = np.where(away, np.nextafter(narrow, np.float32(0)), narrow).view(np.uint32)
+        bits = bits | (bits.view(np.float32) != values)
+        rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        return rounded.astype(np.uint16), bool(((rounded & np.uint32(0x7F80)) != 0x7F80).all())
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

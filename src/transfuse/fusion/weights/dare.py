@@ -30,6 +30,7 @@ TRAITS = {
     "shift": True,
     "scale": True,
     "per_tensor": True,
+    "elementwise": True,
     "stochastic": True,
     "needs_base": True,
     "weights": "scales",

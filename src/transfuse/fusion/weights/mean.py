@@ -21,6 +21,7 @@ TRAITS = {
     "shift": True,
     "scale": True,
     "per_tensor": True,
+    "elementwise": True,
     "stochastic": False,
     "needs_base": False,
 }

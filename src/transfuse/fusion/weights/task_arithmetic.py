@@ -24,6 +24,7 @@ TRAITS = {
     "shift": True,
     "scale": True,
     "per_tensor": True,
+    "elementwise": True,
     "stochastic": False,
     "needs_base": True,
     "weights": "scales",

@@ -19,7 +19,7 @@ import numpy as np
 from transfuse.fusion.arrays import alike, library, numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from transfuse.fusion.contract import Unit
 
@@ -49,6 +49,7 @@ TRAITS = {
     "shift": True,
     "scale": True,
     "per_tensor": False,
+    "elementwise": True,
     "stochastic": False,
     "needs_base": True,
     "weights": "scales",
@@ -59,39 +60,67 @@ SURVEYS = 2
 SHIFT = np.uint64(48)
 
 
-def survey(unit: Unit) -> dict[str, Any]:
+def survey(unit: Unit, found: dict[str, Any] | None) -> dict[str, Any]:
     """First pass: how many magnitudes of each source have which leading bits. Second: those near the threshold."""
     taus = _magnitudes(unit)
     keys = taus.view(np.uint64) >> SHIFT
     if unit.whole is None:
-        counts = [np.bincount(row.astype(np.intp), minlength=1 << 16) for row in keys]
-        return {"density": unit.settings["density"], "counts": np.stack(counts), "size": taus.shape[1]}
-    near = [np.sort(row[key == bucket]) for row, key, bucket in zip(taus, keys, unit.whole["bucket"], strict=True)]
-    return {"name": unit.name, "near": near, "whole": unit.whole}
+        counts = np.stack([np.bincount(row.astype(np.intp), minlength=1 << 16) for row in keys])
+        return {
+            "counts": counts + (found["counts"] if found else 0),
+            "size": taus.shape[1] + (found["size"] if found else 0),
+        }
+    buckets = unit.whole[_scope(unit.name, unit.settings)]["bucket"]
+    near = {unit.piece: [row[key == bucket] for row, key, bucket in zip(taus, keys, buckets, strict=True)]}
+    return {"near": (found["near"] if found else {}) | near, "whole": unit.whole}
 
 
-def settle(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def gather(total: dict[str, Any] | None, name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """What every tensor's survey found, in the tensors' order."""
+    return {**(total or {}), name: found}
+
+
+def settle(total: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """First pass: the leading bits of each source's threshold. Second: the threshold, and how many equal ones stay."""
-    if "counts" in parts[0]:
-        counts = np.sum([part["counts"] for part in parts], axis=0)
-        kept = int(parts[0]["density"] * sum(part["size"] for part in parts))
-        above = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
-        # The class of the k-th largest is the highest one with k or more at or above it.
-        bucket = np.array([int(np.flatnonzero(row >= max(kept, 1)).max()) for row in above], dtype=np.uint64)
-        beyond = [int(row[int(b) + 1]) if int(b) + 1 < row.size else 0 for row, b in zip(above, bucket, strict=True)]
-        return {"kept": kept, "bucket": bucket, "left": kept - np.array(beyond)}
-    whole = parts[0]["whole"]
-    thresholds, equal = [], {part["name"]: [] for part in parts}
-    for source, left in enumerate(whole["left"]):
-        near = np.sort(np.concatenate([part["near"][source] for part in parts]))[::-1]
-        threshold = float(near[left - 1]) if left > 0 else np.inf
-        thresholds.append(threshold)
-        room = int(left - (near > threshold).sum()) if left > 0 else 0
-        for part in parts:
-            taken = min(room, int((part["near"][source] == threshold).sum()))
-            equal[part["name"]].append(taken)
+    scopes: dict[str, dict[str, Any]] = {}
+    for name, found in total.items():
+        scopes.setdefault(_scope(name, settings), {})[name] = found
+    first = "counts" in next(iter(total.values()))
+    return {scope: _bucket(parts, settings) if first else _threshold(parts, scope) for scope, parts in scopes.items()}
+
+
+def _scope(name: str, settings: Mapping[str, Any]) -> str:
+    """What a threshold is for: one tensor, or (empty) the whole model."""
+    return name if settings["trim_scope"] == "tensor" else ""
+
+
+def _bucket(parts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    counts = np.sum([part["counts"] for part in parts.values()], axis=0)
+    kept = int(settings["density"] * sum(part["size"] for part in parts.values()))
+    above = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
+    # The class of the k-th largest is the highest one with k or more at or above it.
+    bucket = [int(np.flatnonzero(row >= max(kept, 1)).max()) for row in above]
+    beyond = [int(row[place + 1]) if place + 1 < row.size else 0 for row, place in zip(above, bucket, strict=True)]
+    return {"bucket": np.array(bucket, dtype=np.uint64), "left": kept - np.array(beyond), "kept": kept}
+
+
+def _threshold(parts: Mapping[str, Any], scope: str) -> dict[str, Any]:
+    whole = next(iter(parts.values()))["whole"][scope]
+    thresholds: list[float] = []
+    equal: dict[tuple[str, int], list[int]] = {
+        (name, piece): [] for name, part in parts.items() for piece in part["near"]
+    }
+    for source, left in enumerate(whole["left"] if whole["kept"] else [0] * len(whole["left"])):
+        near = np.sort(np.concatenate([rows[source] for part in parts.values() for rows in part["near"].values()]))[
+            ::-1
+        ]
+        thresholds.append(float(near[left - 1]) if left > 0 else np.inf)
+        room = int(left - (near > thresholds[-1]).sum()) if left > 0 else 0
+        for name, piece in equal:
+            taken = min(room, int((parts[name]["near"][piece][source] == thresholds[-1]).sum()))
+            equal[name, piece].append(taken)
             room -= taken
-    return {"kept": whole["kept"], "thresholds": thresholds, "equal": equal}
+    return {"thresholds": thresholds, "equal": equal}
 
 
 def merge(unit: Unit) -> Any:
@@ -137,19 +166,14 @@ def _magnitudes(unit: Unit) -> np.ndarray:
 
 
 def _stays(unit: Unit) -> np.ndarray:
-    """Which entries survive trimming: [K, *S] booleans."""
-    taus, whole = _magnitudes(unit), unit.whole
-    if whole is None or unit.settings["trim_scope"] == "tensor":
+    """Which entries survive trimming: [K, *S] booleans. Without a survey the unit is the whole model."""
+    taus = _magnitudes(unit)
+    if unit.whole is None:
         kept = int(unit.settings["density"] * taus.shape[1])
-        rows = [_largest(row, kept) for row in taus]
-    elif whole["kept"] == 0:
-        rows = [np.zeros(taus.shape[1], dtype=bool)] * len(taus)
-    else:
-        rows = [
-            _beyond(row, threshold, equal)
-            for row, threshold, equal in zip(taus, whole["thresholds"], whole["equal"][unit.name], strict=True)
-        ]
-    return np.stack(rows).reshape(np.shape(unit.x))
+        return np.stack([_largest(row, kept) for row in taus]).reshape(np.shape(unit.x))
+    whole = unit.whole[_scope(unit.name, unit.settings)]
+    limits = zip(taus, whole["thresholds"], whole["equal"][unit.name, unit.piece], strict=True)
+    return np.stack([_beyond(row, threshold, equal) for row, threshold, equal in limits]).reshape(np.shape(unit.x))
 
 
 def _largest(row: np.ndarray, kept: int) -> np.ndarray:
