@@ -7,6 +7,7 @@ into a network and lists everything that does not fit at once. No torch at impor
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from transfuse.errors import UserError, many_problems
-from transfuse.files.weights import safetensors_header
+from transfuse.files.weights import load_state, safetensors_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -69,6 +70,49 @@ class FileReader:
         else:
             numbers = np.memmap(self.path, dtype=dtype, mode="r", offset=stored.begin, shape=stored.shape)
         return _widened(numbers, stored.dtype)
+
+
+class ShardedReader:
+    """The tensors of several safetensors files of one model, each read from the file that holds it."""
+
+    def __init__(self, paths: Sequence[Path], where: str) -> None:
+        self._homes: dict[str, FileReader] = {}
+        for reader in map(FileReader, paths):
+            for name in reader.names():
+                other = self._homes.setdefault(name, reader)
+                if other is not reader:
+                    got = f"{other.path.name} and {reader.path.name}"
+                    raise UserError(f"tensor '{name}' stands in two files of one model", where=where, got=got)
+
+    def names(self) -> list[str]:
+        return sorted(self._homes)
+
+    def meta(self, name: str) -> tuple[tuple[int, ...], str]:
+        return self._homes[name].meta(name)
+
+    def read(self, name: str) -> np.ndarray:
+        return self._homes[name].read(name)
+
+
+def open_reader(path: Path) -> Reader:
+    """A reader of a safetensors file, of a folder with one or more of them, or of a PyTorch file by the safe path.
+
+    A folder's `model.safetensors.index.json` says which files belong to it, else all its safetensors files do. Raises
+    UserError where nothing is there, or a file that the index names is missing.
+    """
+    if path.is_dir():
+        index = path / "model.safetensors.index.json"
+        if index.is_file():
+            named = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+            paths = [path / Path(name).name for name in sorted(set(named.values()))]
+        else:
+            paths = sorted(path.glob("*.safetensors"))
+        if not paths:
+            raise UserError("no safetensors file is in this folder", where=str(path))
+        return ShardedReader(paths, str(path))
+    if path.suffix == ".safetensors":
+        return FileReader(path)
+    return StateReader(load_state(path), str(path))
 
 
 class ArrayReader:
