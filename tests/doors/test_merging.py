@@ -1,0 +1,70 @@
+"""The words of `transfuse merge`, the right ways and the wrong ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
+
+from transfuse.doors.cli import app
+from transfuse.doors.merging import named_method, named_sources, numbers, parameters
+from transfuse.errors import UserError
+
+RUN = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name, value in (("a", 2.0), ("b", 4.0), ("base", 1.0)):
+        save_file({"w": np.full((3,), value, np.float32)}, tmp_path / f"{name}.safetensors")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def merged(*words: str) -> list[float]:
+    result = RUN.invoke(app, ["merge", *words, "--out", "out.safetensors"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return load_file("out.safetensors")["w"].tolist()
+
+
+def test_words_become_a_merge(folder):
+    assert merged("mean", "a.safetensors", "b.safetensors") == [3.0] * 3
+    assert merged("weights/mean", "a.safetensors", "b.safetensors", "--weights", "3,1") == [2.5] * 3
+    words = ("task_arithmetic", "a.safetensors", "b.safetensors", "--base", "base.safetensors")
+    assert merged(*words) == [5.0] * 3
+    assert merged(*words, "-p", "scale=0.5") == [3.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["maen", "a.safetensors"], "unknown method 'maen'"),
+        (["mean", "nothing.safetensors"], "no such weight file"),
+        (["mean", "a.safetensors", "a.safetensors"], "two sources would be called 'a'"),
+        (["mean", "a.safetensors", "--weights", "much"], "weights are numbers"),
+        (["mean", "a.safetensors", "b.safetensors", "--weights", "1,-1"], "sum to zero"),
+        (["ties", "a.safetensors", "--base", "base.safetensors", "-p", "density=2"], "density must be"),
+        (["ties", "a.safetensors", "--base", "base.safetensors", "-p", "densty=0.2"], "densty"),
+        (["ties", "a.safetensors", "--base", "base.safetensors", "-p", "density"], "key=value"),
+        (["ties", "a.safetensors"], "needs a base"),
+        (["slerp", "a.safetensors"], "exactly 2 sources"),
+    ],
+)
+def test_what_is_wrong_is_one_message_and_no_file(folder, words, message):
+    with pytest.raises(UserError, match=message):
+        RUN.invoke(app, ["merge", *words, "--out", "out.safetensors"], catch_exceptions=False)
+    assert not (folder / "out.safetensors").exists()
+
+
+def test_words_are_read_as_what_the_method_declares():
+    ties = named_method("ties")
+    assert parameters(ties, ["density=0.3", "election_weights=true", "trim_scope=tensor"]) == {
+        "density": 0.3, "election_weights": True, "trim_scope": "tensor",
+    }  # fmt: skip
+    assert parameters(ties, ["density=much"]) == {"density": "much"}
+
+
+def test_sources_are_named_by_their_files_or_by_hand(tmp_path):
+    assert list(named_sources(["x/one.safetensors", "b=y/one.safetensors"])) == ["one", "b"]
+    assert numbers(None) is None and numbers("1,-2.5") == [1.0, -2.5]
