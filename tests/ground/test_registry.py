@@ -15,6 +15,7 @@ from transfuse.registry import FAMILIES, Entry, Parameter, find, method, read_fi
 
 SHELVES = (
     *(f"fusion/{family}" for family in FAMILIES),
+    "conditions",
     "source/adapters", "data/readers", "evaluation/metrics", "evaluation/questions", "report/sections", "steps",
 )  # fmt: skip
 ENTRIES = [entry for name in SHELVES for entry in shelf(name).values()]

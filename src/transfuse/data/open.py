@@ -22,7 +22,7 @@ from transfuse.registry import Entry, shelf
 
 SHELF = "data/readers"
 SCHEME = re.compile(r"([A-Za-z_]\w+):(?!\\)")
-WRAPPER_KEYS = ("read", "splits", "canvas", "groups")
+WRAPPER_KEYS = ("read", "splits", "canvas", "groups", "extra")
 NEAR_DUPLICATES = "near_duplicates"
 CANVAS_LIMITS = (1, 4096)
 
@@ -49,7 +49,8 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """A `data:` entry taken apart: what is read, how it is split, its canvas' side in pixels, and what groups are.
+    """A `data:` entry taken apart: what is read, how it is split, its canvas' side in pixels, what groups are, further
+    sets of items.
 
     `groups` is `near_duplicates`, or None for the groups that the data set itself declares.
     """
@@ -58,6 +59,7 @@ class Settings:
     splits: Mapping[str, int | str] | None = None
     canvas: int | None = None
     groups: str | None = None
+    extra: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def settings(spec: Any) -> Settings:
     if not isinstance(spec, Mapping):
         return Settings(spec)
     rest = {key: value for key, value in spec.items() if key == "read" or key not in WRAPPER_KEYS}
-    splits, canvas, groups = spec.get("splits"), spec.get("canvas"), spec.get("groups")
+    splits, canvas, groups, extra = spec.get("splits"), spec.get("canvas"), spec.get("groups"), spec.get("extra")
     if groups not in (None, NEAR_DUPLICATES):
         raise unknown_name("kind of groups", str(groups), (NEAR_DUPLICATES,), where="data.groups")
     low, high = CANVAS_LIMITS
@@ -91,12 +93,18 @@ def settings(spec: Any) -> Settings:
             "splits must name parts and sizes", where="data", expected="{train: 2000, test: all}", got=repr(splits)
         )
     if "read" not in rest:
-        return Settings(rest, splits, canvas, groups)
+        return Settings(rest, splits, canvas, groups, extra)
     for key in rest:
         if key != "read":
             raise unknown_name("key", str(key), WRAPPER_KEYS, where="data")
     inner = settings(rest["read"])
-    return Settings(inner.read, splits or inner.splits, canvas or inner.canvas, groups or inner.groups)
+    return Settings(
+        inner.read,
+        splits or inner.splits,
+        canvas or inner.canvas,
+        groups or inner.groups,
+        extra or inner.extra,
+    )
 
 
 def is_path(spec: Any) -> bool:

@@ -60,6 +60,9 @@ def _head(prepared: Prepared) -> list[str]:
     if prepared.ladder.followers:
         names = ", ".join(follower.name for follower in prepared.ladder.followers)
         lines.append(f"  controls that follow the chosen fusion: {names}")
+    if prepared.setting.exposures:
+        asked = ", ".join(exposure.name for exposure in prepared.setting.exposures)
+        lines.append(f"  the winner, the best single and the ensemble also answer: {asked}")
     return lines
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transfuse.plan.arms import ArmSpec
+from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
 from transfuse.plan.recipe import Recipe
 from transfuse.reads import Read
 from transfuse.registry import method
 from transfuse.types import Card
+
+JUDGED = Exposure()
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class RunRows:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a plan rests on beside the ladder."""
+    """What a plan rests on beside the ladder; `own` are items of the sources' own tasks, by source."""
 
     recipe: Recipe
     cards: Mapping[str, Card]
@@ -58,6 +61,8 @@ class Setting:
     final: RunRows | None
     identity: str
     leaks: tuple[str, ...] = ()
+    exposures: tuple[Exposure, ...] = ()
+    own: Mapping[str, Exposure] = field(default_factory=dict)
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -118,7 +123,7 @@ class Builder:
         files = [method(arm.method).digest, *([method(arm.merge["method"]).digest] if arm.merge else [])]
         return params, inputs, tuple(files)
 
-    def extract(self, arm: ArmSpec, read: Read, block: RowBlock, *, judged: bool) -> str:
+    def extract(self, arm: ArmSpec, read: Read, block: RowBlock, *, judged: bool, exposure: Exposure = JUDGED) -> str:
         """Features of one source (or of one merge of sources) at one tap, on one view of one block of rows."""
         merged = arm.merge is not None
         members = arm.members if merged else (read.member,)
@@ -132,26 +137,30 @@ class Builder:
             "view": read.view,
             "random": random,
             "merge": dict(arm.merge) if arm.merge else None,
+            **exposure.params,
         }
         params["pool"] = arm.kind == "train" and method(arm.method).traits.get("accepts") != "map"
-        inputs: dict[str, Ref] = {"items": Given(self.setting.items_key), "rows": Given(block.key)}
+        items = Given(exposure.items_key or self.setting.items_key)
+        inputs: dict[str, Ref] = {"items": items, "rows": Given(block.key)}
         inputs |= {f"card{index}": Given(self.setting.card_keys[member]) for index, member in enumerate(members)}
         return self.add(
             Step(
-                name=f"extract {label} {block.name}" + ("" if params["pool"] else " unpooled"),
+                name=f"extract {label} {block.name}" + ("" if params["pool"] else " unpooled") + exposure.suffix,
                 kind="extract",
                 params=params,
                 inputs=inputs,
-                digests=(method(arm.merge["method"]).digest,) if arm.merge else (),
-                opens_test=judged,
+                digests=((method(arm.merge["method"]).digest,) if arm.merge else ()) + exposure.digests,
+                opens_test=judged and exposure.judged,
                 arm=label,
                 work=Work(members[:1], forward=block.count),
             )
         )
 
-    def features(self, arm: ArmSpec, blocks: Iterable[RowBlock], *, judged: bool) -> dict[str, Ref]:
+    def features(
+        self, arm: ArmSpec, blocks: Iterable[RowBlock], *, judged: bool, exposure: Exposure = JUDGED
+    ) -> dict[str, Ref]:
         return {
-            f"x{index}|{block.name}": self.extract(arm, read, block, judged=judged)
+            f"x{index}|{block.name}": self.extract(arm, read, block, judged=judged, exposure=exposure)
             for index, read in enumerate(arm.reads)
             for block in blocks
         }
@@ -187,11 +196,12 @@ class Builder:
         name = f"fit {arm.name}{after} {run.name}"
         return self.add(Step(name, arm.kind, params, inputs, digests=digests, arm=arm.name, work=work))
 
-    def predict(self, arm: ArmSpec, run: RunRows, *, after: str = "") -> str:
-        """Scores of the judged rows by a fitted arm."""
+    def predict(self, arm: ArmSpec, run: RunRows, *, after: str = "", exposure: Exposure = JUDGED) -> str:
+        """Scores of the judged rows, or of whatever else it is exposed to, by a fitted arm."""
+        rows, count = exposure.answered(run)
         inputs: dict[str, Ref] = {
-            "items": Given(self.setting.items_key),
-            "rows": Given(run.key),
+            "items": Given(exposure.items_key or self.setting.items_key),
+            "rows": Given(rows),
             "fit": self.fit(arm, run, after=after),
         }
         step = self.steps[str(inputs["fit"])]
@@ -199,16 +209,24 @@ class Builder:
         work = Work()
         if arm.kind == "pool":
             inputs |= {
-                f"member{index}": self.predict(self.arm(member), run) for index, member in enumerate(arm.members)
+                f"member{index}": self.predict(self.arm(member), run, exposure=exposure)
+                for index, member in enumerate(arm.members)
             }
         elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
-            inputs |= self.features(arm, run.judged, judged=True)
+            inputs |= self.features(arm, exposure.blocks(run), judged=True, exposure=exposure)
         elif arm.kind == "train":
-            work = Work(arm.members, forward=run.judge_count)
-        params = {**step.params, "kind": arm.kind}
-        name = f"predict {arm.name}{after} {run.name}"
+            work = Work(arm.members, forward=count)
         return self.add(
-            Step(name, "predict", params, inputs, digests=step.digests, opens_test=True, arm=arm.name, work=work)
+            Step(
+                name=f"predict {arm.name}{after} {run.name}{exposure.suffix}",
+                kind="predict",
+                params={**step.params, "kind": arm.kind, **exposure.params},
+                inputs=inputs,
+                digests=step.digests + exposure.digests,
+                opens_test=exposure.judged,
+                arm=arm.name,
+                work=work,
+            )
         )
 
     def match(self, arm: ArmSpec, after: str, run: RunRows) -> str:

@@ -31,7 +31,8 @@ class Ladder:
     `fixed` (prior, as-is, ensemble, soup, alternative), `singles` and `candidates` always run. `tuned_singles` and
     `tuned_fusions` hold the tuned form of every frozen arm, of which only the chosen one runs; `followers` are the
     controls. `curves` says whether learning is looked at on fewer rows too, `proposes` whether an alternative is looked
-    for because the recipe names none.
+    for because the recipe names none. `exposed` says whether the winner, the best single and the
+    ensemble are asked about more than clean judged rows.
     """
 
     fixed: tuple[ArmSpec, ...]
@@ -43,6 +44,7 @@ class Ladder:
     not_measured: tuple[tuple[str, str], ...]
     curves: bool = False
     proposes: bool = False
+    exposed: bool = True
 
     def arms(self) -> dict[str, ArmSpec]:
         """The arms that always run, by name."""

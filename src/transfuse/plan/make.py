@@ -9,8 +9,10 @@ from transfuse.jsonio import digest, plain
 from transfuse.plan.arms import ArmSpec
 from transfuse.plan.build import Builder, Scope, Setting
 from transfuse.plan.choices import add_choices, add_controls, fits
+from transfuse.plan.exposures import exposed, unexposed
 from transfuse.plan.graph import Given, Plan, Ref, Select, Step
 from transfuse.plan.ladder import Ladder
+from transfuse.plan.retention import holdings, retained, unretained
 from transfuse.plan.slots import Roles, Slot, described, entries, identity, slots_of
 
 
@@ -26,7 +28,8 @@ def make_plan(setting: Setting, arms: Ladder) -> Plan:
     measure = _measure(build, slots, setting.scopes[0])
     evaluate = _evaluate(build, arms, slots, measure)
     ship = _ship(build, slots, evaluate)
-    return Plan(build.steps, (evaluate, ship, measure), arms.not_measured, _facts(setting, slots))
+    skipped = dict.fromkeys((*arms.not_measured, *unexposed(setting.exposures), *unretained(setting)))
+    return Plan(build.steps, (evaluate, ship, measure), tuple(skipped), _facts(setting, slots))
 
 
 def _facts(setting: Setting, slots: Sequence[Slot]) -> dict[str, Any]:
@@ -46,6 +49,9 @@ def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], measure: str)
     asked = ["best_single", *(["winner"] if arms.candidates else [])]
     for scope in setting.scopes:
         inputs |= {f"choice|{choice}|{scope.label.strip()}": f"{choice}{scope.label}" for choice in asked}
+        more, following = exposed(build, arms, scope.label, scope.runs)
+        inputs |= more
+        selects += [*following, *retained(build, arms, scope.label, scope.runs)]
         for arm in arms.candidates:
             inputs |= {f"fit||{arm.name}|{run.name}": build.fit(arm, run) for run in scope.runs}
             inputs[f"count||{arm.name}|"] = build.count(arm)
@@ -67,6 +73,7 @@ def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], measure: str)
         "controls": [slot.name for slot in slots if slot.choice and not slot.ships],
         "arms": described(build, slots, arms.candidates),
         "repeats": {run.name: run.repeat for run in setting.runs},
+        "holdings": holdings(build, arms),
     }
     return build.add(Step("evaluate", "evaluate", params, inputs, tuple(selects), opens_test=True))
 

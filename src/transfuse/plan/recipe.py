@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from transfuse.errors import many_problems, nearest
+from transfuse.plan.conditions import Conditions
 from transfuse.plan.text import dumped, loaded, text_of
 from transfuse.registry import shelf
 
@@ -77,6 +78,7 @@ class Judge(Strict):
     the losses in other metrics that would do harm."""
 
     test: Literal["winner", "all"] = "winner"
+    conditions: Conditions = {}
     target: StrictFloat | StrictInt | None = None
     guards: dict[str, StrictFloat | StrictInt] = {}
 

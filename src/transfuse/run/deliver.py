@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from transfuse import __version__
+from transfuse.data.items import Items
 from transfuse.jsonio import plain, pretty
 from transfuse.plan.recipe import written
 from transfuse.run.engine import Walk
 from transfuse.run.prepare import Prepared
 from transfuse.store import Artifact, write_bytes, write_text
+from transfuse.types import CLEAN
 
 UNITS = {"latency_p50_ms": "ms", "latency_p95_ms": "ms", "batch_ms": "ms", "peak_memory_mb": "MB"}
 
@@ -141,35 +143,64 @@ def measurements_of(artifact: Artifact | None, cpu_seconds: float) -> dict[str, 
 
 
 def write_predictions(folder: Folder, walk: Walk, prepared: Prepared, evaluation: Artifact) -> None:
-    """`predictions/ARM/RUN/test/clean.safetensors` for all judged arms, and the judged items once beside them."""
-    from safetensors.numpy import save
+    """`predictions/ARM/RUN/SPLIT/CONDITION.safetensors` for all judged arms, and each split's items once beside them.
 
+    SPLIT is `test`, or an outside set's name; CONDITION is `clean`, or `NAME@LEVEL` of the judged rows.
+    """
     target, scratch = folder.path / "predictions", folder.path / ".predictions.tmp"
     shutil.rmtree(scratch, ignore_errors=True)
-    judged, items = evaluation["judged"], prepared.items
+    splits = _splits(prepared, evaluation)
     for role, key in walk.inputs("evaluate").items():
-        found = walk.store.get(key) if role.startswith("predict|") else None
+        what, *rest = role.split("|", 4)
+        found = walk.store.get(key) if what in ("predict", "expose") else None
         if found is None or "failed" in found.meta:
             continue
-        _, _, arm, run = role.split("|")
-        path = scratch / file_name(arm.split("@", 1)[0]) / run / "test" / "clean.safetensors"
+        _, arm, run, exposure = (*rest, CLEAN)[:4]
+        split, condition = (exposure, CLEAN) if exposure in splits else ("test", exposure)
+        path = scratch / file_name(arm.split("@", 1)[0]) / run / file_name(split) / f"{condition}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
+        rows, items = splits[split]
         facts = {
             "scale": found.meta["scale"],
             "temperature": repr(found.meta["temperature"]),
-            "items": prepared.fingerprint,
+            "items": prepared.fingerprint if split == "test" else items.fingerprint,
         }
-        arrays = {"scores": found["scores"].astype(np.float32), "rows": np.searchsorted(judged, found["rows"])}
-        path.write_bytes(save(arrays, metadata=facts))
-    table = {
-        "ids": [items.ids[row] for row in judged],
-        "targets": [items.labels[row] for row in judged],
-        "groups": None if items.groups is None else [items.groups[row] for row in judged],
-        "classes": list(items.classes),
-    }
-    write_text(scratch / "test.items.json", pretty(table))
+        arrays = {"scores": found["scores"].astype(np.float32), "rows": np.searchsorted(rows, found["rows"])}
+        path.write_bytes(safetensors_bytes(arrays, facts))
+    for split, (rows, items) in splits.items():
+        write_text(
+            scratch / f"{file_name(split)}.items.json", pretty(_listed(items.take(rows), prepared.items.classes))
+        )
     shutil.rmtree(target, ignore_errors=True)
     scratch.rename(target)
+
+
+def safetensors_bytes(arrays: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> bytes:
+    """A safetensors file whose bytes are the same every time: the package writes the facts in a random order."""
+    from safetensors.numpy import save
+
+    data = save(dict(arrays), metadata=dict(facts))
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:start]), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    padded = header + b" " * (-len(header) % 8)
+    return len(padded).to_bytes(8, "little") + padded + data[start:]
+
+
+def _splits(prepared: Prepared, evaluation: Artifact) -> dict[str, tuple[np.ndarray, Items]]:
+    """The judged rows and those of outside sets, each with the table they are rows of."""
+    further = {name: rows for name, rows in evaluation.arrays.items() if name.startswith("outside|")}
+    named = {name.removeprefix("outside|"): rows for name, rows in further.items()}
+    outside = {name: (rows, prepared.surroundings.items[name]) for name, rows in named.items()}
+    return {"test": (evaluation["judged"], prepared.items), **outside}
+
+
+def _listed(items: Items, classes: Sequence[str]) -> dict[str, Any]:
+    return {
+        "ids": list(items.ids),
+        "targets": list(items.labels),
+        "groups": None if items.groups is None else list(items.groups),
+        "classes": list(classes),
+    }
 
 
 def file_name(arm: str) -> str:

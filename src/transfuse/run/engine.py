@@ -137,7 +137,7 @@ class Engine:
     @contextmanager
     def _pool(self) -> Iterator[ProcessPoolExecutor | None]:
         """Worker processes; none for one worker, or where a source or the data set lives in this process."""
-        if self.workers == 1 or self.modules or not isinstance(self.place.data, str | dict):
+        if self.workers == 1 or self.modules or self.place.in_memory:
             self.workers = 1
             yield None
             return

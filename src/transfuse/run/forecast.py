@@ -18,7 +18,9 @@ from transfuse.run.worker import Job, Place, carry_out
 from transfuse.store import Store
 
 CROWN_STEP_SECONDS = 0.0009
-START_SECONDS = {"train": 0.3, "extract": 0.3, "predict": 0.15, "count": 0.4, "measure": 12.0, "evaluate": 1.5}
+START_SECONDS = {
+    "train": 0.3, "extract": 0.3, "predict": 0.15, "retain": 0.3, "count": 0.4, "measure": 12.0, "evaluate": 1.5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,14 @@ With these in the store nothing here imports torch, so that `plan` and an unchan
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from transfuse import __version__
+from transfuse.data.extra import extras
 from transfuse.data.items import Items
 from transfuse.data.leakage import duplicates, overlap
 from transfuse.data.open import Settings, index, open_data, settings, signature
@@ -27,6 +28,7 @@ from transfuse.plan.ladder import Ladder, ladder
 from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import Recipe
 from transfuse.run import near
+from transfuse.run.surroundings import Surroundings, check_own, surroundings
 from transfuse.source.open import identity, make_card
 from transfuse.store import Store
 from transfuse.types import Card
@@ -47,13 +49,11 @@ class Prepared:
     ladder: Ladder
     plan: Plan
     fingerprint: str
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     def restricted(self, arms: Ladder) -> Prepared:
         """The same with fewer arms."""
-        return Prepared(
-            self.recipe, self.root, self.items, self.partition, self.cards, self.setting, arms,
-            make_plan(self.setting, arms), self.fingerprint,
-        )  # fmt: skip
+        return replace(self, ladder=arms, plan=make_plan(self.setting, arms))
 
 
 def prepare(
@@ -72,6 +72,16 @@ def prepare(
     }
     cards = {name: card for name, (_, card) in found.items()}
     card_keys = {name: key for name, (key, _) in found.items()}
+    around = surroundings(
+        recipe,
+        extras(wanted.extra),
+        items,
+        parts,
+        table=lambda read: _items(settings(read), root, store, emit),
+        keep=lambda arrays: _kept(store, arrays),
+    )
+    check_own(around.own, around.items, cards)
+    parts = replace(parts, notes=(*parts.notes, *around.notes))
     runs, final = _runs(parts, items, store, recipe.smaller_sizes)
     judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
     fingerprint = digest(["judged", [[items.ids[row], items.labels[row]] for row in judged]])
@@ -88,11 +98,15 @@ def prepare(
         protocol=parts.protocol,
         runs=runs,
         final=final,
-        identity=digest([plain(identity_of), items.fingerprint, card_keys, side, [run.key for run in runs]]),
+        identity=digest(
+            [plain(identity_of), items.fingerprint, card_keys, side, [run.key for run in runs], *around.identity]
+        ),
         leaks=tuple(_leaks(items, parts, recipe, cards, root)),
+        exposures=around.exposures,
+        own=around.own,
     )
     arms = ladder(recipe, cards, items.classes)
-    return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint)
+    return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint, around)
 
 
 def _items(wanted: Settings, root: Path, store: Store, emit: Emit) -> tuple[str, Items]:

@@ -177,7 +177,8 @@ def place_of(prepared: Prepared, store: Store, journal: Journal | None = None) -
     """Where this recipe's steps run."""
     run = prepared.recipe.run
     data = settings(prepared.recipe.data).read
-    return Place(store.root, prepared.root, data, run.device, run.threads, journal.path if journal else None)
+    written = journal.path if journal else None
+    return Place(store.root, prepared.root, data, run.device, run.threads, written, prepared.surroundings.reads)
 
 
 def _auto_workers() -> int:
@@ -207,11 +208,13 @@ def finished_arms(prepared: Prepared, walk: Walk) -> tuple[Ladder, list[str]]:
         candidates=tuple(arm for arm in arms.candidates if stays(arm)),
         tuned_singles={key: arm for key, arm in arms.tuned_singles.items() if fitted(arm.name)},
         tuned_fusions={key: arm for key, arm in arms.tuned_fusions.items() if fitted(arm.name)},
-        followers=(), curves=False, proposes=False,
+        followers=(), curves=False, proposes=False, exposed=False,
     )  # fmt: skip
     before = {*arms.arms(), *(arm.name for arm in (*arms.tuned_singles.values(), *arms.tuned_fusions.values()))}
     after = {*kept.arms(), *(arm.name for arm in (*kept.tuned_singles.values(), *kept.tuned_fusions.values()))}
-    return kept, sorted(before - after) + [follower.name for follower in arms.followers]
+    beyond = [exposure.name for exposure in prepared.setting.exposures]
+    retained = ["retention"] if any(step.kind == "retain" for step in prepared.plan.steps.values()) else []
+    return kept, [*sorted(before - after), *(follower.name for follower in arms.followers), *beyond, *retained]
 
 
 def _deliver_model(request: Request, prepared: Prepared, store: Store, ship: str, folder: Folder) -> None:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Place:
-    """Where jobs run: the store, the recipe's folder and data, the device, the thread count and the journal."""
+    """Where jobs run: the store, the recipe's folder, data and further sets, device, thread count and journal."""
 
     store: Path
     root: Path
@@ -37,6 +37,12 @@ class Place:
     device: str
     threads: int
     journal: Path | None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether something that is read lives in this process only."""
+        return not all(isinstance(spec, str | dict) for spec in (self.data, *self.extra.values()))
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | N
         device=place.device,
         emit=lambda event, **details: emit(event, step=job.step, **details),
         keys=job.keys,
+        extra=place.extra,
     )
     step = find("steps", job.kind)
     began = time.process_time()

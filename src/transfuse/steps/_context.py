@@ -23,7 +23,8 @@ Result = tuple[Any, "Mapping[str, np.ndarray] | None"]
 
 @dataclass(frozen=True)
 class Context:
-    """`data` is the recipe's data entry (or the object given in Python), `modules` the sources given in Python by name.
+    """`data` is the recipe's data entry (or the object given in Python), `modules` the sources given in Python by name,
+    `extra` what is read for further sets of items, by name.
 
     `keys` are the keys of this step's inputs by role: an artifact that must be found again refers to them.
     """
@@ -35,13 +36,15 @@ class Context:
     device: str = "auto"
     emit: Emit = silent
     keys: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def open(self, items: Artifact) -> Data:
-        """The data set, with its already known table."""
+    def open(self, items: Artifact, extra: str | None = None) -> Data:
+        """The data set, or a further one by name, with its already known table."""
         from transfuse.data.items import Items
         from transfuse.data.open import open_data
 
-        return open_data(self.data, self.root, items=Items.from_json(items.meta))
+        spec = self.data if extra is None else self.extra[extra]
+        return open_data(spec, self.root, items=Items.from_json(items.meta))
 
     def torch_device(self) -> torch.device:
         """The device this run computes on; `auto` is the first accelerator, else the CPU."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from transfuse.data.items import Items
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.verdict import judge, record
-from transfuse.steps import _apart, _case, _observed
+from transfuse.steps import _apart, _case, _exposed, _observed, _retained
 from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
@@ -46,8 +47,15 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     for entry in (*known, best, winner):
         standing.setdefault(entry.name, entry)
     judged, case = _made(params, inputs, items, rows, standing, sound, (winner.name, best.name))
+    named = {place: entry.name for place, entry in {**sound, "best_single": best}.items()}
+    repeats = None if params["protocol"] == "locked" else params["repeats"]
+    beyond = _exposed.exposed(inputs, case.items, named, repeats)
+    chosen = {"best_single": best, **({"best_fusion": winner} if winner is not best else {})}
+    kept = _retained.observations(inputs, params["holdings"], chosen, rows)
+    case = replace(case, conditions=beyond.conditions, outside=beyond.outside, observations=(*case.observations, *kept))
     judgement = judge(case)
     missing = _absent(params, inputs, places) | {places[slot].name: why for slot, why in failed.items()}
+    missing |= beyond.failed | _retained.failures(inputs)
     made = record(judgement, case.arms, {}, {}, [{"what": name, "why": why} for name, why in sorted(missing.items())])
     closed = {
         entry.name: entry.selection("log_loss", items.targets())
@@ -63,7 +71,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         "judged": len(judged),
         "heat": {entry.name: [fit.meta["temperature"] for fit in entry.fits.values()] for entry in known},
     }
-    return meta, {"judged": judged}
+    return meta, {"judged": judged, **{f"outside|{name}": rows for name, rows in beyond.rows.items()}}
 
 
 def _made(

@@ -21,13 +21,13 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     import numpy as np
     import torch
 
-    from transfuse.data.canvas import batch
     from transfuse.fusion.fused import turned
     from transfuse.fusion.joints import pooled
     from transfuse.steps import _networks
+    from transfuse.steps._canvases import canvases
 
     rows = inputs["rows"]["rows"]
-    data = context.open(inputs["items"])
+    batch = canvases(params, inputs["items"], context)
     device = context.torch_device()
     found = _networks.cards(inputs)
     if params["merge"]:
@@ -38,7 +38,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     parts = []
     with torch.no_grad(), _networks.autocast(params["precision"], device)():
         for start in range(0, len(rows), BATCH):
-            canvas = torch.from_numpy(batch(data, rows[start : start + BATCH], params["canvas"])).to(device)
+            canvas = torch.from_numpy(batch(rows[start : start + BATCH])).to(device)
             block = source.blocks(turned(canvas, params["view"]), [params["tap"]])[params["tap"]]
             parts.append((pooled(block) if params["pool"] else block).float().cpu().numpy())
             context.emit("progress", done=min(start + BATCH, len(rows)), of=len(rows))

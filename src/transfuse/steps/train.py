@@ -111,14 +111,13 @@ def _facts(tuned: Tuned) -> dict[str, Any]:
 
 
 def _feed(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule) -> Feed:
-    from transfuse.data.canvas import batch
+    from transfuse.steps._canvases import canvases
     from transfuse.train.feed import BlockFeed, CanvasFeed
 
     device = context.torch_device()
     if plan.regime == "frozen":
         return BlockFeed(*blocks_of(inputs), device)
-    data, side = context.open(inputs["items"]), params["canvas"]
-    return CanvasFeed(lambda rows: batch(data, rows, side), side, device)
+    return CanvasFeed(canvases(params, inputs["items"], context), params["canvas"], device)
 
 
 def _builder(

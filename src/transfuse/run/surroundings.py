@@ -1,0 +1,98 @@
+"""What arms are asked beyond their own data, made ready for the plan: conditions, items of another kind, own tasks.
+
+Items of another kind are answered as the judged rows are: under cross-fitting each by one fold's models, so that inside
+and outside items meet the same mixture of models; under a locked split by every seed's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from transfuse.data.draw import shuffled
+from transfuse.data.extra import Extra, rows_of
+from transfuse.data.items import Items
+from transfuse.data.split import Partition
+from transfuse.errors import UserError, unknown_name
+from transfuse.plan.build import RowBlock
+from transfuse.plan.exposures import Exposure, conditions
+from transfuse.plan.recipe import Recipe
+from transfuse.types import Card
+
+# Rows kept in the store, by their key; and the item table of a data set with its key.
+Keep = Callable[[Mapping[str, np.ndarray]], str]
+Table = Callable[[Any], tuple[str, Items]]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """`items` and `reads` are by the sets' names; `own` are the sources' own tasks by source; `notes` are sentences."""
+
+    exposures: tuple[Exposure, ...] = ()
+    own: Mapping[str, Exposure] = field(default_factory=dict)
+    items: Mapping[str, Items] = field(default_factory=dict)
+    reads: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> list[Any]:
+        """What of them makes a plan another plan, beside the recipe."""
+        return [[name, found.fingerprint] for name, found in sorted(self.items.items())]
+
+
+def surroundings(
+    recipe: Recipe, sets: Sequence[Extra], known: Items, parts: Partition, table: Table, keep: Keep
+) -> Surroundings:
+    """Everything the recipe asks for. Errors, before any work: own tasks of unknown sources, sets without new items."""
+    made = Surroundings(exposures=conditions(recipe.judge.conditions))
+    for extra in sets:
+        if extra.kind == "own" and extra.about not in recipe.sources:
+            raise unknown_name("source", extra.about, recipe.sources, where=f"data.extra, '{extra.name}'")
+        key, items = table(extra.read)
+        rows, left = rows_of(extra, items, known)
+        block = RowBlock("items", keep({"rows": rows}), len(rows))
+        exposure = Exposure(extra.name, {"extra": extra.name}, items_key=key, block=block)
+        made = replace(made, items={**made.items, extra.name: items}, reads={**made.reads, extra.name: extra.read})
+        if extra.kind == "own":
+            made = replace(made, own={**made.own, extra.about: exposure})
+            continue
+        dealt = _answered(items, rows, parts)
+        exposure = replace(
+            exposure, rows={name: RowBlock(name, keep({"judge": found}), len(found)) for name, found in dealt.items()}
+        )
+        note = f"{left} items of {extra.name} also stand in the data and were left out"
+        made = replace(made, exposures=(*made.exposures, exposure), notes=(*made.notes, *([note] if left else [])))
+    return made
+
+
+def _answered(items: Items, rows: np.ndarray, parts: Partition) -> dict[str, np.ndarray]:
+    """Which rows each run answers, by run."""
+    if parts.protocol == "locked":
+        return {run.name: rows for run in parts.runs}
+    found: dict[str, np.ndarray] = {}
+    for repeat in sorted({run.repeat for run in parts.runs}):
+        names = [run.name for run in parts.runs if run.repeat == repeat]
+        if len(rows) < len(names):
+            raise UserError(
+                "a set of fewer items than folds cannot be answered by all of them", got=f"{len(rows)} items"
+            )
+        order = shuffled(items, rows, "extra", "fold", repeat)
+        found |= {name: np.sort(order[place :: len(names)]) for place, name in enumerate(names)}
+    return found
+
+
+def check_own(own: Mapping[str, Exposure], items: Mapping[str, Items], cards: Mapping[str, Card]) -> None:
+    """Refuse own tasks whose labels are not what the source answers: they would be counted as forgotten."""
+    for source in own:
+        labels = {label for label in items[f"own:{source}"].labels if label is not None}
+        strange = sorted(labels - set(cards[source].classes))
+        if strange or not labels:
+            raise UserError(
+                "a source's own task is labelled by the source's own classes",
+                where=f"data.extra, 'own:{source}'",
+                expected=", ".join(cards[source].classes[:10]) or "a source that names its classes",
+                got=", ".join(strange[:5]) or "no labels",
+            )

@@ -1,0 +1,62 @@
+"""What arms answered beyond clean judged rows, as tables: the same rows under conditions, and items of another kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from transfuse.data.items import Items
+from transfuse.evaluation.tables import Table
+from transfuse.steps import _case
+from transfuse.store import Artifact
+from transfuse.types import ItemTable
+
+Tables = dict[str, dict[str, Table]]
+
+
+@dataclass
+class Exposed:
+    """Tables by exposure and arm; `rows` of each outside set in its own item table; `failed` says why by arm."""
+
+    conditions: Tables = field(default_factory=dict)
+    outside: Tables = field(default_factory=dict)
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def exposed(
+    inputs: Mapping[str, Artifact], items: ItemTable, names: Mapping[str, str], repeats: Mapping[str, int] | None
+) -> Exposed:
+    """From the inputs `expose|PLACE|ARM|RUN|EXPOSURE` and `outside|EXPOSURE` (item tables).
+
+    `names` are the arms by place; a place without a name is not judged. `repeats` tell the repeat of each fold, None a
+    locked protocol. Outside items have the target 0, which means nothing.
+    """
+    found: dict[tuple[str, str], _case.Entry] = {}
+    for role, artifact in inputs.items():
+        if role.startswith("expose|"):
+            _, place, arm, run, exposure = role.split("|", 4)
+            entry = found.setdefault((exposure, place), _case.Entry(place))
+            entry.arms[run] = arm
+            entry.predictions[run] = artifact
+    made = Exposed()
+    for (exposure, place), entry in sorted(found.items(), key=lambda pair: pair[0]):
+        if place not in names:
+            continue
+        if entry.failure is not None:
+            made.failed[f"{names[place]} on {exposure}"] = entry.failure
+        elif f"outside|{exposure}" in inputs:
+            rows, table = _outside(entry, Items.from_json(inputs[f"outside|{exposure}"].meta))
+            made.rows[exposure] = rows
+            made.outside.setdefault(exposure, {})[names[place]] = _case.judged_table(entry, table, repeats)
+        else:
+            tables = made.conditions.setdefault(exposure, {})
+            tables[names[place]] = _case.judged_table(entry, items, repeats)
+    return made
+
+
+def _outside(entry: _case.Entry, items: Items) -> tuple[np.ndarray, ItemTable]:
+    rows = np.unique(np.concatenate([artifact["rows"] for artifact in entry.predictions.values()]))
+    return rows, ItemTable(tuple(items.ids[row] for row in rows), np.zeros(len(rows), dtype=np.int64))
