@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from transfuse.data.items import content_digest
 from transfuse.errors import UserError, many_problems
-from transfuse.files.images import check_header, read_bytes, read_image
+from transfuse.files.images import SUFFIXES, check_header, read_bytes, read_image
 
 
 def digests(paths: Sequence[Path], where: str) -> list[str]:
@@ -31,3 +32,13 @@ def digests(paths: Sequence[Path], where: str) -> list[str]:
 def pixels_of(paths: Sequence[Path]) -> Callable[[int], np.ndarray]:
     """Pixels by row, decoded when asked for; a torn file is an error that names its path."""
     return lambda row: read_image(paths[row])
+
+
+def images_in(folder: Path, *, deep: bool) -> list[Path]:
+    """The image files of a folder, and of those below it where `deep`; hidden files and folders are passed over."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
+        shown = (name for name in sorted(names) if not name.startswith("."))
+        found += [Path(place, name) for name in shown if Path(name).suffix.lower() in SUFFIXES]
+    return found

@@ -47,13 +47,18 @@ class Study:
         """The name of the recommended arm."""
         return str(self.verdict["recommendation"]["arm"])
 
+    @property
+    def model_folder(self) -> Path:
+        """Where the recommended model lies. Raises UserError where the study has no folder."""
+        if self.folder is None:
+            raise UserError("this study has no folder, so no model was kept", hint="compare(..., out='runs/mine')")
+        return self.folder / "models" / self.winner.replace("/", ".").replace(":", ".")
+
     def model(self) -> Source:
         """The recommended model, ready to predict. Raises UserError where it was not kept."""
         from transfuse.fusion.saved import load
 
-        if self.folder is None:
-            raise UserError("this study has no folder, so no model was kept", hint="compare(..., out='runs/mine')")
-        return load(self.folder / "models" / self.winner.replace("/", ".").replace(":", "."))
+        return load(self.model_folder)
 
     def table(self) -> list[dict[str, Any]]:
         """One row per judged arm: role, cost and every metric, ready for a data frame; undefined values are None."""

@@ -7,7 +7,6 @@ images are passed over.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ import numpy as np
 
 from transfuse.data.items import ALIASES, SPLITS, Items, table
 from transfuse.data.open import is_path
-from transfuse.data.photos import digests, pixels_of
+from transfuse.data.photos import digests, images_in, pixels_of
 from transfuse.errors import UserError, many_problems
-from transfuse.files.images import SUFFIXES
 
 TRAITS = {"form": "a folder with one folder a class"}
 ORDER = 200
@@ -75,7 +73,7 @@ def _found(folder: Path) -> list[tuple[str | None, str, Path]]:
     parts = [top for top in tops if ALIASES.get(top.name.lower(), top.name.lower()) in SPLITS]
     if len(parts) == len(tops) and any(_subfolders(part) for part in parts):
         return sorted((part.name, label, path) for part in parts for label, path in _classes(part))
-    nested = [part.name for part in parts if _subfolders(part) and not _images(part, deep=False)]
+    nested = [part.name for part in parts if _subfolders(part) and not images_in(part, deep=False)]
     if nested:
         names = ", ".join(top.name for top in tops if top not in parts)
         raise UserError(
@@ -86,7 +84,7 @@ def _found(folder: Path) -> list[tuple[str | None, str, Path]]:
 
 def _classes(folder: Path) -> list[tuple[str, Path]]:
     _refuse_stray(folder)
-    found = {top.name: _images(top, deep=True) for top in _subfolders(folder)}
+    found = {top.name: images_in(top, deep=True) for top in _subfolders(folder)}
     if not found:
         raise UserError("no class folders", where=str(folder), expected=f"{folder}/CLASS/IMAGE")
     empty = [f"{name}: no image in it" for name, paths in found.items() if not paths]
@@ -96,19 +94,10 @@ def _classes(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _refuse_stray(folder: Path) -> None:
-    if stray := _images(folder, deep=False):
+    if stray := images_in(folder, deep=False):
         got = f"{stray[0].name}" + (f" and {len(stray) - 1} more" if len(stray) > 1 else "")
         raise UserError("images stand outside the class folders", where=str(folder), got=got, hint="move them into one")
 
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _images(folder: Path, *, deep: bool) -> list[Path]:
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
-        shown = (name for name in sorted(names) if not name.startswith("."))
-        found += [Path(place, name) for name in shown if Path(name).suffix.lower() in SUFFIXES]
-    return found

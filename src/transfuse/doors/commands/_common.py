@@ -1,0 +1,24 @@
+"""What commands share: without this file each would spell the same options and print in its own way."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[
+    list[str], typer.Argument(metavar="SOURCE...", help="e.g. torchvision:resnet18 timm:vit_tiny_patch16_224")
+]
+Data = Annotated[
+    str, typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE or sklearn:digits")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="folder for the results; default runs/NAME")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="steps at once; results do not depend on it")]
+Ladder = Annotated[str, typer.Option("--ladder", help="quick, standard or full: which comparisons are made")]
+
+
+def say(text: str) -> None:
+    """Print for people and programs alike."""
+    sys.stdout.write(text + "\n")

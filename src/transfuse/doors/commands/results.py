@@ -1,0 +1,97 @@
+"""Commands about what came out: verdicts on predictions, reports, exports, answers of the shipped model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from transfuse.doors.commands._common import say
+from transfuse.errors import UserError
+
+
+def evaluate(
+    predictions: Annotated[list[str], typer.Argument(metavar="PREDICTIONS...", help="files (CSV, npz), or NAME=FILE")],
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV item,label[,group][,split]; without it: per-item scores")
+    ] = None,
+    candidate: Annotated[str | None, typer.Option(help="the one that is claimed to be better")] = None,
+    versus: Annotated[list[str] | None, typer.Option(help="whom it must answer to; default all others")] = None,
+    margin: Annotated[
+        str, typer.Option(help="gain that matters, in the metric's unit; auto is 5 % of the loss")
+    ] = "auto",
+    scale: Annotated[str | None, typer.Option(help="what the columns of a CSV are: logit or probability")] = None,
+    out: Annotated[Path, typer.Option("--out", help="folder for evidence and report")] = Path("runs/evaluate"),
+) -> None:
+    """The whole evaluation of predictions made elsewhere, without any model."""
+    from transfuse.doors.study import judged
+
+    given: Any = {
+        Path(text.split("=", 1)[-1]).stem if "=" not in text else text.split("=", 1)[0]: text.split("=", 1)[-1]
+        for text in predictions
+    }
+    if len(given) != len(predictions):
+        raise UserError("two prediction files would have the same name", hint="name them: a=FILE b=FILE")
+    if labels is None:
+        if len(predictions) != 1:
+            raise UserError("without --labels there is one file of per-item scores", expected="item,candidate,score")
+        given = predictions[0]
+    study = judged(
+        given, None if labels is None else str(labels), candidate=candidate, versus=versus, margin=margin, scale=scale
+    )
+    path = study.write(out)
+    say(f"{study}\nreport: {path}")
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")],
+    other: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="another run, to put the two side by side")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="file for the two side by side; .html or .md")] = None,
+) -> None:
+    """Make a run's report anew from its evidence, and print the verdict; of two runs, put them side by side."""
+    from transfuse.doors.study import Study, side_by_side
+
+    if other is None:
+        if out is not None:
+            raise UserError("--out belongs to two runs side by side", hint="transfuse report DIR DIR --out FILE")
+        study = Study.of_folder(folder)
+        study.report(folder / "report.md")
+        say(f"{study}\nreport: {study.report(folder / 'report.html')}")
+        return
+    path = side_by_side(folder, other, out or Path(f"{folder.name}-beside-{other.name}.html"))
+    for each in (folder, other):
+        say(f"{each.name}\n\n{Study.of_folder(each)}")
+    say(f"side by side: {path}")
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")],
+    what: Annotated[str, typer.Option("--what", help="model_card, checklist or rows")] = "model_card",
+    out: Annotated[Path | None, typer.Option("--out", help="file to write; default WHAT in the run's folder")] = None,
+) -> None:
+    """A run's result in another form: a model card for hubs, a reproducibility checklist, all evidence as CSV."""
+    from transfuse.doors.study import Study
+
+    say(f"written: {Study.of_folder(folder).export(what, out)}")
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="a run's folder, or RUN/models/ARM")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="a folder of images, or anything that a recipe reads")],
+    out: Annotated[Path, typer.Option("--out", help="CSV to write: item, and one probability a class")] = Path(
+        "predictions.csv"
+    ),
+) -> None:
+    """Let the recommended model of a run answer for images; `evaluate` reads what it writes."""
+    from transfuse.doors.predicting import predict as answers_of
+    from transfuse.doors.predicting import written
+
+    if out.exists():
+        raise UserError("there is a file of that name already", where=str(out), hint="choose another --out")
+    say(written(answers_of(model, data, Path.cwd()), out))
+
+
+COMMANDS = (evaluate, report, export, predict)

@@ -1,0 +1,99 @@
+"""Commands that do the whole job: without them a comparison could only be started from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from transfuse.doors.commands._common import Data, Ladder, Out, Sources, Workers, say
+from transfuse.errors import UserError
+
+
+def demo(
+    out: Out = None,
+    per_class: Annotated[int, typer.Option(min=2, max=100, help="training images per class")] = 10,
+    workers: Workers = None,
+) -> None:
+    """The whole job on an embedded example, offline: three small networks on scikit-learn's digits."""
+    from transfuse.doors.demo import recipe
+
+    carry_out(recipe(per_class), Path.cwd(), out or Path("runs/demo"), workers)
+
+
+def compare(
+    sources: Sources,
+    data: Data,
+    out: Out = None,
+    budget: Annotated[
+        str | None, typer.Option(help="time for training, e.g. 20min; the verdict is on what is done by then")
+    ] = None,
+    ladder: Ladder = "quick",
+    workers: Workers = None,
+) -> None:
+    """Is a fusion of these sources better than the best of them? The whole job without a recipe."""
+    from transfuse.plan.recipe import validated
+
+    given: dict[str, Any] = {"sources": sources, "data": data, "ladder": ladder}
+    if budget is not None:
+        given["budget"] = {"train": budget}
+    carry_out(validated(given, where="compare"), Path.cwd(), out or Path("runs/compare"), workers)
+
+
+def run(
+    recipe: Annotated[Path, typer.Argument(help="a YAML recipe")],
+    out: Out = None,
+    workers: Workers = None,
+    engine: Annotated[str, typer.Option(help="local")] = "local",
+) -> None:
+    """Carry out a recipe; run again to resume, or to get the same results at no cost."""
+    from transfuse.errors import unknown_name
+    from transfuse.plan.recipe import read
+
+    if engine != "local":
+        raise unknown_name("engine", engine, ["local"])
+    carry_out(read(recipe), recipe.parent, out or Path("runs") / recipe.stem, workers)
+
+
+def plan(recipe: Annotated[Path, typer.Argument(help="a YAML recipe")]) -> None:
+    """What a recipe will do: its steps, what is in the store already, what follows a choice, and what it will cost."""
+    from transfuse.doors.planned import describe
+    from transfuse.plan.recipe import read
+
+    say(describe(read(recipe), recipe.parent))
+
+
+def init(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="a folder, CSV, idx:DIR, npz:FILE or sklearn:digits")],
+    sources: Sources,
+    out: Annotated[Path, typer.Option("--out", help="where the recipe goes")] = Path("recipe.yaml"),
+) -> None:
+    """Write a recipe for this data and these sources, after looking at both."""
+    from transfuse.doors.planned import written_recipe
+
+    if out.exists():
+        raise UserError("there is a file of that name already", where=str(out), hint="choose another --out")
+    text, summary = written_recipe(data, sources, Path.cwd(), out)
+    out.write_text(text, encoding="utf-8")
+    say(f"{summary}\nwritten: {out}\nnext: transfuse plan {out}; transfuse run {out}")
+
+
+def carry_out(recipe: Any, root: Path, out: Path, workers: int | None) -> None:
+    """Run a recipe with progress, then say what came out and where it is."""
+    from transfuse.doors.console import Progress
+    from transfuse.report.terminal import render_terminal
+    from transfuse.run.run import Request, run
+
+    progress = Progress()
+    try:
+        outcome = run(Request(recipe, root, out, listeners=(progress,), workers=workers))
+    finally:
+        progress.close()
+    say(render_terminal(outcome.evidence))
+    made = "nothing had to be computed" if outcome.executed == 0 else f"{outcome.executed} steps computed"
+    say(f"{made}, {outcome.reused} taken from the store, {outcome.cpu_seconds:.0f} CPU seconds")
+    say(f"report: {outcome.folder.report}")
+
+
+COMMANDS = (demo, compare, run, plan, init)

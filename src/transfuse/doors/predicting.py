@@ -1,0 +1,138 @@
+"""A shipped model's answers for images that nobody has labelled; without them the winner would be a file to admire.
+
+The result is the CSV that `transfuse evaluate` reads: `item` and one probability a class, after the model's own
+temperature.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transfuse.doors.study import Study
+from transfuse.errors import UserError
+from transfuse.store import write_text
+
+if TYPE_CHECKING:
+    from transfuse.data.open import Data
+    from transfuse.source.base import Source
+
+BATCH = 32
+DIGITS = ".9g"
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Probabilities [N, C] by item; `model` is the arm that gave them."""
+
+    model: str
+    items: tuple[str, ...]
+    classes: tuple[str, ...]
+    probabilities: np.ndarray
+
+    def table(self) -> str:
+        """CSV with a header; nine digits, so that the rows still sum to one."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["item", *self.classes])
+        for item, row in zip(self.items, self.probabilities, strict=True):
+            writer.writerow([item, *(format(float(value), DIGITS) for value in row)])
+        return out.getvalue()
+
+    def summary(self) -> str:
+        """How many items went to which class, most first, and how sure the model was."""
+        chosen = Counter(self.classes[place] for place in self.probabilities.argmax(axis=1).tolist())
+        width = max(len(name) for name in chosen)
+        counts = [f"  {name:<{width}}  {count:,}" for name, count in chosen.most_common()]
+        sure = float(self.probabilities.max(axis=1).mean())
+        return "\n".join([f"{self.model}: {len(self.items):,} items, {100 * sure:.0f} % sure on average", *counts])
+
+
+def predict(model: Path, data: str, root: Path, report: Report | None = None) -> Answers:
+    """The answers of a saved model, or of the model that a run recommends, for all items of a data set.
+
+    `data` is anything a recipe reads, labelled or not; a folder with images right inside it is read as `images:DIR`.
+    Raises: `UserError` where there is no model, no image, or the model was given in Python.
+    """
+    folder = model_folder(model)
+    source, description = opened(folder)
+    found = opened_data(data, root)
+    canvas = description.get("canvas")
+    if type(canvas) is not int:
+        raise UserError("the model does not say on which canvas it answers", where=str(folder))
+    classes = tuple(str(name) for name in description.get("classes") or source.card.classes)
+    rows = probabilities(source, found, canvas, report)
+    if rows.shape[1] != len(classes):
+        raise UserError(
+            "the model answers for another number of classes than it names",
+            where=str(folder),
+            expected=str(len(classes)),
+            got=str(rows.shape[1]),
+        )
+    return Answers(str(description.get("arm", source.card.name)), found.items.ids, classes, rows)
+
+
+def probabilities(source: Source, data: Data, canvas: int, report: Report | None = None) -> np.ndarray:
+    """softmax(logits / temperature) of all items [N, C], float64; the same whatever the batch."""
+    import torch
+
+    from transfuse.data.canvas import batch
+
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(data.items), BATCH):
+            rows = range(start, min(start + BATCH, len(data.items)))
+            images = torch.from_numpy(batch(data, rows, canvas))
+            parts.append(source.probabilities(images).double().numpy())
+            if report is not None:
+                report(rows[-1] + 1, len(data.items))
+    return np.concatenate(parts)
+
+
+def model_folder(path: Path) -> Path:
+    """A saved model's folder: itself, or that of the model which the run in this folder recommends."""
+    if (path / "model.json").is_file():
+        return path
+    if (path / "evidence.json").is_file():
+        found = Study.of_folder(path).model_folder
+        if (found / "model.json").is_file():
+            return found
+        raise UserError("this run kept no model", where=str(path), hint="run the recipe again")
+    raise UserError(
+        "there is neither a run nor a model here",
+        where=str(path),
+        expected="a run's folder, or RUN/models/ARM with model.json and model.safetensors",
+    )
+
+
+def opened(folder: Path) -> tuple[Source, dict[str, Any]]:
+    """The model and its description."""
+    from transfuse.fusion import saved
+
+    return saved.load(folder), saved.read(folder)
+
+
+def opened_data(spec: str, root: Path) -> Data:
+    """A data set of a recipe's form; a folder with images right inside it needs no classes."""
+    from transfuse.data.open import is_path, open_data
+    from transfuse.data.photos import images_in
+
+    folder = root / Path(spec).expanduser()
+    if is_path(spec) and folder.is_dir() and images_in(folder, deep=False):
+        spec = f"images:{spec}"
+    return open_data(spec, root)
+
+
+def written(answers: Answers, out: Path) -> str:
+    """Write the CSV; what to say of it."""
+    write_text(out, answers.table())
+    return f"{answers.summary()}\nwritten: {out}"

@@ -1,0 +1,105 @@
+"""Answers of a shipped model for images without labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from transfuse.data.canvas import place
+from transfuse.doors.cli import app
+from transfuse.doors.predicting import predict
+from transfuse.errors import UserError
+from transfuse.evaluation.files import read_predictions
+from transfuse.fusion import saved
+from transfuse.source.open import make_card, open_source
+
+CLASSES = [f"class {number}" for number in range(10)]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model with a temperature of its own."""
+    folder = tmp_path_factory.mktemp("model")
+    card = make_card("vgg", "demo:vgg", root=Path(), canvas=28)
+    source = open_source(card, root=Path())
+    source.temperature = 2.5
+    saved.save(source, folder, facts={"canvas": 28, "classes": CLASSES, "arm": "frozen/vgg"})
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Forty small photos right inside a folder: more than one batch."""
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(40):
+        Image.fromarray(rng.integers(0, 256, (28, 28, 3), dtype=np.uint8)).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def test_answers_are_the_models_probabilities_after_its_temperature(model: Path, photos: Path):
+    found = predict(model, "photos", photos.parent)
+    assert found.items[:2] == ("00.png", "01.png") and found.classes == tuple(CLASSES)
+    source = saved.load(model)
+    image = place(np.asarray(Image.open(photos / "37.png")), 28)
+    with torch.no_grad():
+        logits = source(torch.from_numpy(image)[None]).double()[0]
+    np.testing.assert_allclose(found.probabilities[37], torch.softmax(logits / 2.5, 0).numpy(), atol=1e-6)
+
+
+def test_the_command_writes_what_evaluate_reads(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["predict", str(model), "photos", "--out", "answers.csv"])
+    assert done.exit_code == 0, done.output
+    assert "frozen/vgg: 40 items" in done.output and "written: answers.csv" in done.output
+    read = read_predictions("answers", tmp_path / "answers.csv")
+    assert read.classes == tuple(CLASSES) and read.scores.shape == (1, 40, 10)
+    np.testing.assert_allclose(read.scores.sum(axis=2), 1.0, atol=1e-6)
+    with (tmp_path / "answers.csv").open() as handle:
+        assert next(csv.reader(handle)) == ["item", *CLASSES]
+    again = CliRunner().invoke(app, ["predict", str(model), "photos", "--out", "answers.csv"])
+    assert again.exit_code == 1 and isinstance(again.exception, UserError), "a file that is there is not overwritten"
+
+
+def test_a_runs_folder_stands_for_the_model_it_recommends(model: Path, photos: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    (run / "models").mkdir(parents=True)
+    verdict = {"recommendation": {"arm": "frozen/vgg", "form": "single", "why": ""}, "claims": [], "flags": []}
+    (run / "evidence.json").write_text(json.dumps({"verdict": verdict, "evidence": [], "arms": []}))
+    with pytest.raises(UserError, match="kept no model"):
+        predict(run, "photos", photos.parent)
+    (run / "models" / "frozen.vgg").symlink_to(model)
+    assert len(predict(run, "photos", photos.parent).items) == 40
+
+
+def test_progress_counts_items(model: Path, photos: Path):
+    heard: list[tuple[int, int]] = []
+    predict(model, "photos", photos.parent, lambda done, of: heard.append((done, of)))
+    assert heard == [(32, 40), (40, 40)]
+
+
+def test_no_model_no_images_and_a_model_without_a_canvas_are_one_message_each(
+    model: Path, photos: Path, tmp_path: Path
+):
+    with pytest.raises(UserError, match="neither a run nor a model"):
+        predict(tmp_path / "nothing", "photos", photos.parent)
+    with pytest.raises(UserError, match="data folder not found"):
+        predict(model, "elsewhere", tmp_path)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("model.json", "model.safetensors"):
+        (bare / name).write_bytes((model / name).read_bytes())
+    record = json.loads((bare / "model.json").read_text())
+    for facts, message in (({"canvas": None}, "which canvas"), ({"classes": CLASSES[:9]}, "another number of classes")):
+        (bare / "model.json").write_text(json.dumps(record | facts))
+        with pytest.raises(UserError, match=message):
+            predict(bare, "photos", photos.parent)
