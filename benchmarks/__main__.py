@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks import doors, forward
+from benchmarks import bootstrap, doors, forward
 
 
 def main() -> None:
-    for title, rows in (("networks and training", forward.table), ("doors", doors.table)):
+    tables = (("networks and training", forward.table), ("doors", doors.table), ("bootstrap", bootstrap.table))
+    for title, rows in tables:
         print(f"\n{title}")
         for row in rows():
             print("  " + row)

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfuse.errors import UserError
-from transfuse.evaluation.metric import metric
-from transfuse.evaluation.resample import Interval, crossed_bootstrap, draw_counts, exact_zero, moments
+from transfuse.evaluation.resample import Interval, exact_zero, moments
 from transfuse.types import Undefined
 
 
@@ -20,12 +19,6 @@ def drawn(runs: int, count: int, seed: int = 0, mean: float = 0.1) -> np.ndarray
 def interval(found: Interval | Undefined) -> Interval:
     assert isinstance(found, Interval)
     return found
-
-
-def columns(runs: int = 5, count: int = 150, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    targets, probs = rng.integers(0, 3, count), rng.dirichlet(np.ones(3), (runs, count))
-    return metric("worst_class").run_columns(targets, probs)
 
 
 def test_one_run_is_the_t_interval_over_items() -> None:
@@ -128,89 +121,3 @@ def test_p_values_agree_with_the_intervals(mean: float, margin: float) -> None:
 def test_identical_predictions_have_an_exact_zero() -> None:
     zero = exact_zero(3, 10)
     assert (zero.p(), zero.p(0.1), zero.p_within(0.1), zero.p_within(0.0)) == (1.0, 1.0, 0.0, 1.0)
-
-
-def test_counts_are_multinomial() -> None:
-    counts = draw_counts(np.random.default_rng(0), 4000, 10)
-    assert (counts.sum(axis=1) == 10).all()
-    np.testing.assert_allclose(counts.mean(axis=0), 1.0, atol=0.08)
-    np.testing.assert_allclose(counts.var(axis=0), 0.9, atol=0.1)
-
-
-def test_bootstrap_of_a_mean_agrees_with_moments() -> None:
-    rng = np.random.default_rng(0)
-    shared = rng.normal(size=300)
-    values = 0.2 + shared + 0.02 * rng.normal(size=(8, 1)) + 0.3 * rng.normal(size=(8, 300))
-    both = np.stack([values, np.ones_like(values)], axis=2)
-    found = interval(crossed_bootstrap(both, metric("score").finish))
-    expected = interval(moments(values))
-    assert found.mean == pytest.approx(expected.mean)
-    assert found.se == pytest.approx(expected.se, rel=0.12)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.2 * expected.se)
-
-
-def test_bootstrap_is_the_naive_loop() -> None:
-    """One matrix product gives what drawing rows one resample at a time gives, in distribution."""
-    rng, one = np.random.default_rng(5), columns(1, 150)
-    finish = metric("worst_class").finish
-    naive = np.array([float(finish(one[0][rng.integers(0, 150, 150)].sum(axis=0))) for _ in range(2000)])
-    found = interval(crossed_bootstrap(one, finish))
-    assert found.se == pytest.approx(naive.std(), rel=0.1)
-
-
-@pytest.mark.parametrize("runs", [1, 5])
-def test_bootstrap_mirrors_repeats_and_holds_its_point(runs: int) -> None:
-    first, second, finish = columns(runs, seed=1), columns(runs, seed=2), metric("worst_class").finish
-    found = interval(crossed_bootstrap(first, finish, second))
-    assert found == crossed_bootstrap(first, finish, second)
-    mirror = interval(crossed_bootstrap(second, finish, first))
-    assert (mirror.low, mirror.high) == pytest.approx((-found.high, -found.low))
-    level = interval(crossed_bootstrap(first, finish))
-    assert level.low < level.mean < level.high
-    assert (level.low < level.low90) and (level.high90 < level.high)
-
-
-def calibrated(count: int = 300) -> np.ndarray:
-    """Columns of five runs that are calibrated by construction: resamples of their error are biased upwards."""
-    rng = np.random.default_rng(0)
-    probs = rng.dirichlet(np.ones(3), count)
-    targets = (probs.cumsum(axis=1) < rng.random((count, 1))).sum(axis=1)
-    return metric("ece").run_columns(targets, np.repeat(probs[None], 5, axis=0))
-
-
-def test_bootstrap_of_calibration_error_lies_around_its_point() -> None:
-    found = interval(crossed_bootstrap(calibrated(), metric("ece").finish))
-    assert 0.3 < (found.mean - found.low) / (found.high - found.low) < 0.7
-
-
-def test_bootstrap_draws_runs_too() -> None:
-    offsets = np.random.default_rng(0).normal(size=(10, 1)) + 0.01 * np.random.default_rng(1).normal(size=(10, 50))
-    found = interval(crossed_bootstrap(np.stack([offsets, np.ones_like(offsets)], axis=2), metric("score").finish))
-    assert found.se == pytest.approx(0.9**0.5 * interval(moments(offsets)).se, rel=0.1)
-
-
-def test_bootstrap_draws_whole_groups() -> None:
-    one = columns(1, 60)
-    copies, groups = np.repeat(one, 4, axis=1), np.repeat(np.arange(60), 4)
-    finish = metric("worst_class").finish
-    single, grouped = (
-        interval(crossed_bootstrap(one, finish)),
-        interval(crossed_bootstrap(copies, finish, groups=groups)),
-    )
-    assert (grouped.low, grouped.high, grouped.units) == (pytest.approx(single.low), pytest.approx(single.high), 60)
-
-
-@pytest.mark.parametrize("runs", [2, 3, 4])
-def test_bootstrap_refuses_few_runs(runs: int) -> None:
-    found = crossed_bootstrap(columns(runs), metric("worst_class").finish)
-    assert isinstance(found, Undefined)
-    assert f"got {runs}" in found.reason
-
-
-def test_bootstrap_says_why_there_is_none() -> None:
-    finish = metric("worst_class").finish
-    assert isinstance(crossed_bootstrap(columns(1, 1), finish), Undefined)
-    assert isinstance(crossed_bootstrap(np.ones((5, 20, 2)), metric("score").finish), Undefined)
-    assert isinstance(crossed_bootstrap(np.zeros((5, 20, 2)), metric("score").finish), Undefined)
-    with pytest.raises(UserError, match="share runs"):
-        crossed_bootstrap(columns(5), finish, columns(6))

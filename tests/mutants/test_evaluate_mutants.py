@@ -11,7 +11,7 @@ import pytest
 from scipy.special import stdtrit
 
 from evaluation.null_model import World
-from transfuse.evaluation import claims, power, resample, tables, temperature
+from transfuse.evaluation import bootstrap, claims, power, tables, temperature
 from transfuse.evaluation.metrics import ece
 from transfuse.evaluation.resample import Interval, moments
 from transfuse.types import ItemTable
@@ -38,12 +38,12 @@ def check_few_false_claims(interval_of: Callable[[np.ndarray], Any]) -> None:
         assert false_claims(interval_of, world) <= MOST_FALSE
 
 
-def check_bootstrap_shares_items(bootstrap: Callable[..., Any]) -> None:
+def check_bootstrap_shares_items(resampled: Callable[..., Any]) -> None:
     """Runs that make the same errors tell no more about the items than one run."""
     rng = np.random.default_rng(1)
     values = np.stack([rng.normal(size=200), np.ones(200)], axis=1)
     one, five = (
-        bootstrap(np.repeat(values[None], runs, axis=0), lambda sums: sums[..., 0] / sums[..., 1]) for runs in (1, 5)
+        resampled(np.repeat(values[None], runs, axis=0), lambda sums: sums[..., 0] / sums[..., 1]) for runs in (1, 5)
     )
     assert five.se > 0.85 * one.se
 
@@ -183,7 +183,7 @@ def extra_bin(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
 
 CASES: list[tuple[Callable[..., None], Any, list[Any]]] = [
     (check_few_false_claims, moments, [nested_interval, items_only, runs_only]),
-    (check_bootstrap_shares_items, resample.crossed_bootstrap, [nested_bootstrap]),
+    (check_bootstrap_shares_items, bootstrap.crossed_bootstrap, [nested_bootstrap]),
     (check_pairs_by_id, tables.differences, [unpaired]),
     (check_holm, power.holm, [holm_without_steps]),
     (check_margin_counts, claims.status, [no_margin]),

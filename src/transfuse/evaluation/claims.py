@@ -105,6 +105,8 @@ def _row(
     if isinstance(interval, Undefined):
         return row
     details = {"low90": interval.low90, "high90": interval.high90} | power_of(interval, provenance["margin"])
+    if interval.bca is not None:
+        details["bca"] = list(interval.bca)
     if interval.units != interval.items:
         details["groups"] = interval.units
     return replace(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from transfuse.evaluation.bootstrap import Finish, Resampled, by_unit, interval, refusal, resample
 from transfuse.evaluation.metric import Metric
-from transfuse.evaluation.resample import Interval, crossed_bootstrap, exact_zero, moments
-from transfuse.evaluation.tables import Table, pair
+from transfuse.evaluation.resample import Interval, exact_zero, moments
+from transfuse.evaluation.tables import Table, match_runs, pair
 from transfuse.types import Undefined, Value, checked
 
 
@@ -30,35 +32,97 @@ class Estimate:
         return f"{text}; {self.note}" if self.note else text
 
 
+def prepare(tables: Sequence[Table], metrics: Sequence[Metric]) -> None:
+    """Draw all resamples that these tables and metrics need at once; what is drawn stays with each table.
+
+    Without it every table would draw the same resamples anew. Means over items need none, and tables of 2 to 4 runs can
+    have none.
+    """
+    wanted = [metric for metric in metrics if not metric.item_mean]
+    by_items: dict[tuple[int, int], list[Table]] = {}
+    for table in tables:
+        if refusal(len(table.runs), 2) is None:
+            by_items.setdefault((len(table.items), _units(table)), []).append(table)
+    for (items, units), known in by_items.items():
+        open_ones = [(table, metric) for table in known for metric in wanted if metric.name not in table.memo]
+        if open_ones and units > 1:
+            found = resample([_side(table, metric) for table, metric in open_ones], items)
+            for (table, metric), drawn in zip(open_ones, found, strict=True):
+                table.memo[metric.name] = drawn
+
+
+def _units(table: Table) -> int:
+    return len(table.items) if table.items.groups is None else len(set(table.items.groups))
+
+
+def _side(table: Table, metric: Metric) -> tuple[Iterator[np.ndarray], Finish]:
+    """The columns of each run, items in the order of their ids: the order of rows changes no resample."""
+    order = np.argsort(np.asarray(table.items.ids), kind="stable")
+    targets, groups = np.asarray(table.items.targets), table.items.groups
+    ordered = None if groups is None else np.asarray(groups)[order]
+    return (by_unit(metric.columns(targets, run)[order], ordered) for run in table.probs), metric.finish
+
+
+def _resampled(table: Table, metric: Metric) -> Resampled:
+    prepare([table], [metric])
+    return table.memo[metric.name]
+
+
 def level(table: Table, metric: Metric) -> Estimate:
     """The metric of one arm, mean over its runs. `Undefined` where it does not exist (no item of any class)."""
     targets, groups = np.asarray(table.items.targets), table.items.groups
-    columns = metric.run_columns(targets, table.probs)
-    interval = (
-        moments(columns[..., 0], groups)
-        if metric.item_mean
-        else crossed_bootstrap(columns, metric.finish, groups=groups)
-    )
-    values = metric.finish(columns.sum(axis=1))
+    why = None if metric.item_mean else refusal(len(table.runs), _units(table))
+    if metric.item_mean or why is not None:
+        columns = metric.run_columns(targets, table.probs)
+        values, found = metric.finish(columns.sum(axis=1)), why or moments(columns[..., 0], groups)
+    else:
+        drawn = _resampled(table, metric)
+        values, found = drawn.points, interval(drawn)
     note = ""
     if len(table.runs) > 1 and np.all(table.probs == table.probs[0]):
         note = "no variance over runs: all runs predict the same, so the interval is over items only"
-    return _estimate(values, interval, table.runs, len(table.items), note)
+    return _estimate(values, found, table.runs, len(table.items), note)
 
 
 def compare(first: Table, second: Table, metric: Metric) -> Estimate:
     """The metric of `first` minus that of `second`, paired by item and run, mean over runs."""
     joined = pair(first, second)
     targets, groups = np.asarray(joined.items.targets), joined.items.groups
-    one, other = metric.run_columns(targets, joined.first), metric.run_columns(targets, joined.second)
-    values = metric.finish(one.sum(axis=1)) - metric.finish(other.sum(axis=1))
     if np.array_equal(joined.first, joined.second):
-        interval = exact_zero(len(joined.runs), len(joined.items))
+        values = metric.values(targets, joined.first)
+        values, found = values - values, exact_zero(len(joined.runs), len(joined.items))
     elif metric.item_mean:
-        interval = moments((one - other)[..., 0], groups)
+        one, other = metric.run_columns(targets, joined.first), metric.run_columns(targets, joined.second)
+        values = metric.finish(one.sum(axis=1)) - metric.finish(other.sum(axis=1))
+        found = moments((one - other)[..., 0], groups)
     else:
-        interval = crossed_bootstrap(one, metric.finish, other, groups=groups)
-    return _estimate(values, interval, joined.runs, len(joined.items), joined.note)
+        drawn = _difference(first, second, metric)
+        found = drawn if isinstance(drawn, Undefined) else interval(drawn)
+        if isinstance(drawn, Undefined):
+            values = metric.values(targets, joined.first) - metric.values(targets, joined.second)
+        else:
+            values = drawn.points
+    return _estimate(values, found, joined.runs, len(joined.items), joined.note)
+
+
+def _difference(first: Table, second: Table, metric: Metric) -> Resampled | Undefined:
+    """The difference on the resamples that both tables share."""
+    runs, left, right, _ = match_runs(first, second)
+    why = refusal(len(runs), _units(first))
+    if why is not None:
+        return why
+    sides = []
+    for table, places in ((first, left), (second, right)):
+        whole = refusal(len(table.runs), 2) is None
+        taken = table if whole else _of_runs(table, places)
+        sides.append(_resampled(taken, metric).of_runs(places if whole else range(len(places))))
+    return sides[0].minus(sides[1])
+
+
+def _of_runs(table: Table, places: Sequence[int]) -> Table:
+    """The table of some of its runs."""
+    named, probs = tuple(table.runs[place] for place in places), table.probs[list(places)]
+    return replace(table, probs=probs, runs=named, temperatures=None, logits=None, folds=None)
 
 
 def _estimate(

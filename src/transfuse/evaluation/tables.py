@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ class Table:
 
     `temperatures` are those that were applied, [k] or [k, N], or None where the arm came without any. `logits` are the
     scores before the temperature, where the arm gives any. `folds [k, N]` tell which fold of its repeat gave a row,
-    where runs are repeats of cross-fitting.
+    where runs are repeats of cross-fitting. `memo` keeps what was computed of this table.
     """
 
     arm: str
@@ -32,6 +33,7 @@ class Table:
     temperatures: np.ndarray | None = None
     logits: np.ndarray | None = None
     folds: np.ndarray | None = None
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.probs.ndim != 3 or self.probs.shape[:2] != (len(self.runs), len(self.items)):
@@ -162,13 +164,7 @@ def pair(first: Table, second: Table) -> Pair:
     Raises: `UserError` where ids differ, targets differ, or no run is common.
     """
     where = f"'{first.arm}' against '{second.arm}'"
-    order = {item: row for row, item in enumerate(second.items.ids)}
-    apart = sorted(set(order).symmetric_difference(first.items.ids))
-    if apart:
-        raise UserError("the two arms were not judged on the same items", where=where, got=f"unmatched {listed(apart)}")
-    rows = np.array([order[item] for item in first.items.ids], dtype=np.intp)
-    if not np.array_equal(np.asarray(second.items.targets)[rows], np.asarray(first.items.targets)):
-        raise UserError("the two arms carry different targets for the same items", where=where)
+    rows = _meeting(first.items, second.items, where)
     if first.probs.shape[2] != second.probs.shape[2]:
         raise UserError(
             "the two arms know different numbers of classes",
@@ -176,7 +172,31 @@ def pair(first: Table, second: Table) -> Pair:
             got=f"{first.probs.shape[2]} and {second.probs.shape[2]}",
         )
     runs, left, right, note = match_runs(first, second)
-    return Pair(first.items, first.probs[left], second.probs[right][:, rows], runs, note)
+    return Pair(first.items, _taken(first.probs, left, None), _taken(second.probs, right, rows), runs, note)
+
+
+def _meeting(first: ItemTable, second: ItemTable, where: str) -> np.ndarray | None:
+    """The rows of `second` that hold the items of `first`, in its order; None where both are in one order already."""
+    rows = None
+    if first.ids != second.ids:
+        order = {item: row for row, item in enumerate(second.ids)}
+        apart = sorted(set(order).symmetric_difference(first.ids))
+        if apart:
+            raise UserError(
+                "the two arms were not judged on the same items", where=where, got=f"unmatched {listed(apart)}"
+            )
+        rows = np.array([order[item] for item in first.ids], dtype=np.intp)
+    targets = np.asarray(second.targets)
+    if not np.array_equal(targets if rows is None else targets[rows], np.asarray(first.targets)):
+        raise UserError("the two arms carry different targets for the same items", where=where)
+    return rows
+
+
+def _taken(probs: np.ndarray, runs: Sequence[int], rows: np.ndarray | None) -> np.ndarray:
+    """Some runs and rows of probabilities, without a copy where these are all, in order. [k, N, C]."""
+    whole = list(runs) == list(range(len(probs)))
+    taken = probs if whole else probs[list(runs)]
+    return taken if rows is None else taken[:, rows]
 
 
 def differences(first: Table, second: Table, metric: str | Metric) -> np.ndarray:

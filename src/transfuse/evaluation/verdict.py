@@ -9,6 +9,8 @@ from typing import Any
 from transfuse import registry
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.claims import status
+from transfuse.evaluation.measure import prepare
+from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.recommend import choose, recommend
 from transfuse.evaluation.words import sentence
 from transfuse.jsonio import plain
@@ -42,6 +44,7 @@ def judge(case: Case) -> Judgement:
     Claims are made for the primary metric, and for accuracy beside it where it was asked for. Flags are those of the
     case, then what questions make of all rows. Every id in the verdict names a row of `evidence`.
     """
+    prepare(list(case.tables.values()), [find_metric(name) for name in case.metrics])
     entries = sorted(registry.shelf(QUESTIONS).values(), key=lambda entry: (entry.order, entry.name))
     questions = [entry.load() for entry in entries]
     rows = {row.id: row for question in questions for row in question.ask(case)}

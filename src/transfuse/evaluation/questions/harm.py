@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from transfuse.evaluation.bootstrap import crossed_bootstrap
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import chief, class_name, classifies, item_metric
 from transfuse.evaluation.harm import Part, Screen, named_parts, parts_of, shown_worse_parts, worse_overall
 from transfuse.evaluation.measure import Estimate
 from transfuse.evaluation.metrics import worst_class
-from transfuse.evaluation.resample import crossed_bootstrap, group_codes
+from transfuse.evaluation.resample import group_codes
 from transfuse.evaluation.rows import Measured, Quantity, Subject, by_run, evidence
 from transfuse.evaluation.tables import Table, pair
 from transfuse.evaluation.words import named

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.measure import level
@@ -32,7 +34,9 @@ def _row(case: Case, table: Table, metric: Metric) -> Evidence:
         low = max(low, metric.low)
     if high is not None and metric.high is not None:
         high = min(high, metric.high)
-    provenance = {"per_run": estimate.per_run} | ({"note": estimate.note} if estimate.note else {})
+    provenance: dict[str, Any] = {"per_run": estimate.per_run} | ({"note": estimate.note} if estimate.note else {})
+    if found is not None and found.bca is not None:
+        provenance["bca"] = list(found.bca)
     return Evidence(
         id=evidence_id(metric.name, table.arm, None, case.split),
         arm=table.arm,
