@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from transfuse.errors import many_problems, unknown_name
-from transfuse.registry import Parameter
+from transfuse.errors import UserError, many_problems, unknown_name
+from transfuse.registry import Entry, Parameter, find
+
+Named = tuple[tuple[str, dict[str, Any]], ...]
 
 REGIMES = ("frozen", "partial", "full")
 
@@ -19,6 +22,7 @@ class Schedule:
     `member_rate` multiplies the learning rate inside the sources; `warmup` is a share of all steps; the rate then
     falls to zero along a half cosine. Training stops after `patience` epochs without a better held loss. Small training
     sets get more epochs, and patience in proportion, so that no head learns for fewer than `least_steps` steps.
+    `objective` and `augment` name files of `train/objectives` and `train/augment`, each with its whole settings.
     """
 
     regime: str = "frozen"
@@ -32,6 +36,19 @@ class Schedule:
     patience: int = 10
     smoothing: float = 0.0
     least_steps: int = 400
+    objective: Named = (("supervised", {}),)
+    augment: Named = ()
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Schedule:
+        """The schedule that gave this record."""
+        return cls(**{**record, "rates": tuple(record["rates"])})
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The shelf files that this training runs."""
+        shelves = (("train/objectives", self.objective), ("train/augment", self.augment))
+        return [find(name, method) for name, named in shelves for method, _ in named]
 
     def record(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,9 +90,7 @@ def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:
     if regime not in REGIMES:
         raise unknown_name("regime", str(regime), REGIMES, where=where)
     rates = settings.pop("rates", None)
-    for name in settings:
-        if name not in SETTINGS:
-            raise unknown_name("training setting", name, [*SETTINGS, "rates", "regime"], where=where)
+    shelved = _shelved(settings, regime, where)
     problems = [text for name, value in settings.items() if (text := SETTINGS[name].problem(value))]
     if rates is not None:
         rates = tuple(rates) if isinstance(rates, list | tuple) else (rates,)
@@ -89,4 +104,53 @@ def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:
         settings.setdefault("least_steps", 1)
     if problems:
         raise many_problems("this training cannot be planned", problems, where=where)
-    return replace(DEFAULTS[regime], **settings)
+    return replace(DEFAULTS[regime], **settings, **shelved)
+
+
+def _shelved(settings: dict[str, Any], regime: str, where: str) -> dict[str, Named]:
+    """Takes `objective`, `augment` and their parameters out of the settings; what nothing declares is refused.
+
+    Each is a name, `{name: NAME, PARAMETER: value}`, or a list of these. A parameter that only one of them declares may
+    stand beside the other settings. What is no whole objective by itself comes on top of `supervised`.
+    """
+    goals = _asked(settings.pop("objective", None), "train/objectives", where)
+    ways = _asked(settings.pop("augment", None), "train/augment", where)
+    if not any(entry.traits.get("complete") for entry, _ in goals):
+        goals.insert(0, (find("train/objectives", "supervised"), {}))
+    for name in [name for name in settings if name not in SETTINGS]:
+        takers = [given for entry, given in (*goals, *ways) if name in entry.parameters]
+        if not takers:
+            declared = [each for entry, _ in (*goals, *ways) for each in entry.parameters]
+            known = [*SETTINGS, "rates", "regime", "objective", "augment", *declared]
+            raise unknown_name("training setting", name, known, where=where)
+        if len(takers) > 1 or name in takers[0]:
+            hint = "objective: {name: NAME, " + f"{name}: VALUE" + "}"
+            raise UserError(f"'{name}' could be a setting of several parts of this training", where=where, hint=hint)
+        takers[0][name] = settings.pop(name)
+    place = "blocks" if regime == "frozen" else "canvas"
+    for entry, _ in ways:
+        if entry.traits.get("on") != place:
+            raise UserError(
+                f"{entry.full_name} works on {entry.traits.get('on')}, this training is given {place}",
+                where=where,
+                hint=f"regime '{regime}' computes frozen features once" if place == "blocks" else "regime: frozen",
+            )
+    made = [tuple((entry.name, entry.settings(given, where=where)) for entry, given in each) for each in (goals, ways)]
+    return {"objective": made[0], "augment": made[1]}
+
+
+def _asked(given: Any, shelf: str, where: str) -> list[tuple[Entry, dict[str, Any]]]:
+    """What a recipe names of a shelf, each once."""
+    found: list[tuple[Entry, dict[str, Any]]] = []
+    for one in [] if given is None else given if isinstance(given, list | tuple) else [given]:
+        facts = {"name": one} if isinstance(one, str) else one
+        if not isinstance(facts, Mapping) or not isinstance(facts.get("name"), str):
+            raise UserError(
+                f"what is named of {shelf} is a name, or a name with settings", where=where,
+                expected="NAME or {name: NAME, PARAMETER: value}", got=repr(one),
+            )  # fmt: skip
+        entry = find(shelf, facts["name"], where=where)
+        if entry.name in [each.name for each, _ in found]:
+            raise UserError(f"{entry.full_name} is named twice", where=where)
+        found.append((entry, {str(key): value for key, value in facts.items() if key != "name"}))
+    return found

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_who_names_a_number_of_epochs_gets_it() -> None:
 
 def test_every_regime_and_every_setting_is_a_field() -> None:
     assert set(REGIMES) < set(DEFAULTS)
-    assert set(SETTINGS) | {"regime", "rates"} == set(Schedule().record())
+    assert set(SETTINGS) | {"regime", "rates", "objective", "augment"} == set(Schedule().record())
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, setting.invalid()) for name, setting in SETTINGS.items()])
@@ -96,3 +97,41 @@ def test_small_training_sets_get_at_least_the_least_steps_and_patience_in_propor
     assert made.epochs == 40 or (made.epochs - 1) * per_epoch < 400
     assert made.patience * 40 >= 10 * made.epochs > (made.patience - 1) * 40
     assert replace(made, epochs=40, patience=10) == plan
+
+
+def test_an_augmentation_and_its_settings_stand_beside_the_others_or_in_a_mapping() -> None:
+    flat = schedule({"regime": "full", "augment": "mixup", "alpha": 0.5, "epochs": 3}, where="here")
+    assert flat.augment == (("mixup", {"alpha": 0.5}),)
+    assert flat.epochs == 3
+    nested = schedule({"regime": "full", "augment": [{"name": "mixup", "alpha": 0.5}], "epochs": 3}, where="here")
+    assert nested == flat
+    assert flat.objective == (("supervised", {}),)
+    assert [entry.full_name for entry in flat.entries] == ["train/objectives/supervised", "train/augment/mixup"]
+
+
+def test_a_schedule_is_its_record_and_back() -> None:
+    made = schedule({"regime": "full", "augment": "cutmix"}, where="here")
+    again = Schedule.of(json.loads(json.dumps(made.record())))
+    assert digest(again.record()) == digest(made.record())
+    assert [entry.name for entry in again.entries] == ["supervised", "cutmix"]
+
+
+@pytest.mark.parametrize(
+    ("given", "mentions"),
+    [
+        ({"objective": "supervize"}, ["unknown objectives 'supervize'", "supervised"]),
+        ({"regime": "full", "augment": "mixip"}, ["mixip", "mixup"]),
+        ({"regime": "full", "augment": "mixup", "alpha": 0}, ["alpha must be", "0.01"]),
+        ({"regime": "full", "augment": ["mixup", "cutmix"], "alpha": 1.0}, ["'alpha'", "several", "name: NAME"]),
+        ({"regime": "full", "augment": ["mixup", "mixup"]}, ["mixup is named twice"]),
+        ({"regime": "full", "augment": {"alpha": 1.0}}, ["name with settings", "alpha"]),
+        ({"regime": "full", "augment": "mixup", "alhpa": 0.3}, ["'alhpa'", "alpha"]),
+        ({"augment": "mixup"}, ["works on canvas", "is given blocks", "computes frozen features once"]),
+        ({"regime": "full", "augment": "feature_mixup"}, ["works on blocks", "is given canvas"]),
+    ],
+)
+def test_what_cannot_be_strived_for_is_one_clean_message(given: Any, mentions: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        schedule(given, where="recipe, train")
+    assert all(text in str(caught.value) for text in mentions), str(caught.value)
+    assert caught.value.where == "recipe, train"

@@ -44,9 +44,13 @@ class Crown(nn.Module):
         for joint, block in zip(self.joints, blocks, strict=True):
             joint.settle(block)  # pyright: ignore[reportCallIssue]
 
+    def joined(self, blocks: Sequence[Tensor]) -> list[Tensor]:
+        """Blocks as the body meets them."""
+        return [joint(block) for joint, block in zip(self.joints, blocks, strict=True)]
+
     def fuse(self, blocks: Sequence[Tensor]) -> Tensor:
         """Blocks to the fused block [N, width]."""
-        return self.body([joint(block) for joint, block in zip(self.joints, blocks, strict=True)])
+        return self.body(self.joined(blocks))
 
     def forward(self, blocks: Sequence[Tensor]) -> Tensor:
         """Blocks to logits [N, C]."""

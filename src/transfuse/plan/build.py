@@ -186,6 +186,7 @@ class Builder:
             assert arm.schedule is not None  # noqa: S101 - every network has one; for the type checker
             inputs |= cards
             params |= network | {"schedule": arm.schedule.record()}
+            digests += tuple(entry.digest for entry in arm.schedule.entries)
             lasting = arm.schedule.lasting(run.train_count)
             fits = len(lasting.rates) * lasting.epochs
             if arm.regime == "frozen":

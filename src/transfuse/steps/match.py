@@ -35,7 +35,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 
 def _flops(params: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Result:
     rows = {role.split("|")[1]: inputs[role].arrays for role in inputs if role.startswith("rows|")}
-    plan = Schedule(**{**params["schedule"], "rates": tuple(params["schedule"]["rates"])})
+    plan = Schedule.of(params["schedule"])
     single = inputs["single"].meta
     budget = _budget(inputs, rows)
     fits = [fits_of(there) for there in rows.values()]

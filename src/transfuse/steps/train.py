@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from transfuse.train.feed import Feed
+    from transfuse.train.learner import Learner
     from transfuse.train.tune import Tuned
 
-REVISION = 2
+REVISION = 3
 NEEDS = ("torch",)
 
 
@@ -32,7 +33,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         return failed(reason)
     params = matched(params, inputs)
     targets, rows = table(inputs["items"]).targets(), rows_of(inputs)
-    plan = schedule_of(params)
+    plan = Schedule.of(params["schedule"])
     device = context.torch_device()
     feed = _feed(params, inputs, context, plan)
     lesson = Lesson(
@@ -43,6 +44,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         seed=params["seed"],
         autocast=_networks.autocast(params["precision"], device),
         report=lambda epoch, loss, held: context.emit("progress", done=epoch, of=plan.epochs, train=loss, held=held),
+        classes=len(params["classes"]),
     )
     try:
         build = _builder(params, inputs, context, plan, feed)
@@ -67,7 +69,7 @@ def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: 
     from transfuse.train.loop import Lesson, score
 
     params = matched(params, inputs)
-    plan = schedule_of(params)
+    plan = Schedule.of(params["schedule"])
     model = _networks.new_crown(params, inputs, params["seed"])
     if plan.regime != "frozen":
         model = _networks.whole(params, inputs, context, model)
@@ -80,17 +82,11 @@ def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: 
     return score(lesson, model, inputs["rows"]["judge"])
 
 
-def schedule_of(params: Mapping[str, Any]) -> Schedule:
-    """The schedule of a step's parameters."""
-    record = dict(params["schedule"])
-    return Schedule(**{**record, "rates": tuple(record["rates"])})
-
-
-def forward_of(plan: Schedule) -> Callable[[nn.Module], Callable[[list[Any]], Any]]:
+def forward_of(plan: Schedule) -> Callable[[nn.Module], Learner]:
     """How a model is fed: the crown takes blocks, the whole takes a canvas."""
-    if plan.regime == "frozen":
-        return lambda model: model
-    return lambda model: lambda batch: model(batch[0])
+    from transfuse.train.learner import OnBlocks, OnCanvas
+
+    return OnBlocks if plan.regime == "frozen" else OnCanvas
 
 
 def _rows(rows: Mapping[str, np.ndarray]) -> int:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from transfuse.schedules import Schedule
 from transfuse.seeds import integer, stream
+from transfuse.train.augment._contract import augmented
+from transfuse.train.batches import TRAIN, Batch, Stream
 from transfuse.train.feed import Feed
+from transfuse.train.objectives._contract import About, Objective, objective, total
+from transfuse.types import TaskKind
 
 SCORING_BATCH = 256
 GRADIENT_NORM = 5.0
@@ -31,7 +34,11 @@ class DivergedError(Exception):
 
 @dataclass
 class Fitted:
-    """One training: the epoch (from 1) with the best held loss, its held scores, and every epoch on the way."""
+    """One training: the epoch (from 1) with the best held loss, its held scores, and every epoch on the way.
+
+    A point of the curve tells the mean training loss (`train`), its parts by name where there are several
+    (`train:NAME`, before weights), and the loss on the held rows (`held`).
+    """
 
     epoch: int = 0
     loss: float = math.inf
@@ -46,7 +53,9 @@ class Fitted:
 class Lesson:
     """What trainings of one arm have in common: batches, targets [all rows of the data], schedule and seed.
 
-    `forward(model)` says how the model takes a batch of the feed; `report` hears of every epoch.
+    `forward(model)` says how the model takes a batch of the feed: a `Learner`, or for plain training any callable.
+    `classes` is how many there are, for targets that are mixed. `beside` are feeds joined to the labelled rows,
+    `streams` further rows that each step draws as many of; `report` hears of every epoch.
     """
 
     forward: Callable[[nn.Module], Forward]
@@ -56,6 +65,14 @@ class Lesson:
     seed: int
     autocast: Callable[[], Any] = contextlib.nullcontext
     report: Report | None = None
+    kind: TaskKind = "multiclass"
+    classes: int = 0
+    beside: Mapping[str, Feed] = field(default_factory=dict)
+    streams: Mapping[str, Stream] = field(default_factory=dict)
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """The labelled batch of these rows."""
+        return Stream(self.feed, rows, self.targets, self.beside).batch(rows)
 
 
 def fit(
@@ -73,37 +90,37 @@ def fit(
     Ends with the kept epoch's weights in place. Raises DivergedError when the loss stops being a number.
     """
     schedule, forward = lesson.schedule, lesson.forward(model)
-    optimiser = torch.optim.AdamW(_groups(model, rate, schedule), weight_decay=schedule.weight_decay, fused=True)
+    goal = _objective(lesson, model, forward)
+    optimiser = torch.optim.AdamW(_groups(model, goal, rate, schedule), weight_decay=schedule.weight_decay, fused=True)
     per_epoch = sum(1 for _ in _batches(rows, schedule.batch))
     planner = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(schedule, per_epoch))
-    order = stream(lesson.seed, "order")
+    given = _given(lesson, rows)
     result = Fitted()
     with torch.random.fork_rng(devices=_accelerators(model)):
         torch.manual_seed(integer(lesson.seed, "dropout"))
         for epoch in range(1, (stop_after or schedule.epochs) + 1):
             model.train()
-            total = 0.0
-            for chosen in _batches(order.permutation(rows), schedule.batch):
-                wanted = torch.from_numpy(lesson.targets[chosen])
+            told: dict[str, float] = {}
+            for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
+                batches = next(given)
                 with lesson.autocast():
-                    logits = forward(lesson.feed.batch(chosen)).float()
-                    loss = functional.cross_entropy(
-                        logits, wanted.to(logits.device), label_smoothing=schedule.smoothing
-                    )
+                    losses = goal(forward, batches)
+                    loss = total(losses, goal.weights(step / (per_epoch * schedule.epochs)))
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+                torch.nn.utils.clip_grad_norm_([*model.parameters(), *goal.parameters()], GRADIENT_NORM)
                 optimiser.step()
                 planner.step()
-                total += float(loss.detach()) * len(chosen)
+                _tell(told, loss, losses, len(batches[TRAIN].rows))
             result.items += len(rows)
-            _check(total, "training", epoch, rate)
+            means = {name: value / len(rows) for name, value in told.items()}
+            _check(means["train"], "training", epoch, rate)
             scores = None if held is None else score(lesson, model, held)
             loss_held = None if scores is None or held is None else log_loss(scores, lesson.targets[held])
             _check(loss_held or 0.0, "held", epoch, rate)
-            result.curve.append({"epoch": epoch, "train": total / len(rows)} | _named(loss_held))
+            result.curve.append({"epoch": epoch} | means | _named(loss_held))
             if lesson.report is not None:
-                lesson.report(epoch, total / len(rows), loss_held)
+                lesson.report(epoch, means["train"], loss_held)
             if scores is not None:
                 result.every.append(scores)
             if loss_held is None or loss_held < result.loss:
@@ -116,6 +133,37 @@ def fit(
     if not all(bool(value.isfinite().all()) for value in result.state.values()):
         raise DivergedError(f"a weight stopped being a number by epoch {result.epoch} (learning rate {rate:g})")
     return result
+
+
+def _objective(lesson: Lesson, model: nn.Module, forward: Any) -> Objective:
+    """What the schedule strives for, made for this network; what it draws at its start, it draws from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(integer(lesson.seed, "objective"))
+        goal = objective(lesson.schedule.objective, About(lesson.kind, lesson.schedule.smoothing, forward))
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    return goal.to(device).train()
+
+
+def _given(lesson: Lesson, rows: np.ndarray) -> Iterator[dict[str, Batch]]:
+    """The batches of every step, epoch after epoch; the labelled ones augmented, as many rows of each other stream."""
+    schedule, order, draws = lesson.schedule, stream(lesson.seed, "order"), stream(lesson.seed, "augment")
+    others = {
+        name: each.endless(min(schedule.batch, len(rows)), lesson.seed, "order", name)
+        for name, each in lesson.streams.items()
+    }
+    while True:
+        for chosen in _batches(order.permutation(rows), schedule.batch):
+            batch = lesson.batch(chosen)
+            if schedule.augment:
+                batch = augmented(batch, schedule.augment, draws, lesson.classes)
+            yield {TRAIN: batch, **{name: next(each) for name, each in others.items()}}
+
+
+def _tell(told: dict[str, float], loss: Tensor, losses: Mapping[str, Tensor], count: int) -> None:
+    """Add one step to the sums of an epoch: `train`, and each loss by name where there are several."""
+    named = {f"{TRAIN}:{name}": value for name, value in losses.items()} if len(losses) > 1 else {}
+    for name, value in {TRAIN: loss, **named}.items():
+        told[name] = told.get(name, 0.0) + float(value.detach()) * count
 
 
 def score(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> np.ndarray:
@@ -158,10 +206,10 @@ def _named(held: float | None) -> dict[str, float]:
     return {} if held is None else {"held": held}
 
 
-def _groups(model: nn.Module, rate: float, schedule: Schedule) -> list[dict[str, Any]]:
+def _groups(model: nn.Module, goal: nn.Module, rate: float, schedule: Schedule) -> list[dict[str, Any]]:
     """Sources learn at `member_rate` times the rate of what is new; norms and biases do not decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in [*model.named_parameters(), *goal.named_parameters()]:
         if parameter.requires_grad:
             groups.setdefault((name.startswith("members."), parameter.dim() > 1), []).append(parameter)
     return [

@@ -119,9 +119,10 @@ def _told(lesson: Lesson, folds: Sequence[Fitted], helds: Sequence[np.ndarray]) 
     told = []
     for epoch in range(min(len(fold.every) for fold in folds)):
         pairs = [(fold.every[epoch], lesson.targets[held]) for fold, held in zip(folds, helds, strict=True)]
+        names = [name for name in folds[0].curve[epoch] if name.startswith("train")]
         point = {
             "epoch": epoch + 1,
-            "train": mean([fold.curve[epoch]["train"] for fold in folds]),
+            **{name: mean([fold.curve[epoch][name] for fold in folds]) for name in names},
             "held": mean([log_loss(scores, targets) for scores, targets in pairs]),
         }
         if lesson.targets.ndim == 1 and np.issubdtype(lesson.targets.dtype, np.integer):

@@ -1,0 +1,95 @@
+"""What every objective keeps to: named losses of named batches; without it the loop would know each of them.
+
+A file declares `CITATION`, `PARAMETERS` (given flat in a recipe's `train:`), `TRAITS = {"complete": bool}` and `NEEDS`,
+and defines one class `Objective`. `complete` says that it can be trained for alone; what is not complete comes on top
+of `supervised`. `NEEDS` names the streams it reads beside the labelled training rows (`unlabelled`, say), and as
+`teacher` and the like what must be joined to these rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from transfuse.errors import UserError
+from transfuse.registry import find
+from transfuse.train.batches import TRAIN, Batch
+from transfuse.train.learner import Learner
+from transfuse.train.losses import task_loss
+from transfuse.types import TaskKind
+
+SHELF = "train/objectives"
+Batches = Mapping[str, Batch]
+
+
+@dataclass(frozen=True)
+class About:
+    """What an objective may know beforehand: the task's kind, label smoothing, and the network it will train."""
+
+    kind: TaskKind
+    smoothing: float
+    learner: Learner
+
+    def loss(self, scores: Tensor, batch: Batch) -> Tensor:
+        """The task's own loss of these scores; the batch must have targets."""
+        if batch.targets is None:
+            raise UserError("a loss against labels needs rows that have labels")
+        return task_loss(self.kind, scores, batch.targets, self.smoothing)
+
+
+class Objective(nn.Module):
+    """`forward(learner, {stream: batch}) -> {name: loss}`; it may own what is trained along, such as a discriminator.
+
+    The loop minimises the sum of the losses, each times its weight (1 where `weights` does not name it).
+    """
+
+    def __init__(self, about: About) -> None:
+        super().__init__()
+        self.about = about
+
+    def weights(self, progress: float) -> Mapping[str, float]:
+        """Weights of the losses once this share of all steps is done, from 0 to 1."""
+        return {}
+
+    def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
+        raise NotImplementedError
+
+
+class Together(Objective):
+    """Several objectives at once; two losses of one name are refused, since their sum would hide which one falls."""
+
+    def __init__(self, about: About, parts: Sequence[Objective]) -> None:
+        super().__init__(about)
+        self.parts = nn.ModuleList(parts)
+
+    def weights(self, progress: float) -> dict[str, float]:
+        return {name: weight for part in self.parts for name, weight in part.weights(progress).items()}  # pyright: ignore
+
+    def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for part in self.parts:
+            for name, loss in part(learner, batches).items():
+                if name in found:
+                    raise UserError(f"two objectives both call a loss '{name}'", hint="train for one of them")
+                found[name] = loss
+        return found
+
+
+def objective(named: Sequence[tuple[str, Mapping[str, Any]]], about: About) -> Objective:
+    """The objectives of a schedule, by name with whole settings, made for one network."""
+    made = [find(SHELF, name).load().Objective(about, **settings) for name, settings in named]
+    return made[0] if len(made) == 1 else Together(about, made)
+
+
+def total(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The weighted sum of named losses."""
+    if not losses:
+        raise UserError("an objective gave no loss")
+    first, *rest = [loss * weights[name] if name in weights else loss for name, loss in losses.items()]
+    return sum(rest, start=first)
+
+
+__all__ = ["SHELF", "TRAIN", "About", "Batches", "Objective", "Together", "objective", "total"]
