@@ -7,10 +7,12 @@ same ids in every part. Results are row numbers in ascending order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from transfuse import seeds
+from transfuse.data import strata
 from transfuse.data.items import Items
 from transfuse.errors import UserError, many_problems
 
@@ -19,8 +21,11 @@ def draw(items: Items, rows: np.ndarray, count: int, *names: str | int, leave: b
     """`count` labelled rows out of `rows`, stratified by class; where items have groups, whole ones, at most `count`.
 
     Every class is taken at least once where `count` allows; with `leave`, every class also keeps a row (or group)
-    behind. Gives fewer than `count` where no more can be had on these terms.
+    behind. Gives fewer than `count` where no more can be had on these terms. Labels that overlap and targets that are
+    numbers are stratified by `strata`.
     """
+    if items.kind != "multiclass":
+        return strata.drawn(items, shuffled(items, rows, *names), count, leave=leave)
     if items.groups is None:
         return draw_items(items, rows, count, *names, leave=leave)
     return _draw_groups(items, rows, count, *names, leave=leave)
@@ -28,6 +33,8 @@ def draw(items: Items, rows: np.ndarray, count: int, *names: str | int, leave: b
 
 def draw_items(items: Items, rows: np.ndarray, count: int, *names: str | int, leave: bool = False) -> np.ndarray:
     """`draw` without regard to groups."""
+    if items.kind != "multiclass":
+        return strata.drawn(replace(items, groups=None), shuffled(items, rows, *names), count, leave=leave)
     targets = items.targets()[rows]
     there = np.bincount(targets, minlength=len(items.classes))
     quota = _quota(there, np.maximum(there - int(leave), 0), count)
@@ -54,9 +61,12 @@ def deal(items: Items, rows: np.ndarray, count: int, *names: str | int, where: s
     """`count` disjoint folds of `rows`, stratified by class, groups whole.
 
     Errors: a class with fewer rows than folds, fewer groups than folds, a class that one fold holds alone (then what is
-    trained on the others would not know it). `where` says whose folds they are.
+    trained on the others would not know it). `where` says whose folds they are. Labels that overlap and targets that
+    are numbers are stratified by `strata`; there only rows or groups may be too few.
     """
     ordered = shuffled(items, rows, *names)
+    if items.kind != "multiclass":
+        return _dealt(items, ordered, count, where)
     targets = items.targets()[ordered]
     there = np.bincount(targets, minlength=len(items.classes))
     few = [f"class '{items.classes[c]}' has {there[c]}" for c in range(len(there)) if there[c] < count]
@@ -71,6 +81,18 @@ def deal(items: Items, rows: np.ndarray, count: int, *names: str | int, where: s
         number = _deal_groups([items.groups[row] for row in ordered], targets, count, *names, where=where)
     folds = [np.sort(ordered[number == fold]) for fold in range(count)]
     _check_folds(items, folds, there, where)
+    return folds
+
+
+def _dealt(items: Items, ordered: np.ndarray, count: int, where: str) -> list[np.ndarray]:
+    """Folds of labels that overlap, or of numbers."""
+    there = len(ordered) if items.groups is None else len({items.groups[row] for row in ordered})
+    what = "rows" if items.groups is None else "groups"
+    if there < count:
+        raise UserError(f"fewer {what} than folds", where=where, expected=f"at least {count}", got=str(there))
+    folds = strata.dealt(items, ordered, count)
+    if not all(len(fold) for fold in folds):
+        raise UserError("groups are too unequal to make folds", where=where, hint="add groups, or ask for fewer folds")
     return folds
 
 

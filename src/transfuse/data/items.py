@@ -14,7 +14,11 @@ import numpy as np
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.jsonio import digest
+from transfuse.kinds import kind_of
+from transfuse.types import TaskKind
 
+# A class name, the names of labels that hold, the numbers of a regression, or None where there is no label.
+Label = Any
 SPLITS = ("train", "val", "test", "cal")
 ALIASES = {
     "training": "train",
@@ -32,17 +36,20 @@ DIGEST_DIGITS = 32
 class Items:
     """A named table of N items; every column has N rows.
 
-    `ids` are unique and stable names; `labels` are class names (None = unlabelled); `groups` say which items belong
-    together, or None; `splits` are declared parts (train, val, test, cal) or None; `digests` are hashes of the content;
-    `classes` is the class order used everywhere. Errors: repeated ids, columns of different length, unknown classes.
+    `ids` are unique and stable names; `labels` are class names, or of a multilabel task the names of the labels that
+    hold, or of a regression the numbers (None = unlabelled); `groups` say which items belong together, or None;
+    `splits` are declared parts (train, val, test, cal) or None; `digests` are hashes of the content; `classes` is the
+    order of classes, labels or targets used everywhere. Errors: repeated ids, columns of different length, labels
+    outside `classes`, rows with too few or too many numbers.
     """
 
     ids: tuple[str, ...]
-    labels: tuple[str | None, ...]
+    labels: tuple[Label, ...]
     groups: tuple[str, ...] | None
     splits: tuple[str | None, ...]
     digests: tuple[str, ...]
     classes: tuple[str, ...]
+    kind: TaskKind = "multiclass"
 
     def __post_init__(self) -> None:
         columns = [self.labels, self.splits, self.digests, *([self.groups] if self.groups is not None else [])]
@@ -52,17 +59,46 @@ class Items:
         if len(set(self.ids)) != len(self.ids):
             twice = next(item for item, count in Counter(self.ids).items() if count > 1)
             raise UserError("item ids must be unique", got=f"'{twice}' more than once")
-        strange = sorted({label for label in self.labels if label is not None} - set(self.classes))
+        kind_of(self.kind)
+        if self.kind == "regression":
+            self._check_numbers()
+            return
+        held = {name for label in self.labels if label is not None for name in _names(label)}
+        strange = sorted(held - set(self.classes))
         if strange:
             raise UserError("labels outside the classes", expected=", ".join(self.classes), got=", ".join(strange[:5]))
+
+    def _check_numbers(self) -> None:
+        for item, label in zip(self.ids, self.labels, strict=True):
+            if label is not None and (len(label) != len(self.classes) or not np.isfinite(np.array(label, float)).all()):
+                expected = f"{len(self.classes)} finite numbers: {', '.join(self.classes)}"
+                raise UserError("a target is no number", where=f"item '{item}'", expected=expected, got=str(label)[:80])
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def targets(self) -> np.ndarray:
-        """Class numbers [N], int64, in the order of `classes`; -1 for an unlabelled item."""
+        """Class numbers [N], int64, in the order of `classes`; -1 for an unlabelled item.
+
+        Of a multilabel task 0 or 1 for each label [N, C], int64, rows of -1 where unlabelled; of a regression numbers
+        [N, T], float64, rows of NaN where unlabelled.
+        """
         number = {name: place for place, name in enumerate(self.classes)}
-        return np.array([-1 if label is None else number[label] for label in self.labels], dtype=np.int64)
+        if self.kind == "multiclass":
+            return np.array([-1 if label is None else number[str(label)] for label in self.labels], dtype=np.int64)
+        shape = (len(self), len(self.classes))
+        if self.kind == "regression":
+            rows = [(np.nan,) * shape[1] if label is None else label for label in self.labels]
+            return np.array(rows, dtype=np.float64).reshape(shape)
+        found = np.zeros(shape, dtype=np.int64)
+        for row, label in enumerate(self.labels):
+            found[row, [number[str(name)] for name in label or ()]] = 1
+        found[~self.labelled()] = -1
+        return found
+
+    def labelled(self) -> np.ndarray:
+        """Whether an item has a label [N]."""
+        return np.array([label is not None for label in self.labels], dtype=bool)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> Items:
         """The items of these rows, in this order; `classes` stay."""
@@ -74,6 +110,7 @@ class Items:
             splits=tuple(self.splits[row] for row in places),
             digests=tuple(self.digests[row] for row in places),
             classes=self.classes,
+            kind=self.kind,
         )
 
     @functools.cached_property
@@ -82,8 +119,9 @@ class Items:
         return digest(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The columns as lists, for the store."""
-        return {
+        """The columns as lists, for the store; the kind is named where it is not multiclass."""
+        named = {} if self.kind == "multiclass" else {"kind": self.kind}
+        return named | {
             "ids": list(self.ids),
             "labels": list(self.labels),
             "groups": None if self.groups is None else list(self.groups),
@@ -98,24 +136,34 @@ class Items:
         groups = record["groups"]
         return cls(
             ids=tuple(record["ids"]),
-            labels=tuple(record["labels"]),
+            labels=tuple(tuple(label) if isinstance(label, list) else label for label in record["labels"]),
             groups=None if groups is None else tuple(groups),
             splits=tuple(record["splits"]),
             digests=tuple(record["digests"]),
             classes=tuple(record["classes"]),
+            kind=record.get("kind", "multiclass"),
         )
+
+
+def _names(label: Any) -> tuple[str, ...]:
+    return (label,) if isinstance(label, str) else label
 
 
 def table(
     ids: Sequence[str],
-    labels: Sequence[str | None],
+    labels: Sequence[Label],
     digests: Sequence[str],
     *,
     groups: Sequence[str] | None = None,
     splits: Sequence[str | None] | None = None,
     where: str | None = None,
+    kind: TaskKind = "multiclass",
+    classes: Sequence[str] | None = None,
 ) -> Items:
-    """An item table whose classes are the labels that occur; split names are checked and their aliases resolved."""
+    """An item table; split names are checked and their aliases resolved.
+
+    Its classes are the labels that occur, in order, unless they are given: of several label columns, or targets.
+    """
     try:
         "\n".join(ids).encode()
     except UnicodeEncodeError as error:
@@ -129,8 +177,14 @@ def table(
         groups=None if groups is None else tuple(groups),
         splits=(None,) * len(ids) if splits is None else tuple(None if s is None else declared[s] for s in splits),
         digests=tuple(digests),
-        classes=tuple(sorted({label for label in labels if label is not None}, key=class_order)),
+        classes=tuple(classes) if classes is not None else _occurring(labels),
+        kind=kind,
     )
+
+
+def _occurring(labels: Sequence[Label]) -> tuple[str, ...]:
+    found = {str(name) for label in labels if label is not None for name in _names(label)}
+    return tuple(sorted(found, key=class_order))
 
 
 def class_order(name: str) -> tuple[int, float, str]:

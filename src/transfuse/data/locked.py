@@ -10,6 +10,7 @@ import numpy as np
 from transfuse.data.draw import draw, draw_items, take_per_class
 from transfuse.data.items import Items
 from transfuse.errors import UserError, many_problems
+from transfuse.kinds import kind_of
 
 SHARE = 0.2
 REDRAWN = 0.8
@@ -33,7 +34,7 @@ def locked_parts(items: Items, wanted: Mapping[str, int | str], seeds: int) -> L
     that no declared split claims. Without a number a declared split is used whole; an undeclared test is 20 % of the
     rows, an undeclared validation 20 % of what is then left. A declared row never changes its part.
     """
-    labelled = items.targets() >= 0
+    labelled = items.labelled()
     declared = {
         part: np.flatnonzero(labelled & np.array([split == part for split in items.splits], dtype=bool))
         for part in ("val", "test", "cal")
@@ -45,13 +46,25 @@ def locked_parts(items: Items, wanted: Mapping[str, int | str], seeds: int) -> L
         rows, pool = _part(items, part, wanted.get(part), declared[part], pool, notes)
         parts[part] = rows
     _check_classes(items, pool, parts)
+    if "per_class" in wanted and items.kind != "multiclass":
+        raise UserError(
+            f"a {items.kind} task has no classes to draw from", where="data.splits.per_class", hint="train: N"
+        )
     held, calibrate = (parts["val"], parts["cal"]) if len(parts["cal"]) else _halves(items, parts["val"], notes)
     trains = tuple(_train(items, wanted, pool, f"s{seed}", notes) for seed in range(seeds))
     for part, rows in (("test", parts["test"]), ("validation", held), ("calibration", calibrate)):
-        absent = set(range(len(items.classes))) - set(items.targets()[rows].tolist())
-        if absent:
-            notes.append(f"no row in {part}: class " + ", ".join(f"'{items.classes[c]}'" for c in sorted(absent)))
+        if absent := absent_from(items, rows):
+            notes.append(f"no row in {part}: {kind_of(items.kind).column} " + ", ".join(f"'{name}'" for name in absent))
     return LockedParts(trains, held, calibrate, parts["test"], tuple(dict.fromkeys(notes)))
+
+
+def absent_from(items: Items, rows: np.ndarray) -> list[str]:
+    """The classes, or labels, that none of these rows has; a regression has none that could be absent."""
+    if items.kind == "regression":
+        return []
+    targets = items.targets()[rows]
+    there = set(targets.tolist()) if targets.ndim == 1 else set(np.flatnonzero((targets == 1).any(axis=0)).tolist())
+    return [name for number, name in enumerate(items.classes) if number not in there]
 
 
 def _part(
@@ -90,17 +103,14 @@ def _too_few(part: str, size: int, got: str) -> UserError:
 
 
 def _check_classes(items: Items, pool: np.ndarray, parts: Mapping[str, np.ndarray]) -> None:
-    """Every class must be among the rows that training draws from."""
-    targets = items.targets()
-    known = set(targets[pool].tolist())
-    problems = []
-    for number, name in enumerate(items.classes):
-        if number not in known:
-            places = [part for part, rows in parts.items() if number in targets[rows]]
-            problems.append(f"class '{name}' occurs only in {' and '.join(places) or 'rows that are not used'}")
+    """Every class, or label, must be among the rows that training draws from."""
+    problems, kind = [], kind_of(items.kind)
+    for name in absent_from(items, pool):
+        places = [part for part, rows in parts.items() if len(rows) and name not in absent_from(items, rows)]
+        problems.append(f"{kind.column} '{name}' occurs only in {' and '.join(places) or 'rows that are not used'}")
     if problems:
         hint = "move some of their rows to train, or check the spelling"
-        raise many_problems("classes that training would never see", problems, where="data", hint=hint)
+        raise many_problems(f"{kind.columns} that training would never see", problems, where="data", hint=hint)
 
 
 def _halves(items: Items, val: np.ndarray, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -119,6 +129,8 @@ def _halves(items: Items, val: np.ndarray, notes: list[str]) -> tuple[np.ndarray
 def _train(items: Items, wanted: Mapping[str, int | str], pool: np.ndarray, seed: str, notes: list[str]) -> np.ndarray:
     """One seed's training rows, drawn from the pool."""
     names = ("split", "train", seed)
+    if items.kind != "multiclass":
+        return _redrawn(items, wanted.get("train"), pool, names, notes)
     there = np.bincount(items.targets()[pool], minlength=len(items.classes))
     each, size = wanted.get("per_class"), wanted.get("train")
     if isinstance(each, int):
@@ -133,8 +145,22 @@ def _train(items: Items, wanted: Mapping[str, int | str], pool: np.ndarray, seed
     if not isinstance(size, int) or size >= len(pool):
         redrawn = max(round(REDRAWN * len(pool)), len(there))
         if isinstance(size, int):
-            notes.append(
-                f"train: {size} rows asked, {len(pool)} there: each seed draws {redrawn} of them, so that seeds differ"
-            )
+            notes.append(_fewer(size, len(pool), redrawn))
         size = redrawn
     return draw_items(items, pool, size, *names)
+
+
+def _redrawn(
+    items: Items, size: int | str | None, pool: np.ndarray, names: tuple[str, ...], notes: list[str]
+) -> np.ndarray:
+    """One seed's training rows where there are no classes of which each must be drawn."""
+    if not isinstance(size, int) or size >= len(pool):
+        redrawn = max(round(REDRAWN * len(pool)), 1)
+        if isinstance(size, int):
+            notes.append(_fewer(size, len(pool), redrawn))
+        size = redrawn
+    return draw_items(items, pool, size, *names)
+
+
+def _fewer(asked: int, there: int, redrawn: int) -> str:
+    return f"train: {asked} rows asked, {there} there: each seed draws {redrawn} of them, so that seeds differ"

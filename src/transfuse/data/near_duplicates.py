@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from transfuse.data.items import Items
+from transfuse.data.items import Items, Label
 from transfuse.errors import UserError
 
 # With 16 x 16 values of eight bits a sum of products stays below 2**24: exact in float32, whatever adds it up.
@@ -66,7 +66,7 @@ def clustered(items: Items, raw: Callable[[int], np.ndarray]) -> Items:
 
 def described(items: Items) -> list[str]:
     """Sentences on clusters for the report; none where every cluster is a single image."""
-    labels: dict[str, list[str | None]] = {}
+    labels: dict[str, list[Label]] = {}
     for group, label in zip(items.groups or (), items.labels, strict=bool(items.groups)):
         labels.setdefault(group, []).append(label)
     several = [held for held in labels.values() if len(held) > 1]
@@ -77,6 +77,8 @@ def described(items: Items) -> list[str]:
         f"{len(several)} clusters of near-duplicates cover {sum(map(len, several))} images (the largest {largest}); "
         "they stay on one side"
     ]
+    if items.kind != "multiclass":
+        return sentences
     mixed = sum(len(set(held) - {None}) > 1 for held in several)
     return [*sentences, f"{mixed} of these clusters hold images of more than one class"] if mixed else sentences
 

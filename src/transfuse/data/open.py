@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -18,7 +18,9 @@ from transfuse.data import near_duplicates
 from transfuse.data.items import Items
 from transfuse.errors import UserError, unknown_name
 from transfuse.jsonio import digest
+from transfuse.kinds import kind_of
 from transfuse.registry import Entry, shelf
+from transfuse.types import TaskKind
 
 SHELF = "data/readers"
 SCHEME = re.compile(r"([A-Za-z_]\w+):(?!\\)")
@@ -28,7 +30,11 @@ CANVAS_LIMITS = (1, 4096)
 
 
 class Reader(Protocol):
-    """What each module in `data/readers` offers; `root` is the folder that relative paths start from."""
+    """What each module in `data/readers` offers; `root` is the folder that relative paths start from.
+
+    A reader that declares `TRAITS["kinds"]` (names of kinds of task, with commas) takes the kind as a third argument of
+    `index`; any other reads classes only and is not asked for more.
+    """
 
     def matches(self, spec: Any) -> bool:
         """Whether this reader is meant by the spec; looks at no file."""
@@ -38,7 +44,7 @@ class Reader(Protocol):
         """The files that the data set rests on; none for data in memory."""
         ...
 
-    def index(self, spec: Any, root: Path) -> Items:
+    def index(self, spec: Any, root: Path, *kind: TaskKind) -> Items:
         """Read and check everything, hash the contents."""
         ...
 
@@ -52,7 +58,8 @@ class Settings:
     """A `data:` entry taken apart: what is read, how it is split, its canvas' side in pixels, what groups are, further
     sets of items.
 
-    `groups` is `near_duplicates`, or None for the groups that the data set itself declares.
+    `groups` is `near_duplicates`, or None for the groups that the data set itself declares. `kind` is what the labels
+    are read as.
     """
 
     read: Any
@@ -60,6 +67,7 @@ class Settings:
     canvas: int | None = None
     groups: str | None = None
     extra: Mapping[str, Any] | None = None
+    kind: TaskKind = "multiclass"
 
 
 @dataclass(frozen=True)
@@ -104,12 +112,18 @@ def settings(spec: Any) -> Settings:
         canvas or inner.canvas,
         groups or inner.groups,
         extra or inner.extra,
+        inner.kind,
     )
 
 
 def is_path(spec: Any) -> bool:
     """Whether a spec is a plain path: text that names no kind of data in front of a colon."""
     return isinstance(spec, str) and SCHEME.match(spec) is None
+
+
+def read_as(spec: Any, kind: str) -> Settings:
+    """`settings` whose labels are read for a task of this kind."""
+    return replace(settings(spec), kind=kind_of(kind).name)
 
 
 def signature(spec: Any, root: Path) -> str:
@@ -119,30 +133,51 @@ def signature(spec: Any, root: Path) -> str:
     """
     wanted = settings(spec)
     if wanted.groups:
-        return digest([signature(wanted.read, root), wanted.groups, near_duplicates.REVISION])
-    read = wanted.read
-    entry, reader = _reader(read)
-    files = reader.files(read, root)
+        inner = signature(Settings(wanted.read, kind=wanted.kind), root)
+        return digest([inner, wanted.groups, near_duplicates.REVISION])
+    named = [] if wanted.kind == "multiclass" else [wanted.kind]
+    entry, reader = _reader(wanted.read)
+    files = reader.files(wanted.read, root)
     if not files:
-        return digest([entry.digest, reader.index(read, root).fingerprint])
+        return digest([entry.digest, _indexed(wanted, root).fingerprint, *named])
     try:
         facts = [(os.path.relpath(path, root), (status := path.stat()).st_size, status.st_mtime_ns) for path in files]
     except OSError as error:
         raise UserError("a file of the data set cannot be found", where=str(error.filename)) from error
-    return digest([entry.digest, read, facts])
+    return digest([entry.digest, wanted.read, facts, *named])
 
 
 def index(spec: Any, root: Path) -> Items:
     """The checked item table of a data set; reads everything and hashes every item's content.
 
     With `groups: near_duplicates` every image is decoded, and clusters of those that look almost the same are groups.
+    Errors: a kind of task that the reader has no labels for.
     """
     wanted = settings(spec)
-    reader = _reader(wanted.read)[1]
-    items = reader.index(wanted.read, root)
+    items = _indexed(wanted, root)
     if not wanted.groups:
         return items
-    return near_duplicates.clustered(items, reader.reader(wanted.read, root, items))
+    return near_duplicates.clustered(items, _reader(wanted.read)[1].reader(wanted.read, root, items))
+
+
+def _indexed(wanted: Settings, root: Path) -> Items:
+    """The reader's table, with its labels read for the kind of task."""
+    entry, reader = _reader(wanted.read)
+    if wanted.kind == "multiclass":
+        return reader.index(wanted.read, root)
+    if wanted.kind not in kinds_of(entry):
+        able = [str(each.traits["form"]) for each in shelf(SHELF).values() if wanted.kind in kinds_of(each)]
+        raise UserError(
+            f"{entry.traits.get('form', entry.name)} has no labels for a {wanted.kind} task",
+            where="data",
+            expected="one of " + "; ".join(able),
+        )
+    return reader.index(wanted.read, root, wanted.kind)
+
+
+def kinds_of(entry: Entry) -> list[str]:
+    """The kinds of task that a reader has labels for."""
+    return [name.strip() for name in str(entry.traits.get("kinds", "multiclass")).split(",")]
 
 
 def open_data(spec: Any, root: Path, items: Items | None = None) -> Data:
@@ -162,7 +197,7 @@ def _reader(read: Any) -> tuple[Entry, Reader]:
     if isinstance(read, str) and (scheme := SCHEME.match(read)):
         raise unknown_name("kind of data", scheme[1], [form.split(":")[0] for form in forms if ":" in form], where=read)
     if isinstance(read, Mapping):
-        keys = (*WRAPPER_KEYS, "csv", "path", "label", "group", "split")
+        keys = (*WRAPPER_KEYS, "csv", "path", "label", "group", "split", "separator")
         for key in read:
             if key not in keys:
                 raise unknown_name("key", str(key), keys, where="data")

@@ -17,6 +17,7 @@ from transfuse.data.draw import deal
 from transfuse.data.items import Items
 from transfuse.data.locked import LockedParts, locked_parts
 from transfuse.errors import UserError, many_problems, unknown_name
+from transfuse.kinds import kind_of
 
 PROTOCOLS = ("auto", "crossfit", "locked")
 SPLIT_KEYS = ("train", "val", "test", "cal", "per_class")
@@ -136,7 +137,7 @@ def _locked(parts: LockedParts, notes: list[str]) -> Partition:
 
 def _dealt(items: Items, folds: int, inner: int, repeat: int) -> list[Run]:
     """The runs of one dealing of all labelled rows into folds."""
-    rows = np.flatnonzero(items.targets() >= 0)
+    rows = np.flatnonzero(items.labelled())
     # The first dealing keeps the streams that it had when there was no other.
     again = ("repeat", repeat) if repeat else ()
     where = f"{folds} folds" + (f" of repeat {repeat + 1}" if repeat else "")
@@ -183,7 +184,9 @@ def _check_settings(wanted: Mapping[str, Any], protocol: str, counts: Mapping[st
 
 def _check_labels(items: Items) -> list[str]:
     """Refuses what no protocol can use; gives the notes."""
-    if len(items.classes) < 2:
+    if items.kind != "multiclass":
+        _check_targets(items)
+    elif len(items.classes) < 2:
         got = f"only '{items.classes[0]}'" if items.classes else "no labelled row"
         raise UserError("at least two classes are needed", where="data", got=got)
     bare = [row for row, label in enumerate(items.labels) if label is None]
@@ -192,6 +195,21 @@ def _check_labels(items: Items) -> list[str]:
         got = f"{len(declared)}, e.g. '{items.ids[declared[0]]}' in {items.splits[declared[0]]}"
         raise UserError("rows of a declared split have no label", where="data", got=got, hint="label or remove them")
     return [f"{len(bare)} unlabelled rows are not used"] if bare else []
+
+
+def _check_targets(items: Items) -> None:
+    """Refuses labels that never change and targets that have one value: nothing can be learned or judged of them."""
+    if not items.labelled().any():
+        raise UserError("no row has a label", where="data")
+    targets, problems = items.targets()[items.labelled()], []
+    for column, name in zip(targets.T, items.classes, strict=True):
+        if np.all(column == column[0]):
+            value = f"{column[0]:g}" if items.kind == "regression" else "never" if column[0] == 0 else "always"
+            told = f"is {value} in all rows" if items.kind == "regression" else f"{value} holds"
+            problems.append(f"{kind_of(items.kind).column} '{name}' {told}")
+    if problems:
+        what = f"{kind_of(items.kind).columns} that are the same for all rows"
+        raise many_problems(what, problems, where="data", hint="leave them out")
 
 
 def _check_groups(items: Items) -> None:

@@ -219,7 +219,7 @@ def _runs(
     selection = _block(store, "val", np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))
     judged = _block(store, "test", first.judge)
     apart = np.concatenate([first.judge, first.calibrate, *(fit.held for fit in first.fits)])
-    pool = np.setdiff1d(np.flatnonzero(items.targets() >= 0), apart)
+    pool = np.setdiff1d(np.flatnonzero(items.labelled()), apart)
     whole = sum(len(run.train) for run in parts.runs) > len(pool)
     runs = []
     for number, run in enumerate(parts.runs):

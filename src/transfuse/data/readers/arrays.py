@@ -2,28 +2,32 @@
 
 X is `[N, H, W]`, `[N, H, W, C]` or `[N, C, H, W]`, uint8 or floats in [0, 1]. y holds class names, or whole numbers
 where -1 means unlabelled; without y nothing is labelled. The mapping may also hold `group`, `split` and `ids`, without
-which items are `00000`, `00001`, …
+which items are `00000`, `00001`, … For a multilabel task y is `[N, C]` of 0 and 1 (a row of -1 is unlabelled), for a
+regression `[N]` or `[N, T]` of finite numbers; `classes` then names the columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from transfuse.data.items import Items, array_digest, table
+from transfuse.data.items import Items, Label, array_digest, table
+from transfuse.data.labels import of_array
 from transfuse.errors import UserError
 from transfuse.files.images import stack
+from transfuse.types import TaskKind
 
-TRAITS = {"form": "(X, y) arrays"}
+TRAITS = {"form": "(X, y) arrays", "kinds": "multiclass, multilabel, regression"}
 NAMES = {
     "x": ("x", "X", "images", "data"),
     "y": ("y", "labels", "targets"),
     "group": ("group", "groups"),
     "split": ("split", "splits"),
     "ids": ("ids", "id"),
+    "classes": ("classes", "names"),
 }
 MEMORY = "data in memory"
 
@@ -40,9 +44,9 @@ def files(spec: Any, root: Path) -> list[Path]:
     return []
 
 
-def index(spec: Any, root: Path) -> Items:
+def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
     """The item table of the arrays."""
-    return columns(_named(spec), MEMORY)[1]
+    return columns(_named(spec), MEMORY, kind)[1]
 
 
 def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
@@ -51,11 +55,21 @@ def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
     return lambda row: images[row]
 
 
-def columns(named: Mapping[str, np.ndarray], where: str) -> tuple[np.ndarray, Items]:
+def columns(named: Mapping[str, np.ndarray], where: str, kind: TaskKind = "multiclass") -> tuple[np.ndarray, Items]:
     """Pixels `[N, H, W]` or `[N, H, W, 3]` and the item table of named arrays; errors name the array."""
     images, found = pixels(named, where)
+    called = found.pop("classes", None)
+    labels: Sequence[Label] | None = None
+    classes = None
+    if kind != "multiclass" and "y" in found:
+        targets = found.pop("y")
+        if len(targets) != len(images):
+            got = f"{len(targets)} for {len(images)} images"
+            raise UserError("one entry per image is needed", where=f"{where}, array 'y'", got=got)
+        shown = None if called is None else [str(name) for name in called.ravel().tolist()]
+        labels, classes = of_array(targets, kind, shown, f"{where}, array 'y'")
     texts = {role: names(array, len(images), f"{where}, array '{role}'") for role, array in found.items()}
-    labels = texts.get("y", [None] * len(images))
+    labels = labels if labels is not None else texts.get("y", [None] * len(images))
     groups = texts.get("group")
     if groups is not None and None in groups:
         raise UserError(
@@ -69,6 +83,8 @@ def columns(named: Mapping[str, np.ndarray], where: str) -> tuple[np.ndarray, It
         groups=None if groups is None else [str(group) for group in groups],
         splits=texts.get("split"),
         where=where,
+        kind=kind,
+        classes=classes,
     )
 
 
@@ -106,7 +122,10 @@ def names(array: np.ndarray, count: int, where: str) -> list[str | None]:
     if array.dtype.kind in "iub":
         return [None if value == -1 else str(int(value)) for value in array.tolist()]
     raise UserError(
-        "must be names or whole numbers", where=where, got=f"type {array.dtype}", hint="regression comes later"
+        "must be names or whole numbers",
+        where=where,
+        got=f"type {array.dtype}",
+        hint="task: {kind: regression} learns numbers",
     )
 
 

@@ -2,6 +2,9 @@
 
 Columns are called path, label, group and split, or `{csv: FILE, path: COL, label: COL, group: COL, split: COL}` says
 otherwise; only label must be there, and an empty label is none. Paths are relative to the CSV and are the items' names.
+For a multilabel task `label: [COL, COL, …]` names columns of 0 and 1, or one column holds names such as `cat;dog`
+(`separator: ";"`; a lone separator is an item of no label). For a regression `label` names one column of numbers, or
+several. A row whose label cells are all empty is unlabelled.
 Without a path column, all other columns are the grey values of square images, at least 4 x 4: whole numbers 0 to 255,
 or numbers in [0, 1]; items are then `00000`, `00001`, …
 """
@@ -10,36 +13,48 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from transfuse.data.items import Items, array_digest, table
+from transfuse.data import labels as kinds_of_labels
+from transfuse.data.items import Items, Label, array_digest, table
 from transfuse.data.open import is_path
 from transfuse.data.photos import digests, pixels_of
 from transfuse.errors import UserError, unknown_name
+from transfuse.types import TaskKind
 
-TRAITS = {"form": "csv:FILE"}
+TRAITS = {"form": "csv:FILE", "kinds": "multiclass, multilabel, regression"}
 ROLES = ("path", "label", "group", "split")
+KEYS = ("csv", *ROLES, "separator")
 SMALLEST_SIDE = 4
 DARKEST_FULL_SCALE = 64
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A CSV taken apart: the file, the header, the column of each role that is present, and the rows as text."""
+    """A CSV taken apart: the file, the header, the column of each role that is present, and the rows as text.
+
+    `labels` are the label columns where several are named; `separator` parts names inside one column.
+    """
 
     path: Path
     header: list[str]
     roles: dict[str, str]
     rows: list[list[str]]
+    labels: tuple[str, ...] = ()
+    separator: str = kinds_of_labels.SEPARATOR
 
     def column(self, role: str) -> list[str]:
         """The texts of a role's column, blanks at the ends removed."""
-        place = self.header.index(self.roles[role])
+        return self.named(self.roles[role])
+
+    def named(self, name: str) -> list[str]:
+        """The texts of a column, blanks at the ends removed."""
+        place = self.header.index(name)
         return [row[place].strip() for row in self.rows]
 
 
@@ -56,8 +71,9 @@ def files(spec: Any, root: Path) -> list[Path]:
     return [sheet.path, *(_images(sheet) if "path" in sheet.roles else [])]
 
 
-def index(spec: Any, root: Path) -> Items:
-    """The item table. Errors: no such file or column, ragged rows, an image twice, torn images, odd pixels."""
+def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
+    """The item table. Errors: no such file or column, ragged rows, an image twice, torn images, odd pixels, labels that
+    are none of their kind."""
     sheet = _sheet(spec, root)
     where = str(sheet.path)
     if "path" in sheet.roles:
@@ -68,9 +84,24 @@ def index(spec: Any, root: Path) -> Items:
     groups = sheet.column("group") if "group" in sheet.roles else None
     if groups is not None and "" in groups:
         raise UserError("every row needs a group", where=where, got=f"none in data row {groups.index('') + 1}")
-    labels = [label or None for label in sheet.column("label")]
+    labels, classes = _labels(sheet, kind)
     splits = [split or None for split in sheet.column("split")] if "split" in sheet.roles else None
-    return table(ids, labels, hashes, groups=groups, splits=splits, where=where)
+    return table(ids, labels, hashes, groups=groups, splits=splits, where=where, kind=kind, classes=classes)
+
+
+def _labels(sheet: Sheet, kind: TaskKind) -> tuple[list[Label], Sequence[str] | None]:
+    """One label an item, and the order of labels or targets where columns give it."""
+    where, columns = str(sheet.path), sheet.labels or (sheet.roles["label"],)
+    if kind == "multiclass":
+        if sheet.labels:
+            hint = "task: {kind: multilabel} for columns of 0 and 1, {kind: regression} for numbers"
+            raise UserError("several label columns are no classes", where=where, got=", ".join(columns), hint=hint)
+        return [label or None for label in sheet.column("label")], None
+    if kind == "multilabel" and not sheet.labels:
+        return [*kinds_of_labels.tags(sheet.column("label"), where, sheet.separator)], None
+    cells = np.array([sheet.named(name) for name in columns], dtype=object).T
+    read = kinds_of_labels.numbers if kind == "regression" else kinds_of_labels.flags
+    return [*read(cells, columns, where)], columns
 
 
 def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
@@ -87,20 +118,27 @@ def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
 def _sheet(spec: Any, root: Path) -> Sheet:
     given = dict(spec) if isinstance(spec, Mapping) else {"csv": spec.removeprefix("csv:")}
     for key in given:
-        if key not in ("csv", *ROLES):
-            raise unknown_name("key", str(key), ("csv", *ROLES), where="data")
+        if key not in KEYS:
+            raise unknown_name("key", str(key), KEYS, where="data")
     path = root / Path(str(given.pop("csv"))).expanduser()
     if not path.is_file():
         raise UserError("file not found", where=str(path))
     header, rows = _rows(path)
     roles: dict[str, str] = {}
+    asked = given.get("label")
+    labels = tuple(str(name) for name in asked) if isinstance(asked, list | tuple) else ()
+    for name in labels:
+        if name not in header or labels.count(name) > 1:
+            raise unknown_name("column", name, [each for each in header if each not in labels], where=str(path))
     for role in ROLES:
+        if role == "label" and labels:
+            continue
         name = str(given.get(role, role))
         if name in header:
             roles[role] = name
         elif role in given or role == "label":
             raise unknown_name("column", name, header, where=str(path))
-    return Sheet(path, header, roles, rows)
+    return Sheet(path, header, roles, rows, labels, str(given.get("separator", kinds_of_labels.SEPARATOR)))
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -137,7 +175,8 @@ def _images(sheet: Sheet) -> list[Path]:
 def _pixels(sheet: Sheet) -> np.ndarray:
     """The pixel columns as `[N, S, S]`, uint8 or float32 in [0, 1]."""
     where = str(sheet.path)
-    places = [place for place, name in enumerate(sheet.header) if name not in sheet.roles.values()]
+    taken = {*sheet.roles.values(), *sheet.labels}
+    places = [place for place, name in enumerate(sheet.header) if name not in taken]
     side = math.isqrt(len(places))
     if side * side != len(places) or side < SMALLEST_SIDE:
         raise UserError(

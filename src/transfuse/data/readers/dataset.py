@@ -2,23 +2,26 @@
 
 Anything with `__len__` and `__getitem__` will do. Images are Pillow images, arrays or tensors (channels first or last),
 uint8 or floats in [0, 1], so before any Normalize. Labels are names, or numbers into `dataset.classes` where it has
-them; None and -1 mean unlabelled. Items must not change from one reading to the next.
+them; None and -1 mean unlabelled. Items must not change from one reading to the next. For a multilabel task a label is
+a row of 0 and 1, for a regression a number or a row of numbers; `dataset.classes` may name the columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from transfuse.data.items import Items, array_digest, table
+from transfuse.data.items import Items, Label, array_digest, table
+from transfuse.data.labels import of_array
 from transfuse.errors import UserError
 from transfuse.files.images import from_array, from_pillow
+from transfuse.types import TaskKind
 
-TRAITS = {"form": "a Dataset of (image, label)"}
+TRAITS = {"form": "a Dataset of (image, label)", "kinds": "multiclass, multilabel, regression"}
 ORDER = 150
 READ_TWICE = 3
 
@@ -34,22 +37,28 @@ def files(spec: Any, root: Path) -> list[Path]:
     return []
 
 
-def index(spec: Any, root: Path) -> Items:
+def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
     """The item table, `00000` on; every item is read once, and a few twice to catch random augmentation."""
     count = len(spec)
     if not count:
         raise UserError("the Dataset is empty", where=_name(spec))
     names = [str(name) for name in getattr(spec, "classes", None) or []]
-    labels: list[str | None] = []
+    given: list[Any] = []
     digests: list[str] = []
     for row in range(count):
         raw, label = _item(spec, row)
-        labels.append(_label(label, names, f"{_name(spec)}, item {row}"))
+        given.append(label)
         digests.append(array_digest(raw))
+    labels: Sequence[Label]
+    if kind == "multiclass":
+        labels, classes = [_label(label, names, f"{_name(spec)}, item {row}") for row, label in enumerate(given)], None
+    else:
+        labels, classes = of_array(_rows(given, _name(spec)), kind, names or None, _name(spec))
     if any(array_digest(_item(spec, row)[0]) != digests[row] for row in range(min(count, READ_TWICE))):
         hint = "take random augmentation out of the Dataset; training adds its own"
         raise UserError("the Dataset's items change from one reading to the next", where=_name(spec), hint=hint)
-    return table([f"{row:05d}" for row in range(count)], labels, digests, where=_name(spec))
+    ids = [f"{row:05d}" for row in range(count)]
+    return table(ids, labels, digests, where=_name(spec), kind=kind, classes=classes)
 
 
 def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
@@ -76,6 +85,19 @@ def _item(spec: Any, row: int) -> tuple[np.ndarray, Any]:
         raise UserError("not an image", where=where, expected="a Pillow image, array or tensor", got=got)
     tensor = image.detach().cpu() if hasattr(image, "detach") else image
     return from_array(np.asarray(tensor), where), label
+
+
+def _rows(given: list[Any], where: str) -> np.ndarray:
+    """Labels that are rows of numbers as one array [N, C]; single numbers are rows of one."""
+    rows = [np.atleast_1d(np.asarray(_plain(label))) for label in given]
+    if len({row.shape for row in rows}) != 1 or rows[0].ndim != 1:
+        shapes = sorted({str(list(row.shape)) for row in rows})
+        raise UserError("labels of a Dataset differ in shape", where=where, got=", ".join(shapes[:5]))
+    return np.stack(rows)
+
+
+def _plain(label: Any) -> Any:
+    return label.detach().cpu() if hasattr(label, "detach") else label
 
 
 def _label(label: Any, names: list[str], where: str) -> str | None:

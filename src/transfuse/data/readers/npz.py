@@ -1,6 +1,7 @@
 """`npz:FILE` is a numpy archive of images and labels; without this reader people would write their own, with pickle.
 
 Arrays: x (or images, data), y (or labels, targets), and optionally group, split, ids. A path ending in `.npz` will do.
+For a multilabel task y is `[N, C]` of 0 and 1, for a regression `[N]` or `[N, T]`; `classes` names its columns.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from transfuse.data.open import is_path
 from transfuse.data.readers import arrays
 from transfuse.errors import UserError
 from transfuse.files.arrays import read_npz
+from transfuse.types import TaskKind
 
-TRAITS = {"form": "npz:FILE"}
+TRAITS = {"form": "npz:FILE", "kinds": "multiclass, multilabel, regression"}
 
 
 def matches(spec: Any) -> bool:
@@ -33,10 +35,10 @@ def files(spec: str, root: Path) -> list[Path]:
     return [path]
 
 
-def index(spec: str, root: Path) -> Items:
+def index(spec: str, root: Path, kind: TaskKind = "multiclass") -> Items:
     """The item table of the archive."""
     path = files(spec, root)[0]
-    return arrays.columns(read_npz(path), str(path))[1]
+    return arrays.columns(read_npz(path), str(path), kind)[1]
 
 
 def reader(spec: str, root: Path, items: Items) -> Callable[[int], np.ndarray]:
