@@ -1,5 +1,4 @@
-"""`images:DIR` is a folder of image files without labels; without this reader a model could answer only for photos
-that somebody has sorted into classes already.
+"""`images:DIR` is a folder of images without labels; without this reader only photos sorted by hand could be answered.
 
 Every image file below the folder is an item, named by its path inside it; hidden files and files that are no images
 are passed over. Folders mean nothing here: a folder of class folders is read unlabelled too.
