@@ -25,7 +25,7 @@ ASKED = {
     "aurc", "e_aurc", "risk_at_coverage", "ood_auroc", "ood_aupr_in", "ood_aupr_out", "ood_fpr95", "corruption_error",
     "relative_corruption_error", "worst_corruption", "data_efficiency", "aulc", "jump_start", "asymptote",
     "transfer_ratio", "data_multiplier", "time_to_target_items", "time_to_target_flops", "time_to_target_flops_warm",
-    "speed_up", "retention_kl",
+    "speed_up", "retention_kl", "shapley", "shapley_interaction", "ridge_gain",
 }  # fmt: skip
 
 

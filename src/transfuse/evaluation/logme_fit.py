@@ -86,9 +86,9 @@ class GramSide:
 class KernelSide:
     """N ≤ D: from K = F Fᵀ itself, q(t) = t yᵀ (t I + K)⁻¹ y without cancellation, however small the noise."""
 
-    def __init__(self, block: np.ndarray, targets: np.ndarray, classes: int) -> None:
+    def __init__(self, kernel: np.ndarray, targets: np.ndarray, classes: int) -> None:
         indicators = (targets[:, None] == np.arange(classes)).astype(np.float64)
-        self.rows, self.form = len(block), spectrum(block @ block.T, indicators)
+        self.rows, self.form = len(kernel), spectrum(kernel, indicators)
         self.squares = indicators.sum(axis=0)
         self.sides = [np.asfortranarray(side[:, None]) for side in self.form.turned.T]
         self.largest = float(self.form.eigenvalues[-1])

@@ -218,8 +218,7 @@ def standardised(block: np.ndarray) -> np.ndarray:
 def _losses(scores: np.ndarray, targets: np.ndarray, temperatures: np.ndarray) -> np.ndarray:
     """−log softmax(L s / T) of the true class at each temperature, floored as log-loss is. [n, C] -> [n, t]."""
     apart = LIFT * (scores - np.take_along_axis(scores, targets[:, None], axis=1))
-    top = apart.max(axis=1)
-    found = np.empty((len(scores), len(temperatures)))
-    for place, heat in enumerate(temperatures.tolist()):
-        found[:, place] = top / heat + np.log(np.exp((apart - top[:, None]) / heat).sum(axis=1))
+    top = apart.max(axis=1, keepdims=True)
+    powers = np.exp((apart - top)[:, :, None] / temperatures)
+    found = top / temperatures + np.log(powers.sum(axis=1))
     return np.minimum(found, -np.log(FLOOR))

@@ -16,7 +16,7 @@ from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 3
+REVISION = 4
 AGAINST = (
     "ensemble",
     "soup",

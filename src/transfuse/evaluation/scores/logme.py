@@ -47,7 +47,7 @@ def score(material: Material, *, tol: float, compat: str) -> Value:
         return checked(found, "the published iteration divides by zero on these features")
     rows, width = material.block.shape
     if rows <= width:
-        side: GramSide | KernelSide = KernelSide(material.square, targets, material.classes)
+        side: GramSide | KernelSide = KernelSide(material.square @ material.square.T, targets, material.classes)
     else:
         side = GramSide(material.moments, material.spectrum)
     return mean_evidence(side, material.present.tolist(), tol)

@@ -1,0 +1,70 @@
+"""Every set of sources at once: without it the best pair could be found only by trying each as if it were alone.
+
+Inner products between two sources are computed once; those of a set are put together from these blocks, so what is left
+for each set is a tridiagonal reduction (LogME) or a Cholesky factor (ridge heads, in `ridge.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from transfuse.evaluation.logme_fit import GramSide, KernelSide
+from transfuse.evaluation.material import SHELF, centred_spectrum
+from transfuse.evaluation.moments import Moments, checked_block, moments, narrowed
+from transfuse.evaluation.scores.logme import mean_evidence
+from transfuse.registry import find
+from transfuse.types import Value
+
+Names = tuple[str, ...]
+MOST_SOURCES = 10
+WIDEST = 2048
+
+
+def subsets(names: Iterable[str], largest: int | None = None) -> list[Names]:
+    """All non-empty sets up to a size, the smallest first, in the order of the names."""
+    known = list(names)
+    sizes = range(1, (largest or len(known)) + 1)
+    return [each for size in sizes for each in combinations(known, size)]
+
+
+def logme_of_sets(
+    blocks: Mapping[str, np.ndarray],
+    targets: np.ndarray,
+    classes: int,
+    sets: Sequence[Names],
+    *,
+    widest: int = WIDEST,
+) -> tuple[dict[Names, Value], bool]:
+    """LogME of the concatenated features of each set, and whether it is exact: beyond `widest` columns in all, each
+    source keeps its share of principal components.
+
+    The same as the score of the concatenation, from moments of all columns that are made once.
+    """
+    kept, exact = narrowed([checked_block(block, targets) for block in blocks.values()], widest)
+    ends = np.cumsum([0, *(block.shape[1] for block in kept)])
+    columns = {name: np.arange(ends[place], ends[place + 1]) for place, name in enumerate(blocks)}
+    whole = moments(np.concatenate(kept, axis=1), targets, classes)
+    parts = dict(zip(blocks, kept, strict=True))
+    present = np.unique(targets).tolist()
+    tol = find(SHELF, "logme").parameters["tol"].default
+    return {
+        names: mean_evidence(_side(names, columns, whole, parts, targets), present, tol) for names in sets if names
+    }, exact
+
+
+def _side(
+    names: Names,
+    columns: Mapping[str, np.ndarray],
+    whole: Moments,
+    parts: Mapping[str, np.ndarray],
+    targets: np.ndarray,
+) -> GramSide | KernelSide:
+    chosen = np.concatenate([columns[name] for name in names])
+    if len(chosen) < whole.rows:
+        part = whole.part(chosen)
+        return GramSide(part, centred_spectrum(part))
+    kernel = np.sum([parts[name] @ parts[name].T for name in names], axis=0)
+    return KernelSide(kernel, targets, len(whole.counts))
