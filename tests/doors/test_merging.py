@@ -68,3 +68,18 @@ def test_words_are_read_as_what_the_method_declares():
 def test_sources_are_named_by_their_files_or_by_hand(tmp_path):
     assert list(named_sources(["x/one.safetensors", "b=y/one.safetensors"])) == ["one", "b"]
     assert numbers(None) is None and numbers("1,-2.5") == [1.0, -2.5]
+
+
+def test_specs_and_adapters_are_sources(folder):
+    (folder / "lora").mkdir()
+    save_file(
+        {"l.lora_A.weight": np.ones((1, 2), np.float32), "l.lora_B.weight": np.ones((3, 1), np.float32)},
+        folder / "lora" / "adapter_model.safetensors",
+    )
+    (folder / "lora" / "adapter_config.json").write_text('{"peft_type": "LORA", "lora_alpha": 2, "r": 1}')
+    save_file({"l.weight": np.zeros((3, 2), np.float32)}, folder / "net.safetensors")
+    result = RUN.invoke(app, ["merge", "mean", "net.safetensors+lora", "net.safetensors", "--out", "new.safetensors"])
+    assert result.exit_code == 0 and (load_file("new.safetensors")["l.weight"] == 1).all()
+    given = named_sources(["demo:residual", "b=torchvision:resnet18@random"])
+    assert list(given) == ["residual", "b"]
+    assert "features.0.weight" in given["residual"].reader.names()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -82,6 +83,8 @@ def test_a_folder_of_shards_is_read_and_written(files, tmp_path):
     index = json.loads((tmp_path / "out" / INDEX).read_text())
     assert len(set(index["weight_map"].values())) == 2 and set(index["weight_map"]) == set(state(0))
     assert json.loads((tmp_path / "out" / MANIFEST).read_text()) == manifest
+    for name, found in manifest["files"].items():
+        assert hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest() == found
     assert (tmp_path / "out" / "config.json").read_text() == '{"model_type": "tiny"}'
     merge_files(MEAN, two(files), tmp_path / "out.safetensors")
     wanted = load_file(tmp_path / "out.safetensors")
@@ -165,7 +168,9 @@ def test_the_file_says_how_it_was_made(files, tmp_path):
     manifest = merge_files(MEAN, two(files), tmp_path / "out.safetensors", weights=[3, 1])
     with safe_open(tmp_path / "out.safetensors", framework="np") as opened:
         assert json.loads(opened.metadata()["transfuse.merge"]) == manifest
-    assert manifest["weights"] == [3.0, 1.0] and manifest["sources"]["a"]["file"] == "a.safetensors"
+    (file,) = manifest["sources"]["a"]["files"]
+    assert manifest["weights"] == [3.0, 1.0] and file["file"] == "a.safetensors"
+    assert file["sha256"] == hashlib.sha256(files["a"].read_bytes()).hexdigest()
     assert str(tmp_path) not in json.dumps(manifest)
 
 

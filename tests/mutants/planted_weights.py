@@ -23,7 +23,7 @@ class Fault:
 
 
 SHARE = "share = unit.w / unit.w.sum()"
-SUM = "sum(share[index] * unit.x[index] for index in range(len(share)))"
+SUM = "weighted(share, unit.x)"
 RETURN = f"return {SUM}"
 SLOW = """    for index in range(len(unit.w)):
         total = total + unit.w[index] * unit.x[index]
@@ -57,6 +57,14 @@ def of_lift(name: str, law: str, *changes: tuple[str, str], method: str = "weigh
     return Fault(name, LIFT, law, changes, method)
 
 
+def of_preflight(name: str, law: str, *changes: tuple[str, str]) -> Fault:
+    return Fault(name, "fusion/preflight.py", law, changes)
+
+
+def of_buffers(name: str, law: str, *changes: tuple[str, str]) -> Fault:
+    return Fault(name, "fusion/buffers.py", law, changes)
+
+
 BAD_DEFAULT = '{"type": "float", "default": 0.0, "low": 1.0, "doc": "some power"}'
 NORM = "mean * (unit.x[0] ** 2).sum() / (mean**2).sum()"
 IN_METHODS = [
@@ -75,9 +83,7 @@ IN_METHODS = [
         (RETURN, f"return {SUM} + share[0] * unit.x[0]"),
     ),
     of_mean("returns the first source", "listens", (RETURN, "return unit.x[0] + 0 * share[0]")),
-    of_mean(
-        "forgets the last source", "listens", ("for index in range(len(share)))", "for index in range(len(share) - 1))")
-    ),
+    of_mean("forgets the last source", "listens", (RETURN, "return weighted(share[:-1], unit.x[:-1])")),
     of_mean("negative weights cut off", "reference", (SHARE, "w = unit.w * (unit.w > 0)\n    share = w / w.sum()")),
     of_mean(
         "sums in float32",
@@ -125,14 +131,16 @@ IN_METHODS = [
     of_mean("a default outside its range", "parameters", ("Any]] = {}", f'Any]] = {{"power": {BAD_DEFAULT}}}')),
 ]
 
-CAST = "room[part] = _narrow(found.reshape(-1), name, dtype, work.entry)"
-INTEGERS = "np.max(np.stack([reader.read(name).reshape(-1) for reader in work.members.values()]), axis=0)"
-WIDE = "_wide(array[part], name, source).reshape(form) for source"
+CAST = "room[part] = narrow(found.reshape(-1))"
+INTEGERS = "integers(name, list(work.members.values()), work.buffers)"
+WIDE = "np.copyto(room, values)"
+ROOM = "room = np.empty((len(arrays) + (start is not None), min(step, size)))"
+NO_WEIGHT = "if what_is_no_weight(name, work.first.names()):"
 EMPTY = "merged = {name: np.empty(array.shape, array.dtype) for name, array in first.items()}"
-STREAM = 'rng=stream(self.seed, "merge", name, begin // step)'
-BASE = 'base=None if start is None else _wide(start[part], name, "base").reshape(form)'
+STREAM = 'rng=_Later(self.seed, "merge", name, begin // step)'
+BASE = "base=None if start is None else room[-1, :count].reshape(form)"
 MADE = "return Job(entry, members, base,"
-FINITE = "if not np.isfinite(wide).all():"
+FINITE = "if not np.isfinite(values).all():"
 SHAPES = "if found != wanted:"
 SUM_ZERO = 'if abs(values.sum()) < 1e-12 and entry.traits.get("weights") != "scales":'
 COUNT = "if values.shape != (count,) or not np.isfinite(values).all():"
@@ -141,7 +149,6 @@ IN_LIFT = [
     of_lift(
         "in place on the first source", "pure", (CAST, f"{CAST}\n        work.first.read(name).reshape(-1)[part] = 0")
     ),
-    of_lift("integers averaged", "form", (INTEGERS, INTEGERS.replace("np.max", "np.mean"))),
     of_lift("integers of the first source", "form", (INTEGERS, "work.first.read(name).reshape(-1)")),
     of_lift("names sorted", "form", (EMPTY, EMPTY.replace("first.items()", "sorted(first.items())"))),
     of_lift("last tensor dropped", "form", ("    return merged\n", "    merged.popitem()\n    return merged\n")),
@@ -149,29 +156,35 @@ IN_LIFT = [
     of_lift(
         "sums in the stored precision",
         "precise",
-        (WIDE, "array[part].reshape(form) for source"),
+        (ROOM, f"{ROOM}.astype(next(iter(arrays.values())).dtype)"),
         ("w=self.weights.copy()", "w=self.weights.astype(arrays[next(iter(arrays))].dtype)"),
     ),
     of_lift(
         "scaled up in half precision",
         "overflow",
-        (WIDE, "(array[part] * array.dtype.type(4)).astype(np.float64).reshape(form) / 4 for source"),
+        (WIDE, "np.copyto(room, (values * values.dtype.type(4)).astype(np.float64) / 4)"),
     ),
     of_lift(
         "order from a set",
         "one_hot",
-        (MADE, "return Job(entry, {name: members[name] for name in sorted(set(members), reverse=True)}, base,"),
+        (MADE, MADE.replace("members, base", "dict(sorted(members.items(), key=str, reverse=True)), base")),
     ),
     of_lift("weights lost", "listens", ("w=self.weights.copy()", "w=np.ones_like(self.weights)")),
     of_lift("no check before work", "refuses", ("    check(members, base)\n", "")),
-    of_lift("missing tensors unnoticed", "refuses", ("for name in sorted(there - here)]", "for name in []]")),
+    of_preflight("missing tensors unnoticed", "refuses", ("for name in sorted(there - here)]", "for name in []]")),
+    of_preflight("broadcasting", "refuses", (SHAPES, "if len(found) != len(wanted):")),
+    of_buffers("integers averaged", "form", ("rows.max(axis=0)", "rows.mean(axis=0)")),
+    of_buffers("task vectors of variances", "statistics_stay", ("share = np.maximum(weights, 0.0)", "share = weights")),
+    of_buffers("negative variances pass", "statistics_stay", ("if name.endswith(VARIANCE) and", "if False and")),
+    of_lift("statistics taken for weights", "statistics_stay", (NO_WEIGHT, "if False:")),
     of_lift(
-        "broadcasting",
-        "refuses",
-        (SHAPES, "if np.prod(found) > np.prod(wanted):"),
-        ("arrays = {source: reader.read(name)", "arrays = {source: np.broadcast_to(reader.read(name), shape)"),
+        "statistics not asked for",
+        "needs_count",
+        ("if lacking := [", "if lacking := [] and ["),
+        ("stats or {}).get(need, {})", "stats or {}).get(need) or dict.fromkeys(members, {})"),
+        method="weights/fisher",
     ),
-    of_lift("NaN hidden", "refuses", (FINITE, "wide = np.nan_to_num(wide)\n    if False:")),
+    of_lift("NaN hidden", "refuses", (FINITE, "np.nan_to_num(room, copy=False)\n    if False:")),
     of_lift(
         "NaN without the source's name", "refuses", ("tensor '{name}' of '{source}' holds NaN", "a tensor holds NaN")
     ),
@@ -190,7 +203,7 @@ IN_LIFT = [
     of_lift(
         "base forgotten",
         "base_counts",
-        (BASE, "base=_wide(self.first.read(name).reshape(-1)[part], name, '').reshape(form)"),
+        (BASE, "base=room[0, :count].reshape(form)"),
         method="delta",
     ),
     of_lift(

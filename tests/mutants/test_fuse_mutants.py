@@ -15,6 +15,8 @@ from transfuse.fusion import weights_lift
 from transfuse.fusion.checks import check, checks_for
 from transfuse.registry import PACKAGE, Entry, method, read_file
 
+# What the lift takes from its neighbours.
+PARTS = {"fusion/preflight.py": ("check",), "fusion/buffers.py": ("integers", "statistics")}
 FAULTS = [*IN_METHODS, *IN_LIFT, *FEATURES, *STRUCTURE, *OUTPUTS]
 
 
@@ -57,6 +59,10 @@ def sound(name: str, planted) -> Entry:
 
 def faulty(fault: Fault, planted, monkeypatch) -> Entry:
     path = planted(fault.file, fault.changes)
+    if fault.file in PARTS:
+        for part in PARTS[fault.file]:
+            monkeypatch.setattr(weights_lift, part, getattr(importlib.import_module(path.stem), part))
+        return sound(fault.method, planted)
     if fault.file != LIFT:
         return read_file(str(Path(fault.file).parent), path, path.stem)
     monkeypatch.setattr(weights_lift, "merge_states", importlib.import_module(path.stem).merge_states)

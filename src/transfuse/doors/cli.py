@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from transfuse.doors.commands import methods, results, running, trust
+from transfuse.doors.commands import merging, methods, results, running, trust
 from transfuse.errors import TransfuseError, UserError
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (*running.COMMANDS, *results.COMMANDS, *methods.COMMANDS, *trust.COMMANDS):
+for command in (*running.COMMANDS, *results.COMMANDS, *methods.COMMANDS, *merging.COMMANDS, *trust.COMMANDS):
     app.command()(command)
 
 

@@ -2,14 +2,52 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from transfuse import registry
 from transfuse.errors import UserError, unknown_name
+from transfuse.fusion.buffers import Buffers
+from transfuse.fusion.streamed import Given, Sizes, merge_files, opened
 from transfuse.registry import Entry, Parameter, shelf
 
+ADAPTERS = "source/adapters"
+MOST_WORKERS = 8
 WORDS = {"true": True, "false": False, "none": None}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for on the command line, as words."""
+
+    method: str
+    sources: Sequence[str]
+    out: Path
+    base: str | None = None
+    weights: str | None = None
+    parameters: Sequence[str] = ()
+    statistics: str = "mean"
+    counters: str = "largest"
+
+
+def carried_out(order: Order, workers: int | None, *, hashes: bool) -> str:
+    """Merge, and say what was made."""
+    entry, given = named_method(order.method), named_sources(order.sources)
+    merge_files(
+        entry,
+        given,
+        order.out,
+        base=None if order.base is None else source(order.base),
+        sizes=Sizes(workers=workers or min(os.cpu_count() or 1, MOST_WORKERS), hashes=hashes),
+        weights=numbers(order.weights),
+        settings=parameters(entry, order.parameters),
+        buffers=Buffers(order.statistics, order.counters),
+    )
+    return f"{entry.full_name} of {', '.join(given)}\nwritten: {order.out}"
 
 
 def named_method(name: str) -> Entry:
@@ -21,17 +59,56 @@ def named_method(name: str) -> Entry:
     return known[short]
 
 
-def named_sources(given: Sequence[str]) -> dict[str, Path]:
+def named_sources(given: Sequence[str]) -> dict[str, Path | Given]:
     """Sources by name, from FILE or NAME=FILE; names come from file names and must differ."""
-    found: dict[str, Path] = {}
+    found: dict[str, Path | Given] = {}
     for text in given:
-        name, _, file = text.partition("=") if "=" in text and not Path(text).exists() else ("", "", text)
-        path = Path(file)
-        name = name or path.stem
+        name, _, file = text.partition("=") if _is_named(text) else ("", "", text)
+        name = name or _stem(file)
         if name in found:
             raise UserError(f"two sources would be called '{name}'", hint="name them: first=FILE second=FILE")
-        found[name] = path
+        found[name] = source(file)
     return found
+
+
+def _stem(text: str) -> str:
+    """`a` of `folder/a.safetensors`, `resnet18` of `torchvision:resnet18@TAG`."""
+    if text.partition(":")[0] in shelf(ADAPTERS) and not Path(text).exists():
+        return re.split(r"[?@]", text.split(":", 1)[1])[0].rpartition("/")[2].removesuffix(".safetensors")
+    base, plus, adapter = text.rpartition("+")
+    return f"{_stem(base)}+{Path(adapter).name}" if plus and not Path(text).exists() else Path(text).stem
+
+
+def _is_named(text: str) -> bool:
+    """`a=FILE`, but neither a file of that name nor a spec whose options have equal signs."""
+    return bool(re.match(r"[\w.+-]+=", text)) and not Path(text).exists()
+
+
+def source(text: str) -> Path | Given:
+    """A file or folder, `BASE+ADAPTER` for weights with a LoRA adapter added, or a spec like torchvision:resnet18."""
+    path = Path(text)
+    if path.exists():
+        return path
+    base, plus, adapter = text.rpartition("+")
+    if plus and Path(adapter).is_dir():
+        from transfuse.source.adapted import AdaptedReader
+
+        under = opened(source(base))
+        return Given(AdaptedReader(under.reader, Path(adapter)), (*under.files, Path(adapter)), text)
+    if text.partition(":")[0] in shelf(ADAPTERS):
+        return _built(text)
+    return path
+
+
+def _built(text: str) -> Given:
+    """The weights of a network that a package builds; files that its spec names are its files."""
+    from transfuse.source.spec import parse
+    from transfuse.source.weights import StateReader
+
+    spec = parse(text)
+    adapter = registry.find(ADAPTERS, spec.scheme).load()
+    built = adapter.build(spec, Path.cwd())
+    return Given(StateReader(built.module.state_dict(), text), tuple(adapter.files(spec, Path.cwd())), text)
 
 
 def numbers(text: str | None) -> list[float] | None:

@@ -29,3 +29,10 @@ def alike(values: np.ndarray, example: Any) -> Any:
     import torch
 
     return torch.as_tensor(np.ascontiguousarray(values), dtype=example.dtype, device=example.device)
+
+
+def weighted(w: Any, x: Any) -> Any:
+    """sum_k w_k x_k: w [K], x [K, *S] -> [*S], numpy or torch, in one pass over x."""
+    flat = x.reshape(len(x), -1)
+    # numpy's own loop: the same bits however many threads a linear algebra library takes.
+    return (np.einsum("k,kn->n", w, flat) if library(x) is np else w @ flat).reshape(x.shape[1:])

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import numpy as np
 from transfuse import __version__
 from transfuse.errors import UserError
 from transfuse.fusion.weights_lift import Job, carry_out, job
+from transfuse.jsonio import file_digest
 from transfuse.registry import Entry
 from transfuse.source.weights import NUMPY_TYPES, Reader, open_reader
 
@@ -32,41 +34,58 @@ BESIDE = ("*.json", "*.txt", "*.model")
 
 @dataclass(frozen=True)
 class Sizes:
-    """How a merge is carried out; nothing here changes the result."""
+    """How a merge is carried out; nothing here changes the result. `hashes` puts SHA-256 sums into the manifest."""
 
     workers: int = 1
     shard_bytes: int = SHARD_BYTES
+    hashes: bool = True
+
+
+@dataclass(frozen=True)
+class Given:
+    """A source that is more than one file: its tensors, the files they come from, and how it was asked for."""
+
+    reader: Reader
+    files: tuple[Path, ...]
+    said: str
 
 
 def merge_files(
     entry: Entry,
-    sources: Mapping[str, Path],
+    sources: Mapping[str, Path | Given],
     out: Path,
     *,
-    weights: Sequence[float] | None = None,
-    base: Path | None = None,
-    settings: Mapping[str, Any] | None = None,
+    base: Path | Given | None = None,
     sizes: Sizes | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
     """Merge checkpoints into `out`: a `.safetensors` file, or a folder with shards, an index and what lay beside.
 
-    Sources are safetensors files, folders with shards, or PyTorch files. Returns the manifest, which a folder also gets
-    as `merge.json`. Raises UserError before anything is written for what `job` refuses and an `out` that exists as
+    Sources are safetensors files, folders with shards, PyTorch files, or what was opened already. `more` are weights,
+    settings, seed, buffers and stats as `job` takes them. Returns the manifest, which a folder also gets as
+    `merge.json`. Raises UserError before anything is written for what `job` refuses and an `out` that exists as
     something else or is a source; afterwards for NaN, overflow and a full disk, with no output left.
     """
-    readers = {name: open_reader(path) for name, path in sources.items()}
-    start = None if base is None else open_reader(base)
-    work = job(entry, readers, weights=weights, base=start, settings=settings)
-    for name, path in {**sources, **({"base": base} if base else {})}.items():
-        if path.resolve() == out.resolve():
+    given = {name: opened(source) for name, source in sources.items()}
+    start = None if base is None else opened(base)
+    work = job(
+        entry, {name: one.reader for name, one in given.items()}, base=None if start is None else start.reader, **more
+    )
+    for name, one in {**given, **({"base": start} if start else {})}.items():
+        if out.resolve() in {path.resolve() for path in one.files}:
             raise UserError("the output would overwrite a source", where=str(out), got=f"source '{name}'")
-    manifest = _manifest(work, sources, base)
     how = sizes or Sizes()
+    manifest = _manifest(work, given, start, how)
     if out.suffix == ".safetensors":
         _one_file(work, out, how, {"transfuse.merge": json.dumps(manifest, sort_keys=True)})
     else:
-        _folder(work, out, how, manifest, next(iter(sources.values())))
+        manifest = _folder(work, out, how, manifest, next(iter(given.values())).files[:1])
     return manifest
+
+
+def opened(source: Path | Given) -> Given:
+    """A source by its reader and files; a path is opened as `open_reader` says."""
+    return source if isinstance(source, Given) else Given(open_reader(source), (source,), source.name)
 
 
 def _one_file(work: Job, out: Path, how: Sizes, metadata: Mapping[str, str]) -> None:
@@ -76,14 +95,14 @@ def _one_file(work: Job, out: Path, how: Sizes, metadata: Mapping[str, str]) -> 
         carry_out(work, rooms.__getitem__, workers=how.workers)
 
 
-def _folder(work: Job, out: Path, how: Sizes, manifest: Mapping[str, Any], first: Path) -> None:
+def _folder(work: Job, out: Path, how: Sizes, manifest: dict[str, Any], first: Sequence[Path]) -> dict[str, Any]:
     if out.exists():
         raise UserError("the output exists already", where=str(out), hint="name a new folder")
     shards = list(_shards(_metas(work.first), how.shard_bytes))
     names = [f"model-{place + 1:05}-of-{len(shards):05}.safetensors" for place in range(len(shards))]
     with unfinished(out) as scratch, contextlib.ExitStack() as files:
         scratch.mkdir(parents=True)
-        rooms: dict[str, np.ndarray] = {}
+        rooms: dict[str, Room] = {}
         for name, metas in zip(names, shards, strict=True):
             rooms |= files.enter_context(written(scratch / name, metas, {"format": "pt"}))
         carry_out(work, rooms.__getitem__, workers=how.workers)
@@ -91,10 +110,13 @@ def _folder(work: Job, out: Path, how: Sizes, manifest: Mapping[str, Any], first
         total = sum(room.nbytes for room in rooms.values())
         index = {"metadata": {"total_size": total}, "weight_map": where}
         (scratch / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True), encoding="utf-8")
+        if how.hashes:
+            manifest = manifest | {"files": {name: file_digest(scratch / name) for name in names}}
         (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
-        for path in sorted({path for pattern in BESIDE for path in first.glob(pattern)} if first.is_dir() else ()):
+        for path in sorted({path for folder in first for pattern in BESIDE for path in folder.glob(pattern)}):
             if path.name not in (INDEX, MANIFEST):
                 shutil.copyfile(path, scratch / path.name)
+    return manifest
 
 
 def _metas(reader: Reader) -> dict[str, tuple[tuple[int, ...], str]]:
@@ -135,8 +157,8 @@ def unfinished(out: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def written(
     path: Path, metas: Mapping[str, tuple[tuple[int, ...], str]], metadata: Mapping[str, str]
-) -> Iterator[dict[str, np.ndarray]]:
-    """A safetensors file of these tensors, whose numbers are filled in through flat arrays by name."""
+) -> Iterator[dict[str, Room]]:
+    """A safetensors file of these tensors, whose numbers are filled in by name."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     begin = 0
     for name, (shape, dtype) in metas.items():
@@ -150,30 +172,63 @@ def written(
         handle.flush()
         # The room is taken now: a full disk is then an error, where writing through a memory map would be a crash.
         os.posix_fallocate(handle.fileno(), 0, max(8 + len(text) + begin, 1))
-    start = 8 + len(text)
-    whole = np.memmap(path, dtype=np.uint8, mode="r+") if begin else np.empty(start, np.uint8)
-    rooms = {}
-    for name, (_, dtype) in metas.items():
-        left, right = header[name]["data_offsets"]
-        rooms[name] = whole[start + left : start + right].view(NUMPY_TYPES[dtype])
-    yield rooms
-    if isinstance(whole, np.memmap):
-        whole.flush()
+    with path.open("r+b", buffering=0) as handle:
+        yield {
+            name: Room(handle.fileno(), 8 + len(text) + header[name]["data_offsets"][0], NUMPY_TYPES[dtype], shape)
+            for name, (shape, dtype) in metas.items()
+        }
 
 
-def _manifest(work: Job, sources: Mapping[str, Path], base: Path | None) -> dict[str, Any]:
-    """What was merged and how; files by name and size, since their paths mean nothing elsewhere."""
+@dataclass(frozen=True)
+class Room:
+    """The place of one tensor in a file being written: what is assigned to a part of it, flat, goes to the disk.
 
-    def described(path: Path) -> dict[str, Any]:
-        size = sum(file.stat().st_size for file in path.glob("*.safetensors")) if path.is_dir() else path.stat().st_size
-        return {"file": path.name, "bytes": size}
+    Written rather than mapped: each new page of a map costs more than its share of a copy.
+    """
+
+    handle: int
+    begin: int
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __setitem__(self, part: Any, values: np.ndarray) -> None:
+        begin = 0 if part is Ellipsis else part.start
+        data = np.ascontiguousarray(values, dtype=self.dtype).reshape(-1).view(np.uint8).data
+        place = self.begin + begin * np.dtype(self.dtype).itemsize
+        while data:
+            written = os.pwrite(self.handle, data, place)
+            data, place = data[written:], place + written
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+
+def _manifest(work: Job, sources: Mapping[str, Given], base: Given | None, how: Sizes) -> dict[str, Any]:
+    """What was merged and how; files by name, size and hash, since their paths mean nothing elsewhere."""
+    files = {file for one in (*sources.values(), *([base] if base else [])) for file in _files(one)}
+    with ThreadPoolExecutor(how.workers) as pool:
+        ordered = sorted(files)
+        sums = dict(zip(ordered, pool.map(file_digest, ordered), strict=True)) if how.hashes else {}
+
+    def described(one: Given) -> dict[str, Any]:
+        held = [{"file": file.name, "bytes": file.stat().st_size, "sha256": sums.get(file)} for file in _files(one)]
+        return {"source": one.said, "files": held}
 
     return {
         "method": work.entry.full_name,
         "method_digest": work.entry.digest,
         "settings": dict(work.settings),
         "weights": work.weights.tolist(),
-        "sources": {name: described(path) for name, path in sources.items()},
+        "statistics": work.buffers.statistics,
+        "counters": work.buffers.counters,
+        "sources": {name: described(one) for name, one in sources.items()},
         "base": None if base is None else described(base),
         "version": __version__,
     }
+
+
+def _files(one: Given) -> list[Path]:
+    """The weight files of a source."""
+    folders = {path: sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin")) for path in one.files}
+    return [file for path, inside in folders.items() for file in (inside if path.is_dir() else [path])]

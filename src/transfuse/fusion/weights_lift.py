@@ -1,9 +1,10 @@
 """The lift of the weights family: what every merge of checkpoints needs done around it.
 
 All problems of names, shapes and types are found from headers before a number is read. Sums run in float64 and are
-rounded once, to the first source's type. Integer tensors (BatchNorm counters, position ids) are never averaged: the
-largest is kept. Methods that look at each entry alone get their tensors in pieces of a fixed size, so memory does not
-grow with the checkpoint and neither files, order nor threads change a bit. Inputs are never changed.
+rounded once, to the first source's type. Integer tensors (BatchNorm counters, position ids) and BatchNorm's running
+statistics are no weights: `buffers.py` says what becomes of them. Methods that look at each entry alone get their
+tensors in pieces of a fixed size, so memory does not grow with the checkpoint and neither files, order nor threads
+change a bit. Inputs are never changed.
 """
 
 from __future__ import annotations
@@ -11,24 +12,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from transfuse.errors import UserError, many_problems
+from transfuse.errors import UserError
+from transfuse.fusion.buffers import Buffers, integers, statistics, what_is_no_weight
 from transfuse.fusion.contract import Unit
+from transfuse.fusion.preflight import FLOATS, check
 from transfuse.registry import Entry
 from transfuse.seeds import stream
 from transfuse.source.weights import ArrayReader, Reader, cast
 
 Tensors = Mapping[str, np.ndarray]
+# Statistics that a method needs, by their name and then by member, in the members' order.
+Stats = Mapping[str, Mapping[str, Tensors]]
 PIECE = 65_536
-FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One merge, checked: the method, its members and base as readers, weights [K], settings and seed."""
+    """One merge, checked: the method, its members and base as readers, weights [K], settings, statistics and seed."""
 
     entry: Entry
     members: Mapping[str, Reader]
@@ -36,42 +41,82 @@ class Job:
     weights: np.ndarray
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    buffers: Buffers = field(default_factory=Buffers)
+    stats: Stats = field(default_factory=dict)
 
     @property
     def first(self) -> Reader:
         """The member whose names and types the result has."""
         return next(iter(self.members.values()))
 
-    def units(self, name: str, whole: Any) -> Iterator[tuple[slice, Unit]]:
-        """A tensor as units: in pieces of its flat form where entries stand alone, else in one."""
+    @property
+    def weighed(self) -> list[str]:
+        """The tensors that the method merges: floats that are no running statistics."""
+        names = self.first.names()
+        return [name for name in names if self.first.meta(name)[1] in FLOATS and not what_is_no_weight(name, names)]
+
+    def units(self, name: str, whole: Any, stride: int = 1) -> Iterator[tuple[slice, Unit]]:
+        """A tensor as units: in pieces of its flat form where entries stand alone, else in one.
+
+        With a stride, units hold every so many-th entry only; what they point at is not to be kept after the next one.
+        """
         shape, _ = self.first.meta(name)
-        size = int(np.prod(shape))
-        step = PIECE if self.entry.traits.get("elementwise") else max(size, 1)
-        arrays = {source: reader.read(name).reshape(-1) for source, reader in self.members.items()}
-        start = None if self.base is None else self.base.read(name).reshape(-1)
-        form = (-1,) if self.entry.traits.get("elementwise") else shape
+        size, alone = int(np.prod(shape)), bool(self.entry.traits.get("elementwise"))
+        step = PIECE if alone else max(size, 1)
+        arrays = {source: np.asarray(reader.read(name)).reshape(-1) for source, reader in self.members.items()}
+        start = None if self.base is None else np.asarray(self.base.read(name)).reshape(-1)
+        stat, form = self._stat(name), (-1,) if alone else shape
+        room = np.empty((len(arrays) + (start is not None), min(step, size)))
         for begin in range(0, max(size, 1), step):
-            part = slice(begin, min(begin + step, size))
+            part = slice(begin, min(begin + step, size), stride)
+            count = len(range(part.start, part.stop, stride))
+            for row, (source, array) in zip(room, arrays.items(), strict=False):
+                _widen(array[part], row[:count], (name, source))
+            if start is not None:
+                _widen(start[part], room[-1, :count], (name, "base"))
+            x = room[: len(arrays), :count]
             yield (
                 part,
                 Unit(
                     name=name,
-                    x=np.stack([_wide(array[part], name, source).reshape(form) for source, array in arrays.items()]),
+                    x=x.reshape(-1, *form) if form != (-1,) else x,
                     w=self.weights.copy(),
-                    rng=stream(self.seed, "merge", name, begin // step),
-                    base=None if start is None else _wide(start[part], name, "base").reshape(form),
+                    rng=_Later(self.seed, "merge", name, begin // step),
+                    base=None if start is None else room[-1, :count].reshape(form),
                     settings=self.settings,
+                    stat={need: rows.reshape(len(rows), -1)[:, part] for need, rows in stat.items()} if alone else stat,
                     whole=whole,
                     piece=begin // step,
                 ),
             )
 
+    def _stat(self, name: str) -> dict[str, np.ndarray]:
+        """What the method needs to know of one tensor, [K, ...]; a tensor of which some member lacks it has none."""
+        return {
+            need: np.stack([np.asarray(of[member][name], dtype=np.float64) for member in self.members])
+            for need, of in self.stats.items()
+            if all(name in of[member] for member in self.members)
+        }
 
-def _wide(values: np.ndarray, name: str, source: str) -> np.ndarray:
-    wide = values.astype(np.float64)
-    if not np.isfinite(wide).all():
+
+class _Later:
+    """A generator that is made when something is first drawn; most merges draw nothing, and keys cost time."""
+
+    def __init__(self, *names: str | int) -> None:
+        self._names = names
+        self._made: np.random.Generator | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        self._made = self._made or stream(*self._names)
+        return getattr(self._made, name)
+
+
+def _widen(values: np.ndarray, room: np.ndarray, where: tuple[str, str]) -> None:
+    """The values in float64, refused where one is NaN or infinite."""
+    np.copyto(room, values)
+    if not np.isfinite(values).all():
+        name, source = where
         raise UserError(f"tensor '{name}' of '{source}' holds NaN or infinity, so it cannot be merged")
-    return wide
 
 
 def job(
@@ -82,10 +127,13 @@ def job(
     base: Reader | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    buffers: Buffers | None = None,
+    stats: Stats | None = None,
 ) -> Job:
     """A merge whose every part fits; no number of a checkpoint has been read yet.
 
-    Raises UserError for settings the method refuses, checkpoints or weights that do not fit, and a missing base.
+    Raises UserError for settings the method refuses, checkpoints or weights that do not fit, and a missing base or
+    statistic.
     """
     given = entry.settings(settings or {})
     if not members:
@@ -95,36 +143,17 @@ def job(
         raise UserError(f"{entry.full_name} merges exactly {wanted} sources", got=f"{len(members)}")
     if entry.traits.get("needs_base") and base is None:
         raise UserError(f"{entry.full_name} needs a base", hint="give base=, the checkpoint the sources started from")
+    known = {need: (stats or {}).get(need, {}) for need in entry.needs}
+    for need, of in known.items():
+        if lacking := [member for member in members if member not in of]:
+            raise UserError(
+                f"{entry.full_name} needs the statistic '{need}' of every source",
+                got=f"none of {', '.join(lacking)}",
+                hint="recipes and transfuse.merge(..., data=images) collect it; files alone do not hold it",
+            )
     check(members, base)
-    return Job(entry, members, base, weights_of(entry, weights, len(members)), given, seed)
-
-
-def check(members: Mapping[str, Reader], base: Reader | None) -> None:
-    """Names, shapes and types of all members at once; each problem names the tensor and the source."""
-    first_name, first = next(iter(members.items()))
-    problems: list[str] = []
-    for source, reader in {**members, **({"base": base} if base is not None else {})}.items():
-        there, here = set(first.names()), set(reader.names())
-        problems += [f"tensor '{name}' is missing in '{source}'" for name in sorted(there - here)]
-        problems += [f"tensor '{name}' of '{source}' is unknown to '{first_name}'" for name in sorted(here - there)]
-        for name in sorted(there & here):
-            problems += _misfit(name, (first_name, *first.meta(name)), (source, *reader.meta(name)))
-    if problems:
-        raise many_problems(
-            "these checkpoints cannot be merged", problems, hint="merge checkpoints of one architecture"
-        )
-
-
-def _misfit(name: str, first: tuple[str, tuple[int, ...], str], other: tuple[str, tuple[int, ...], str]) -> list[str]:
-    """What keeps one tensor of a source from being merged with the first source's. Floats of any width go together."""
-    (first_name, wanted, wanted_type), (source, found, found_type) = first, other
-    if found != wanted:
-        return [f"tensor '{name}': {list(wanted)} in '{first_name}', {list(found)} in '{source}'"]
-    if found_type.startswith(("C", "complex", "F8")):
-        return [f"tensor '{name}' of '{source}' holds numbers of the type {found_type}, which are not merged"]
-    if found_type != wanted_type and not (found_type in FLOATS and wanted_type in FLOATS):
-        return [f"tensor '{name}': {wanted_type} in '{first_name}', {found_type} in '{source}'"]
-    return []
+    shares = weights_of(entry, weights, len(members))
+    return Job(entry, members, base, shares, given, seed, buffers or Buffers(), known)
 
 
 def weights_of(entry: Entry, weights: Sequence[float] | None, count: int) -> np.ndarray:
@@ -137,7 +166,7 @@ def weights_of(entry: Entry, weights: Sequence[float] | None, count: int) -> np.
     return values
 
 
-def carry_out(work: Job, room: Callable[[str], np.ndarray], *, workers: int = 1) -> None:
+def carry_out(work: Job, room: Callable[[str], Any], *, workers: int = 1) -> None:
     """Merge every tensor into `room(name)`, a flat array of the first source's stored type; tensors in parallel.
 
     Surveys, where the method has any, run over all tensors first: they find what the entries alone do not tell. Raises
@@ -145,38 +174,45 @@ def carry_out(work: Job, room: Callable[[str], np.ndarray], *, workers: int = 1)
     """
     module = work.entry.load()
     with ThreadPoolExecutor(workers) as pool:
-        whole = None
-        for _ in range(getattr(module, "SURVEYS", 0)):
-            whole = _surveyed(work, module, whole, pool)
+        whole: Any = None
+        strides = list(getattr(module, "SURVEYS", ()))
+        while strides:
+            whole = _surveyed(work, module, whole, pool, strides[0])
+            again = isinstance(whole, Mapping) and whole.get("again")
+            strides = strides if again else strides[1:]
         for _ in pool.map(lambda name: _merge(work, module, name, whole, room(name)), work.first.names()):
             pass
 
 
-def _surveyed(work: Job, module: Any, whole: Any, pool: ThreadPoolExecutor) -> Any:
-    """One pass over all float tensors: folded within each, then gathered in the tensors' order whoever did it."""
+def _surveyed(work: Job, module: Any, whole: Any, pool: ThreadPoolExecutor, stride: int) -> Any:
+    """One pass over all weights: folded within each tensor, then gathered in the tensors' order whoever did it."""
 
     def fold(name: str) -> Any:
         found = None
-        for _, unit in work.units(name, whole):
+        for _, unit in work.units(name, whole, stride):
             found = module.survey(unit, found)
         return found
 
-    names, total = [name for name in work.first.names() if work.first.meta(name)[1] in FLOATS], None
-    for name, found in zip(names, pool.map(fold, names), strict=True):
+    total = None
+    for name, found in zip(work.weighed, pool.map(fold, work.weighed), strict=True):
         total = module.gather(total, name, found)
-    return module.settle(total, work.settings)
+    return whole if total is None else module.settle(total, work.settings)
 
 
-def _merge(work: Job, module: Any, name: str, whole: Any, room: np.ndarray) -> None:
+def _merge(work: Job, module: Any, name: str, whole: Any, room: Any) -> None:
     shape, dtype = work.first.meta(name)
     if dtype not in FLOATS:
-        room[...] = np.max(np.stack([reader.read(name).reshape(-1) for reader in work.members.values()]), axis=0)
+        room[...] = integers(name, list(work.members.values()), work.buffers)
+        return
+    narrow = partial(_narrow, name=name, dtype=dtype, entry=work.entry)
+    if what_is_no_weight(name, work.first.names()):
+        room[...] = narrow(statistics(name, work.members, work.weights, work.buffers))
         return
     for part, unit in work.units(name, whole):
         found = np.asarray(module.merge(unit), dtype=np.float64)
         if found.shape != np.shape(unit.x)[1:]:
             raise ValueError(f"{work.entry.full_name} returned {found.shape} for '{name}', expected {shape}")
-        room[part] = _narrow(found.reshape(-1), name, dtype, work.entry)
+        room[part] = narrow(found.reshape(-1))
 
 
 def _narrow(found: np.ndarray, name: str, dtype: str, entry: Entry) -> np.ndarray:
@@ -199,11 +235,15 @@ def merge_states(
     base: Tensors | None = None,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    **more: Any,
 ) -> dict[str, np.ndarray]:
-    """Merge named tensors {source: {tensor: array}}; the result shares no storage with its inputs. As `job` refuses."""
+    """Merge named tensors {source: {tensor: array}}; the result shares no storage with its inputs. As `job` refuses.
+
+    `more`: `buffers` and `stats`, as `job` takes them.
+    """
     members = {name: ArrayReader(state, name) for name, state in states.items()}
     start = None if base is None else ArrayReader(base, "base")
-    work = job(entry, members, weights=weights, base=start, settings=settings, seed=seed)
+    work = job(entry, members, weights=weights, base=start, settings=settings, seed=seed, **more)
     first = next(iter(states.values()))
     merged = {name: np.empty(array.shape, array.dtype) for name, array in first.items()}
     carry_out(work, lambda name: merged[name].reshape(-1))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from transfuse.errors import UserError, many_problems
-from transfuse.files.weights import load_state, safetensors_header
+from transfuse.files.weights import load_pickle, load_state, safetensors_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -97,8 +97,8 @@ class ShardedReader:
 def open_reader(path: Path) -> Reader:
     """A reader of a safetensors file, of a folder with one or more of them, or of a PyTorch file by the safe path.
 
-    A folder's `model.safetensors.index.json` says which files belong to it, else all its safetensors files do. Raises
-    UserError where nothing is there, or a file that the index names is missing.
+    A folder's `model.safetensors.index.json` says which files belong to it, else all its safetensors files do, else its
+    `pytorch_model.bin`. Raises UserError where nothing is there, or a file that the index names is missing.
     """
     if path.is_dir():
         index = path / "model.safetensors.index.json"
@@ -107,6 +107,8 @@ def open_reader(path: Path) -> Reader:
             paths = [path / Path(name).name for name in sorted(set(named.values()))]
         else:
             paths = sorted(path.glob("*.safetensors"))
+        if not paths and (path / "pytorch_model.bin").is_file():
+            return StateReader(load_pickle(path / "pytorch_model.bin"), str(path))
         if not paths:
             raise UserError("no safetensors file is in this folder", where=str(path))
         return ShardedReader(paths, str(path))

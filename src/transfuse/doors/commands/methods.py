@@ -1,4 +1,4 @@
-"""Commands about methods and weight files: what there is, whether it holds its contract, merging, inspecting."""
+"""Commands about methods: what there is, and whether it holds its contract."""
 
 from __future__ import annotations
 
@@ -43,37 +43,4 @@ def check(
         raise UserError(f"{spec} breaks its contract", got=", ".join(failed))
 
 
-def merge(
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="mean, slerp, ties ...: see transfuse methods")],
-    sources: Annotated[
-        list[str], typer.Argument(metavar="SOURCE...", help="safetensors files, folders of shards, .pt; or NAME=FILE")
-    ],
-    out: Annotated[Path, typer.Option("--out", help="a .safetensors file, or a new folder for shards")],
-    base: Annotated[Path | None, typer.Option(help="the checkpoint all sources started from")] = None,
-    weights: Annotated[str | None, typer.Option(help="one number a source, e.g. 0.5,0.5")] = None,
-    parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", help="key=value, as often as needed")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="tensors at once; the result does not depend on it")] = 1,
-) -> None:
-    """Merge checkpoints of one architecture into one, tensor by tensor, without loading them."""
-    from transfuse.doors.merging import named_method, named_sources, numbers, parameters
-    from transfuse.fusion.streamed import Sizes, merge_files
-
-    entry, given = named_method(method), named_sources(sources)
-    settings = parameters(entry, parameter or [])
-    merge_files(entry, given, out, weights=numbers(weights), base=base, settings=settings, sizes=Sizes(workers=workers))
-    say(f"{entry.full_name} of {', '.join(given)}\nwritten: {out}")
-
-
-def inspect(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="weight files")],
-    json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
-) -> None:
-    """What a weight file is, read from its header, and whether it is safe to load; nothing in it is run."""
-    from transfuse.doors.catalogue import inspected
-
-    say(inspected(models, as_json=json))
-
-
-COMMANDS = (methods, check, merge, inspect)
+COMMANDS = (methods, check)

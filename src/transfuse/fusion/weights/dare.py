@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfuse.fusion.arrays import alike, numbers
+from transfuse.fusion.arrays import alike, library, numbers, weighted
 
 if TYPE_CHECKING:
     from transfuse.fusion.contract import Unit
@@ -39,9 +39,8 @@ TRAITS = {
 
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
-    kept = alike(_kept(unit), unit.base)
-    added = sum(unit.w[index] * kept[index] * (unit.x[index] - unit.base) for index in range(len(unit.w)))
-    return unit.base + unit.settings["scale"] / unit.settings["density"] * added
+    w, kept, taus = unit.settings["scale"] / unit.settings["density"] * unit.w, _kept(unit), unit.x - unit.base
+    return unit.base + weighted(w, taus * (kept if library(taus) is np else alike(kept, unit.base)))
 
 
 def reference(unit: Unit) -> Any:
@@ -56,5 +55,13 @@ def reference(unit: Unit) -> Any:
 
 
 def _kept(unit: Unit) -> np.ndarray:
-    """Which entries stay: [K, *S] of booleans."""
-    return unit.rng.random(np.shape(unit.x), dtype=np.float32) < unit.settings["density"]
+    """Which entries stay: [K, *S] of booleans. Sixteen bits decide, and where they lie on the edge, further ones."""
+    shape = np.shape(unit.x)
+    size = int(np.prod(shape))
+    edge = unit.settings["density"] * 65_536
+    bits = unit.rng.bit_generator.random_raw(-(-size // 4)).view(np.uint16)[:size]
+    kept = bits < int(edge)
+    if int(edge) < 65_536:
+        close = np.flatnonzero(bits == int(edge))
+        kept[close] = unit.rng.random(close.size) < edge - int(edge)
+    return kept.reshape(shape)

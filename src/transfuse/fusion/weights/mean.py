@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from transfuse.fusion.arrays import weighted
+
 if TYPE_CHECKING:
     from transfuse.fusion.contract import Unit
 
@@ -30,7 +32,7 @@ TRAITS = {
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
     share = unit.w / unit.w.sum()
-    return sum(share[index] * unit.x[index] for index in range(len(share)))
+    return weighted(share, unit.x)
 
 
 def reference(unit: Unit) -> Any:

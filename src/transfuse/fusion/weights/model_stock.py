@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfuse.fusion.arrays import numbers
+from transfuse.fusion.arrays import numbers, weighted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from transfuse.fusion.contract import Unit
 
 CITATION = "Jang et al., Model Stock, ECCV 2024"
@@ -28,17 +30,33 @@ TRAITS = {
     "shift": True,
     "scale": True,
     "per_tensor": True,
+    "elementwise": True,
     "stochastic": False,
     "needs_base": True,
 }
+SURVEYS = (1,)
+
+
+def survey(unit: Unit, found: np.ndarray | None) -> np.ndarray:
+    """All <tau_j, tau_k>, [K, K]."""
+    taus = (numbers(unit.x) - numbers(unit.base)).reshape(len(unit.x), -1)
+    return taus @ taus.T if found is None else found + taus @ taus.T
+
+
+def gather(total: dict[str, np.ndarray] | None, name: str, found: np.ndarray) -> dict[str, np.ndarray]:
+    """The products of every tensor."""
+    return {**(total or {}), name: found}
+
+
+def settle(total: dict[str, np.ndarray], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Nothing is left to do."""
+    return total
 
 
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
-    share = unit.w / unit.w.sum()
-    mean = sum(share[index] * unit.x[index] for index in range(len(share)))
-    t = _pull(numbers(unit.x), numbers(unit.base))
-    return t * mean + (1.0 - t) * unit.base
+    t = _pull(survey(unit, None) if unit.whole is None else unit.whole[unit.name])
+    return t * weighted(unit.w / unit.w.sum(), unit.x) + (1.0 - t) * unit.base
 
 
 def reference(unit: Unit) -> Any:
@@ -57,15 +75,15 @@ def reference(unit: Unit) -> Any:
     return t * mean + (1 - t) * unit.base
 
 
-def _pull(x: np.ndarray, base: np.ndarray) -> float:
-    taus = (x - base).reshape(len(x), -1)
-    lengths = np.linalg.norm(taus, axis=1)
-    # A source that did not move from the base has learned nothing that another could confirm.
+def _pull(products: np.ndarray) -> float:
+    """t from all <tau_j, tau_k>."""
+    lengths, count = np.sqrt(np.diag(products)), len(products)
+    # A source that did not move from the base has learned nothing that another could confirm; two of them agree.
     cosines = [
-        float(taus[j] @ taus[k] / (lengths[j] * lengths[k]))
+        float(products[j, k] / (lengths[j] * lengths[k]))
         if lengths[j] * lengths[k]
-        else float(np.array_equal(x[j], x[k]))
-        for j, k in combinations(range(len(x)), 2)
+        else float(lengths[j] == lengths[k])
+        for j, k in combinations(range(count), 2)
     ]
     c = float(np.clip(np.mean(cosines), 0.0, 1.0)) if cosines else 1.0
-    return len(x) * c / (1 + (len(x) - 1) * c)
+    return count * c / (1 + (count - 1) * c)

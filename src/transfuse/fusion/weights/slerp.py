@@ -18,6 +18,8 @@ from transfuse.errors import UserError
 from transfuse.fusion.arrays import library, numbers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from transfuse.fusion.contract import Unit
 
 CITATION = "Shoemake, Animating rotation with quaternion curves, SIGGRAPH 1985"
@@ -31,18 +33,38 @@ TRAITS = {
     "shift": False,
     "scale": True,
     "per_tensor": True,
+    "elementwise": True,
     "stochastic": False,
     "needs_base": False,
     "members": 2,
 }
+SURVEYS = (1,)
+
+
+def survey(unit: Unit, found: np.ndarray | None) -> np.ndarray:
+    """<x_0, x_0>, <x_1, x_1>, <x_0, x_1> and the number of entries; in float64, because rounding near ±1 decides."""
+    a, b = numbers(unit.x).astype(np.float64, copy=False).reshape(2, -1)
+    sums = np.array([a @ a, b @ b, a @ b, a.size])
+    return sums if found is None else found + sums
+
+
+def gather(total: dict[str, np.ndarray] | None, name: str, found: np.ndarray) -> dict[str, np.ndarray]:
+    """The sums of every tensor."""
+    return {**(total or {}), name: found}
+
+
+def settle(total: dict[str, np.ndarray], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Nothing is left to do."""
+    return total
 
 
 def merge(unit: Unit) -> Any:
     """`[2, *S] -> [*S]`. Raises UserError for opposite directions."""
     first, second = unit.x[0], unit.x[1]
     t = unit.w[1] / (unit.w[0] + unit.w[1])
-    cosine = _cosine(numbers(first), numbers(second))
-    if cosine is None or cosine > unit.settings["parallel"] or numbers(first).size == 1:
+    sums = survey(unit, None) if unit.whole is None else unit.whole[unit.name]
+    cosine = _cosine(sums)
+    if cosine is None or cosine > unit.settings["parallel"] or sums[3] == 1:
         return (1 - t) * first + t * second
     if cosine < -unit.settings["parallel"]:
         raise UserError(
@@ -52,7 +74,7 @@ def merge(unit: Unit) -> Any:
             hint="merge with weights/mean, or check that both sources start from the same weights",
         )
     lib, angle = library(unit.w), float(np.arccos(cosine))
-    return (lib.sin((1 - t) * angle) * first + lib.sin(t * angle) * second) / np.sin(angle)
+    return (lib.sin((1 - t) * angle) / np.sin(angle)) * first + (lib.sin(t * angle) / np.sin(angle)) * second
 
 
 def reference(unit: Unit) -> Any:
@@ -72,8 +94,7 @@ def reference(unit: Unit) -> Any:
     return (a * first + b * second).reshape(np.shape(unit.x[0]))
 
 
-def _cosine(first: np.ndarray, second: np.ndarray) -> float | None:
-    """In float64, because rounding near ±1 decides; None where a tensor is zero."""
-    a, b = first.astype(np.float64).ravel(), second.astype(np.float64).ravel()
-    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.clip(a @ b / lengths, -1.0, 1.0)) if lengths else None
+def _cosine(sums: np.ndarray) -> float | None:
+    """None where a tensor is zero."""
+    lengths = float(np.sqrt(sums[0]) * np.sqrt(sums[1]))
+    return float(np.clip(sums[2] / lengths, -1.0, 1.0)) if lengths else None

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from transfuse.fusion.arrays import weighted
+
 if TYPE_CHECKING:
     from transfuse.fusion.contract import Unit
 
@@ -33,8 +35,9 @@ TRAITS = {
 
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
-    added = sum(unit.w[index] * (unit.x[index] - unit.base) for index in range(len(unit.w)))
-    return unit.base + unit.settings["scale"] * added
+    # The same sum with the base taken out of it, so that the members are gone through once.
+    w = unit.settings["scale"] * unit.w
+    return weighted(w, unit.x) + (1.0 - w.sum()) * unit.base
 
 
 def reference(unit: Unit) -> Any:

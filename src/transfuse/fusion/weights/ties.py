@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfuse.fusion.arrays import alike, library, numbers
+from transfuse.fusion.arrays import alike, library, numbers, weighted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,89 +54,135 @@ TRAITS = {
     "needs_base": True,
     "weights": "scales",
 }
-SURVEYS = 2
-# The first pass counts magnitudes by their leading 16 bits, classes a sixteenth of an octave wide; the second looks
-# into the one class that the threshold lies in.
-SHIFT = np.uint64(48)
+# The first pass looks at every 101st entry and says between which magnitudes the threshold must lie, up to eight
+# standard deviations of such a sample; the second counts what lies above and keeps what lies between. Where the
+# threshold proves to lie elsewhere, the second pass is made again with the whole range: the choice is always exact.
+SURVEYS = (101, 1)
+DEVIATIONS = 8
 
 
-def survey(unit: Unit, found: dict[str, Any] | None) -> dict[str, Any]:
-    """First pass: how many magnitudes of each source have which leading bits. Second: those near the threshold."""
-    taus = _magnitudes(unit)
-    keys = taus.view(np.uint64) >> SHIFT
+def survey(unit: Unit, found: Any) -> Any:
+    """First pass: magnitudes of a sample. Second: how many lie above the range, and which lie in it, by piece."""
+    sizes = _magnitudes(unit)
     if unit.whole is None:
-        counts = np.stack([np.bincount(row.astype(np.intp), minlength=1 << 16) for row in keys])
-        return {
-            "counts": counts + (found["counts"] if found else 0),
-            "size": taus.shape[1] + (found["size"] if found else 0),
-        }
-    buckets = unit.whole[_scope(unit.name, unit.settings)]["bucket"]
-    near = {unit.piece: [row[key == bucket] for row, key, bucket in zip(taus, keys, buckets, strict=True)]}
-    return {"near": (found["near"] if found else {}) | near, "whole": unit.whole}
+        return [*(found or []), sizes]
+    found = found or {"size": 0, "above": np.zeros(len(sizes), dtype=np.int64), "near": {}}
+    found["size"] += sizes.shape[1]
+    ranges = unit.whole[_scope(unit.name, unit.settings)]
+    near = []
+    for source, (row, (low, high)) in enumerate(zip(sizes, ranges, strict=True)):
+        found["above"][source] += np.count_nonzero(row > high)
+        inside = row[np.flatnonzero((row >= low) ^ (row > high))]
+        equal = bool(inside.size) and inside.min() == inside.max()
+        # Many equal ones (entries that did not move) are one value and a number.
+        near.append((inside[:1], inside.size) if equal else (inside, 1))
+    found["near"][unit.piece] = near
+    return found
 
 
-def gather(total: dict[str, Any] | None, name: str, found: dict[str, Any]) -> dict[str, Any]:
+def gather(total: dict[str, Any] | None, name: str, found: Any) -> dict[str, Any]:
     """What every tensor's survey found, in the tensors' order."""
     return {**(total or {}), name: found}
 
 
 def settle(total: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """First pass: the leading bits of each source's threshold. Second: the threshold, and how many equal ones stay."""
+    """First pass: for each source the range of its threshold. Second: thresholds, and how many equal ones stay."""
     scopes: dict[str, dict[str, Any]] = {}
     for name, found in total.items():
         scopes.setdefault(_scope(name, settings), {})[name] = found
-    first = "counts" in next(iter(total.values()))
-    return {scope: _bucket(parts, settings) if first else _threshold(parts, scope) for scope, parts in scopes.items()}
+    if isinstance(next(iter(total.values())), list):
+        return {scope: _ranges(parts, settings["density"]) for scope, parts in scopes.items()}
+    settled = {scope: _thresholds(parts, settings["density"]) for scope, parts in scopes.items()}
+    if any(made is None for made in settled.values()):
+        sources = len(next(iter(total.values()))["above"])
+        return {scope: [(0.0, np.inf)] * sources for scope in scopes} | {"again": True}
+    return settled
 
 
 def _scope(name: str, settings: Mapping[str, Any]) -> str:
     """What a threshold is for: one tensor, or (empty) the whole model."""
-    return name if settings["trim_scope"] == "tensor" else ""
+    return f"tensor {name}" if settings["trim_scope"] == "tensor" else ""
 
 
-def _bucket(parts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    counts = np.sum([part["counts"] for part in parts.values()], axis=0)
-    kept = int(settings["density"] * sum(part["size"] for part in parts.values()))
-    above = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
-    # The class of the k-th largest is the highest one with k or more at or above it.
-    bucket = [int(np.flatnonzero(row >= max(kept, 1)).max()) for row in above]
-    beyond = [int(row[place + 1]) if place + 1 < row.size else 0 for row, place in zip(above, bucket, strict=True)]
-    return {"bucket": np.array(bucket, dtype=np.uint64), "left": kept - np.array(beyond), "kept": kept}
+def _ranges(parts: Mapping[str, list[np.ndarray]], density: float) -> list[tuple[float, float]]:
+    """Magnitudes [low, high] of each source that its threshold lies between, as a sample tells."""
+    found = []
+    for source in range(len(next(iter(parts.values()))[0])):
+        sample = np.sort(np.concatenate([piece[source] for part in parts.values() for piece in part]))[::-1]
+        slack = DEVIATIONS * (1 + np.sqrt(sample.size * density * (1 - density)))
+        first, last = int(density * sample.size - slack), int(np.ceil(density * sample.size + slack))
+        high = float(sample[first]) if first >= 0 and sample.size else np.inf
+        low = float(sample[last]) if last < sample.size else 0.0
+        found.append((low, high))
+    return found
 
 
-def _threshold(parts: Mapping[str, Any], scope: str) -> dict[str, Any]:
-    whole = next(iter(parts.values()))["whole"][scope]
+def _thresholds(parts: Mapping[str, Any], density: float) -> dict[str, Any] | None:
+    """Each source's k-th largest magnitude, and how many equal ones stay in which piece; None if it lies elsewhere."""
+    kept = int(density * sum(part["size"] for part in parts.values()))
+    above = np.sum([part["above"] for part in parts.values()], axis=0)
     thresholds: list[float] = []
-    equal: dict[tuple[str, int], list[int]] = {
-        (name, piece): [] for name, part in parts.items() for piece in part["near"]
-    }
-    for source, left in enumerate(whole["left"] if whole["kept"] else [0] * len(whole["left"])):
-        near = np.sort(np.concatenate([rows[source] for part in parts.values() for rows in part["near"].values()]))[
-            ::-1
+    equal: dict[tuple[str, int], list[int]] = {}
+    for source in range(len(above)):
+        near: list[tuple[str, int, np.ndarray, int]] = [
+            (name, piece, *rows[source]) for name, part in parts.items() for piece, rows in part["near"].items()
         ]
-        thresholds.append(float(near[left - 1]) if left > 0 else np.inf)
-        room = int(left - (near > thresholds[-1]).sum()) if left > 0 else 0
-        for name, piece in equal:
-            taken = min(room, int((parts[name]["near"][piece][source] == thresholds[-1]).sum()))
-            equal[name, piece].append(taken)
-            room -= taken
+        left = kept - int(above[source])
+        if kept == 0:
+            thresholds.append(np.inf)
+            continue
+        if not 0 < left <= sum(values.size * number for _, _, values, number in near):
+            return None
+        values, numbers_of = (
+            np.concatenate([row[2] for row in near]),
+            np.concatenate([np.full(row[2].size, row[3]) for row in near]),
+        )
+        order = np.argsort(values)[::-1]
+        thresholds.append(float(values[order][np.searchsorted(np.cumsum(numbers_of[order]), left)]))
+        room = left - int(numbers_of[values > thresholds[-1]].sum())
+        for name, piece, values, number in near:
+            taken = min(room, int((values == thresholds[-1]).sum()) * number)
+            if taken:
+                equal.setdefault((name, piece), [0] * len(above))[source] = taken
+                room -= taken
     return {"thresholds": thresholds, "equal": equal}
 
 
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
+    if library(unit.x) is not np:
+        return _through_torch(unit)
+    taus = unit.x - unit.base
+    # Products with booleans: choosing by a mask costs several times as much where the mask looks random.
+    taus *= _stays(unit, np.abs(taus).reshape(len(taus), -1)).reshape(taus.shape)
+    positive, negative = taus > 0, taus < 0
+    loud = unit.w if unit.settings["election_weights"] else np.ones(len(unit.w))
+    total = weighted(unit.w, taus)
+    if unit.settings["election"] == "frequency":
+        mass = weighted(loud, positive * 1.0 - negative)
+    else:
+        mass = total if np.array_equal(loud, unit.w) else weighted(loud, taus)
+    up = weighted(unit.w, np.maximum(taus, 0.0))
+    if unit.settings["divisor"] == "weights":
+        ups, downs = weighted(unit.w, positive * 1.0), weighted(unit.w, negative * 1.0)
+    else:
+        ups, downs = positive.sum(axis=0, dtype=np.uint8), negative.sum(axis=0, dtype=np.uint8)
+    lost = mass < 0
+    count = ups * ~lost + downs * lost
+    return unit.base + unit.settings["scale"] * (up + (total - 2.0 * up) * lost) / (count + (count == 0))
+
+
+def _through_torch(unit: Unit) -> Any:
+    """The same in torch, so that weights can be learned; what is trimmed and elected takes no gradient."""
     lib = library(unit.x)
     taus = unit.x - unit.base
-    trimmed = numbers(taus) * _stays(unit)
+    trimmed = numbers(taus) * _stays(unit, _magnitudes(unit)).reshape(np.shape(unit.x))
     voices = np.sign(trimmed) if unit.settings["election"] == "frequency" else trimmed
     loud = numbers(unit.w) if unit.settings["election_weights"] else np.ones(len(unit.w))
     elected = np.where(np.tensordot(loud, voices, axes=1) < 0, -1.0, 1.0)
     agree = alike(trimmed * elected > 0, unit.base)
-    total = sum(unit.w[index] * agree[index] * taus[index] for index in range(len(unit.w)))
-    if unit.settings["divisor"] == "weights":
-        count = sum(unit.w[index] * agree[index] for index in range(len(unit.w)))
-    else:
-        count = sum(agree[index] for index in range(len(unit.w)))
+    total = weighted(unit.w, agree * taus)
+    count = weighted(unit.w, agree) if unit.settings["divisor"] == "weights" else agree.sum(dim=0)
     safe = lib.where(count == 0, lib.ones_like(count), count)
     return unit.base + unit.settings["scale"] * total / safe
 
@@ -161,30 +207,28 @@ def reference(unit: Unit) -> Any:
 
 
 def _magnitudes(unit: Unit) -> np.ndarray:
-    """|x_k - base| of all sources, flat: [K, n] float64, whose bits as whole numbers have the same order."""
+    """|x_k - base| of all sources, flat: [K, n] float64."""
     return np.abs((numbers(unit.x) - numbers(unit.base)).astype(np.float64)).reshape(len(unit.x), -1)
 
 
-def _stays(unit: Unit) -> np.ndarray:
-    """Which entries survive trimming: [K, *S] booleans. Without a survey the unit is the whole model."""
-    taus = _magnitudes(unit)
+def _stays(unit: Unit, sizes: np.ndarray) -> np.ndarray:
+    """Which entries survive trimming, of magnitudes [K, n]. Without a survey the unit is the whole model."""
     if unit.whole is None:
-        kept = int(unit.settings["density"] * taus.shape[1])
-        return np.stack([_largest(row, kept) for row in taus]).reshape(np.shape(unit.x))
+        kept = int(unit.settings["density"] * sizes.shape[1])
+        return np.stack([_largest(row, kept) for row in sizes])
     whole = unit.whole[_scope(unit.name, unit.settings)]
-    limits = zip(taus, whole["thresholds"], whole["equal"][unit.name, unit.piece], strict=True)
-    return np.stack([_beyond(row, threshold, equal) for row, threshold, equal in limits]).reshape(np.shape(unit.x))
+    stays = sizes > np.array(whole["thresholds"])[:, None]
+    for source, equal in enumerate(whole["equal"].get((unit.name, unit.piece), ())):
+        if equal:
+            stays[source, np.flatnonzero(sizes[source] == whole["thresholds"][source])[:equal]] = True
+    return stays
 
 
 def _largest(row: np.ndarray, kept: int) -> np.ndarray:
+    """The `kept` largest; of equal ones the first."""
     if kept == 0:
         return np.zeros(len(row), dtype=bool)
     threshold = np.partition(row, len(row) - kept)[len(row) - kept]
-    return _beyond(row, threshold, kept - int((row > threshold).sum()))
-
-
-def _beyond(row: np.ndarray, threshold: float, equal: int) -> np.ndarray:
-    """Entries above the threshold, and the first `equal` of those at it."""
     stays = row > threshold
-    stays[np.flatnonzero(row == threshold)[:equal]] = True
+    stays[np.flatnonzero(row == threshold)[: kept - int(stays.sum())]] = True
     return stays
