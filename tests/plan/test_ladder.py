@@ -62,10 +62,10 @@ def test_one_source_has_no_ensemble_and_no_controls_but_a_reason():
 
 def test_every_arm_of_a_regime_has_the_same_schedule():
     found = arms(setting(ladder="standard", train={"full": {"epochs": 3}}))
-    frozen = {arm.schedule for arm in (*found.singles, *found.candidates)}
-    full = {arm.schedule for arm in (*found.tuned_singles.values(), *found.tuned_fusions.values())}
-    assert len(frozen) == len(full) == 1
-    assert full.pop().epochs == 3
+    frozen = [arm.schedule for arm in (*found.singles, *found.candidates)]
+    full = [arm.schedule for arm in (*found.tuned_singles.values(), *found.tuned_fusions.values())]
+    assert all(each == frozen[0] for each in frozen) and all(each == full[0] for each in full)
+    assert frozen[0] != full[0] and full[0] is not None and full[0].epochs == 3
 
 
 def test_structure_cuts_early_and_ignores_the_sources_own_taps():

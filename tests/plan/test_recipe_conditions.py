@@ -33,7 +33,7 @@ def test_the_lock_file_keeps_what_was_asked():
     [
         ("{gausian_noise: 1}", "did you mean 'gaussian_noise'"),
         ("{corruptions: [1]}", "did you mean 'corruption'"),
-        ("{zzz: 1}", "known: blur, brightness"),
+        ("{zzz: 1}", "known: apgd, attack, blur, brightness"),
         ("{blur: 6}", "level must be a whole number from 1 to 5, got 6"),
         ("{corruption: [1, 0]}", "from 1 to 5, got 0"),
         ("{blur: 1.5}", "whole number"),
@@ -48,7 +48,7 @@ def test_unknown_names_and_levels_are_refused(wrong, told):
 
 
 def test_a_kind_is_all_its_conditions_at_every_level_each_once():
-    names = sorted(shelf("conditions"))
+    names = sorted(name for name, entry in shelf("conditions").items() if entry.traits["kind"] == "corruption")
     found = conditions({"corruption": [1, 3], "blur": [3, 5]})
     assert [one.name for one in found] == sorted([f"{name}@{level}" for name in names for level in (1, 3)] + ["blur@5"])
     assert all(one.judged and one.params["condition"]["name"] in names for one in found)

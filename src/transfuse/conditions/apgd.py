@@ -19,7 +19,7 @@ from transfuse.conditions._attack import Ball, Loss, Worst, answers, cross_entro
 from transfuse.conditions._contract import Forward, RngOf
 
 CITATION = "Croce, Hein, Reliable evaluation of adversarial robustness, ICML 2020"
-TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf"}
+TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf", "passes": 330}
 PARAMETERS = {"level": {"type": "float", "default": 0.0314, "low": 0.0, "high": 1.0, "doc": "ε, share of the range"}}
 STEPS, AIMS = 50, 5
 MOMENTUM, GAINING = 0.75, 0.75

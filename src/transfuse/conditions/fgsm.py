@@ -15,7 +15,7 @@ from transfuse.conditions._attack import Ball, cross_entropy, gradient, needed
 from transfuse.conditions._contract import Forward, RngOf
 
 CITATION = "Goodfellow, Shlens, Szegedy, Explaining and harnessing adversarial examples, ICLR 2015"
-TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf"}
+TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf", "passes": 1}
 PARAMETERS = {"level": {"type": "float", "default": 0.0314, "low": 0.0, "high": 1.0, "doc": "ε, share of the range"}}
 
 

@@ -15,7 +15,7 @@ from transfuse.conditions._attack import Ball, Worst, answers, cross_entropy, gr
 from transfuse.conditions._contract import Forward, RngOf
 
 CITATION = "Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018"
-TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf"}
+TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf", "passes": 66}
 PARAMETERS = {"level": {"type": "float", "default": 0.0314, "low": 0.0, "high": 1.0, "doc": "ε, share of the range"}}
 STEPS, STARTS, REACH = 20, 3, 2.5
 

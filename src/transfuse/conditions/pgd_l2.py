@@ -15,7 +15,7 @@ from transfuse.conditions._contract import Forward, RngOf
 from transfuse.conditions.pgd import climbed
 
 CITATION = "Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018"
-TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "l2"}
+TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "l2", "passes": 66}
 PARAMETERS = {"level": {"type": "float", "default": 0.5, "low": 0.0, "high": 1e4, "doc": "ε, an L2 length"}}
 
 

@@ -17,7 +17,7 @@ from transfuse.conditions._attack import answers, margin, needed
 from transfuse.conditions._contract import Forward, RngOf
 
 CITATION = "Andriushchenko et al., Square attack, ECCV 2020"
-TRAITS = {"kind": "attack", "against": True, "gradient": False, "norm": "linf"}
+TRAITS = {"kind": "attack", "against": True, "gradient": False, "norm": "linf", "passes": 100}
 PARAMETERS = {"level": {"type": "float", "default": 0.0314, "low": 0.0, "high": 1.0, "doc": "ε, share of the range"}}
 QUERIES, FIRST_SHARE = 300, 0.3
 # The share of all queries after which the square's share of the image is halved once more.

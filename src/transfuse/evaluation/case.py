@@ -65,7 +65,8 @@ class Case:
     shipped, None means all.
 
     What follows is asked about where it is: `conditions` hold tables of the same items by condition (NAME@LEVEL)
-    and arm; `outside` tables of items of another kind by set (`ood:NAME`) and arm, whose targets mean nothing;
+    and arm; `attacks` tables of some of them under attacks (NAME@LEVEL, perhaps ~SOURCE), against each arm its own;
+    `outside` tables of items of another kind by set (`ood:NAME`) and arm, whose targets mean nothing;
     `features` of the sources on rows apart; `observations` of trainings. `guards` are margins by metric: an arm that is
     worse than the best single by more may do harm. `target` is a value of the primary metric that was fixed beforehand,
     for the time until it is reached.
@@ -86,6 +87,7 @@ class Case:
     split: str = "test"
     selected_on: str = "the selection rows"
     conditions: Mapping[str, Mapping[str, Table]] = field(default_factory=dict)
+    attacks: Mapping[str, Mapping[str, Table]] = field(default_factory=dict)
     outside: Mapping[str, Mapping[str, Table]] = field(default_factory=dict)
     features: Features | None = None
     observations: tuple[Observation, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transfuse.plan.arms import ArmSpec
+from transfuse.plan.attacks import Attack, attack
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
 from transfuse.plan.recipe import Recipe
@@ -228,6 +229,14 @@ class Builder:
                 arm=arm.name,
                 work=work,
             )
+        )
+
+    def exposed(self, arm: ArmSpec, run: RunRows, exposure: Exposure) -> str:
+        """What an arm answers to more than clean judged rows."""
+        return (
+            attack(self, arm, run, exposure)
+            if isinstance(exposure, Attack)
+            else self.predict(arm, run, exposure=exposure)
         )
 
     def match(self, arm: ArmSpec, after: str, run: RunRows) -> str:

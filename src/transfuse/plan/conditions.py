@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -33,6 +33,20 @@ def checked(given: Any) -> dict[str, list[Any]]:
             raise ValueError(f"{name}: {problems[0] if problems else 'no level is given'}")
         found[str(name)] = sorted(set(several))
     return found
+
+
+def attacks_of(given: Mapping[str, Sequence[Any]]) -> dict[tuple[str, Any], Entry]:
+    """The asked conditions that are made against an arm, by name and level."""
+    return {each: entry for each, entry in _asked(given).items() if entry.traits.get("against")}
+
+
+def changes_of(given: Mapping[str, Sequence[Any]]) -> dict[tuple[str, Any], Entry]:
+    """The asked conditions that are the same for every arm, by name and level."""
+    return {each: entry for each, entry in _asked(given).items() if not entry.traits.get("against")}
+
+
+def _asked(given: Mapping[str, Sequence[Any]]) -> dict[tuple[str, Any], Entry]:
+    return {(entry.name, level): entry for name, levels in given.items() for entry in named(name) for level in levels}
 
 
 def named(name: str) -> list[Entry]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from transfuse.plan.arms import ArmSpec
-from transfuse.plan.conditions import named
+from transfuse.plan.conditions import changes_of
 from transfuse.plan.graph import Given, Ref, Select
 from transfuse.types import CLEAN
 
@@ -56,8 +56,8 @@ class Exposure:
 
 
 def conditions(given: Mapping[str, Sequence[Any]]) -> tuple[Exposure, ...]:
-    """The judged rows under every condition a recipe asks for, by name and level."""
-    asked = {(entry.name, level): entry for name, levels in given.items() for entry in named(name) for level in levels}
+    """The judged rows under every condition that is the same for all arms, by name and level."""
+    asked = changes_of(given)
     return tuple(
         Exposure(f"{name}@{level:g}", {"condition": {"name": name, "level": level}}, (asked[name, level].digest,))
         for name, level in sorted(asked)
@@ -81,7 +81,7 @@ def exposed(build: Builder, arms: Ladder, label: str, runs: Sequence[RunRows]) -
 
     def roles(place: str, arm: ArmSpec) -> dict[str, str]:
         return {
-            f"expose|{place}|{arm.name}|{run.name}|{exposure.name}": build.predict(arm, run, exposure=exposure)
+            f"expose|{place}|{arm.name}|{run.name}|{exposure.name}": build.exposed(arm, run, exposure)
             for exposure in build.setting.exposures
             for run in runs
         }
@@ -105,8 +105,10 @@ def exposed(build: Builder, arms: Ladder, label: str, runs: Sequence[RunRows]) -
 def unexposed(exposures: Sequence[Exposure]) -> tuple[tuple[str, str], ...]:
     """What the report must say was not asked."""
     found = []
-    if not any(exposure.judged for exposure in exposures):
+    if not any(exposure.judged and not exposure.rows for exposure in exposures):
         found.append(("conditions", "judge.conditions is empty"))
+    if not any(exposure.judged and exposure.rows for exposure in exposures):
+        found.append(("attacks", "judge.conditions names none, e.g. {pgd: [0.0157]}"))
     if all(exposure.judged for exposure in exposures):
         found.append(("items of another kind", "data.extra names no 'ood:NAME'"))
     return tuple(found)

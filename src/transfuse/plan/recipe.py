@@ -75,10 +75,13 @@ class Budget(Strict):
 
 class Judge(Strict):
     """What judging rests on beside the test: `target` is a value of the primary metric fixed beforehand, `guards` are
-    the losses in other metrics that would do harm."""
+    the losses in other metrics that would do harm. `attacked` is how many judged items attacks are made on, `transfer`
+    names the sources that attacks are also made against."""
 
     test: Literal["winner", "all"] = "winner"
     conditions: Conditions = {}
+    attacked: StrictInt = Field(default=200, ge=10)
+    transfer: list[str] = []
     target: StrictFloat | StrictInt | None = None
     guards: dict[str, StrictFloat | StrictInt] = {}
 

@@ -17,7 +17,9 @@ from transfuse.data.extra import Extra, rows_of
 from transfuse.data.items import Items
 from transfuse.data.split import Partition
 from transfuse.errors import UserError, unknown_name
+from transfuse.plan.attacks import attacks
 from transfuse.plan.build import RowBlock
+from transfuse.plan.conditions import attacks_of
 from transfuse.plan.exposures import Exposure, conditions
 from transfuse.plan.recipe import Recipe
 from transfuse.types import Card
@@ -47,7 +49,14 @@ def surroundings(
     recipe: Recipe, sets: Sequence[Extra], known: Items, parts: Partition, table: Table, keep: Keep
 ) -> Surroundings:
     """Everything the recipe asks for. Errors, before any work: own tasks of unknown sources, sets without new items."""
-    made = Surroundings(exposures=conditions(recipe.judge.conditions))
+    asked = recipe.judge
+    for source in asked.transfer:
+        if source not in recipe.sources:
+            raise unknown_name("source", source, recipe.sources, where="recipe, judge.transfer")
+    made = Surroundings(exposures=conditions(asked.conditions))
+    if attacks_of(asked.conditions):
+        rows = _attacked(known, parts, keep, asked.attacked)
+        made = replace(made, exposures=(*made.exposures, *attacks(asked.conditions, asked.transfer, rows)))
     for extra in sets:
         if extra.kind == "own" and extra.about not in recipe.sources:
             raise unknown_name("source", extra.about, recipe.sources, where=f"data.extra, '{extra.name}'")
@@ -66,6 +75,14 @@ def surroundings(
         note = f"{left} items of {extra.name} also stand in the data and were left out"
         made = replace(made, exposures=(*made.exposures, exposure), notes=(*made.notes, *([note] if left else [])))
     return made
+
+
+def _attacked(known: Items, parts: Partition, keep: Keep, count: int) -> dict[str, RowBlock]:
+    """The attacked rows of each run: of all judged rows the `count` with the lowest draws of their ids."""
+    every = np.unique(np.concatenate([run.judge for run in parts.runs]))
+    chosen = shuffled(known, every, "attacked")[:count]
+    dealt = {run.name: np.intersect1d(run.judge, chosen) for run in parts.runs}
+    return {name: RowBlock(name, keep({"judge": rows}), len(rows)) for name, rows in dealt.items()}
 
 
 def _answered(items: Items, rows: np.ndarray, parts: Partition) -> dict[str, np.ndarray]:

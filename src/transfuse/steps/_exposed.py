@@ -21,20 +21,26 @@ class Exposed:
     """Tables by exposure and arm; `rows` of each outside set in its own item table; `failed` says why by arm."""
 
     conditions: Tables = field(default_factory=dict)
+    attacks: Tables = field(default_factory=dict)
     outside: Tables = field(default_factory=dict)
     rows: dict[str, np.ndarray] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
 def exposed(
-    inputs: Mapping[str, Artifact], items: ItemTable, names: Mapping[str, str], repeats: Mapping[str, int] | None
+    inputs: Mapping[str, Artifact],
+    judged: tuple[np.ndarray, ItemTable],
+    names: Mapping[str, str],
+    repeats: Mapping[str, int] | None,
 ) -> Exposed:
     """From the inputs `expose|PLACE|ARM|RUN|EXPOSURE` and `outside|EXPOSURE` (item tables).
 
-    `names` are the arms by place; a place without a name is not judged. `repeats` tell the repeat of each fold, None a
-    locked protocol. Outside items have the target 0, which means nothing.
+    `judged` are the judged rows, ascending, and their table. `names` are the arms by place; a place without a name is
+    not judged. `repeats` tell the repeat of each fold, None a locked protocol. Outside items have the target 0, which
+    means nothing.
     """
     found: dict[tuple[str, str], _case.Entry] = {}
+    rows, items = judged
     for role, artifact in inputs.items():
         if role.startswith("expose|"):
             _, place, arm, run, exposure = role.split("|", 4)
@@ -48,13 +54,24 @@ def exposed(
         if entry.failure is not None:
             made.failed[f"{names[place]} on {exposure}"] = entry.failure
         elif f"outside|{exposure}" in inputs:
-            rows, table = _outside(entry, Items.from_json(inputs[f"outside|{exposure}"].meta))
-            made.rows[exposure] = rows
+            outside, table = _outside(entry, Items.from_json(inputs[f"outside|{exposure}"].meta))
+            made.rows[exposure] = outside
             made.outside.setdefault(exposure, {})[names[place]] = _case.judged_table(entry, table, repeats)
+        elif any("attack" in artifact.meta for artifact in entry.predictions.values()):
+            table = _some(entry, rows, items)
+            made.attacks.setdefault(exposure, {})[names[place]] = _case.judged_table(entry, table, repeats)
         else:
             tables = made.conditions.setdefault(exposure, {})
             tables[names[place]] = _case.judged_table(entry, items, repeats)
     return made
+
+
+def _some(entry: _case.Entry, judged: np.ndarray, items: ItemTable) -> ItemTable:
+    """The table of those judged items that an entry answers."""
+    rows = np.unique(np.concatenate([artifact["rows"] for artifact in entry.predictions.values()]))
+    places = np.searchsorted(judged, rows).tolist()
+    groups = None if items.groups is None else tuple(items.groups[place] for place in places)
+    return ItemTable(tuple(items.ids[place] for place in places), np.asarray(items.targets)[places], groups)
 
 
 def _outside(entry: _case.Entry, items: Items) -> tuple[np.ndarray, ItemTable]:

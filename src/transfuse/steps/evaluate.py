@@ -49,10 +49,16 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     judged, case = _made(params, inputs, items, rows, standing, sound, (winner.name, best.name))
     named = {place: entry.name for place, entry in {**sound, "best_single": best}.items()}
     repeats = None if params["protocol"] == "locked" else params["repeats"]
-    beyond = _exposed.exposed(inputs, case.items, named, repeats)
+    beyond = _exposed.exposed(inputs, (judged, case.items), named, repeats)
     chosen = {"best_single": best, **({"best_fusion": winner} if winner is not best else {})}
     kept = _retained.observations(inputs, params["holdings"], chosen, rows)
-    case = replace(case, conditions=beyond.conditions, outside=beyond.outside, observations=(*case.observations, *kept))
+    case = replace(
+        case,
+        conditions=beyond.conditions,
+        attacks=beyond.attacks,
+        outside=beyond.outside,
+        observations=(*case.observations, *kept),
+    )
     judgement = judge(case)
     missing = _absent(params, inputs, places) | {places[slot].name: why for slot, why in failed.items()}
     missing |= beyond.failed | _retained.failures(inputs)
