@@ -23,7 +23,7 @@ from typing import Any
 from transfuse.errors import UserError, many_problems, unknown_name
 
 PACKAGE = Path(__file__).parent
-DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER")
+DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER", "READS")
 TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "list": (list, tuple),
 }  # fmt: skip
@@ -88,6 +88,7 @@ class Entry:
     revision: int
     order: int
     digest: str
+    reads: tuple[Mapping[str, str], ...] = ()
 
     @property
     def full_name(self) -> str:
@@ -145,6 +146,7 @@ def read_file(shelf: str, path: Path, module: str) -> Entry:
         revision=found.get("REVISION", 1),
         order=found.get("ORDER", 100),
         digest=hashlib.sha256(text.encode()).hexdigest(),
+        reads=tuple(found.get("READS", ())),
     )
 
 

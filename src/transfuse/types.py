@@ -70,7 +70,8 @@ class Tap:
 
     `place` is the module's path, `side` whether its input or output is read, `layout` how the raw tensor lies,
     `pooled` whether a map is averaged to a vector, `volatile` whether a later layer changes the tensor in place
-    (the door then copies it). `width` is D or C; `size` is the spatial size or token count at the card's canvas.
+    (the door then copies it). `width` is D or C; `size` is the spatial size or token count at the card's canvas. `cut`
+    says that nothing but this block crosses there, so that the network can be divided.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Tap:
     pooled: bool = False
     volatile: bool = False
     size: tuple[int, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True)

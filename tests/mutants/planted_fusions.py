@@ -86,7 +86,7 @@ FEATURES = [
     gate("claims a convex problem", "only_the_head_learns", ('"convex_head": False', '"convex_head": True')),
 ]
 
-MAPS = "maps = [joint(block) for joint, block in zip(self.joints, blocks, strict=True)]"
+MAPS = "maps = [joint(as_map(block)) for joint, block in zip(self.joints, blocks, strict=True)]"
 RESIZED = "entry if entry.shape[-2:] == side else functional.interpolate(entry, size=side)"
 STRUCTURE = [
     share("ignores the last source", "gradients", (MAPS, f"{MAPS}\n        maps[-1] = maps[-1].detach() * 0")),
@@ -100,7 +100,14 @@ STRUCTURE = [
     share("halves to nothing", "any_grid", ("min(x.shape[-2:]) >= 4", "min(x.shape[-2:]) >= 1")),
     share("constant on small grids", "any_grid", ("nn.GroupNorm(groups, width)", "nn.GroupNorm(width, width)")),
     share("wrong width", "declared_width", ("self.width = width\n", "self.width = width + 1\n")),
-    share("wants averaged maps", "reads_maps", ('"accepts": "map"', '"accepts": "vector"')),
+    share("wants averaged maps", "reads_maps", ('"accepts": "any"', '"accepts": "vector"')),
+    Fault(
+        "takes the tail for its own",
+        "fusion/structure/stitch.py",
+        "sources_stay",
+        (("self.tail = enter.to(None)", 'self.tail = enter.to(None).__dict__["part"]'),),
+        "structure/stitch",
+    ),
 ]
 
 POOLED = "return probabilities.mean(axis=0)"

@@ -5,7 +5,8 @@
                -> total over tensors, settle(total, settings) -> whole. `SURVEYS` has a number a pass: it sees every
                so many-th entry. A `whole` whose key "again" is true has the last pass repeated
     features   Fuser(widths, **settings): nn.Module           K of [N, D_k] -> [N, width]; may have shares(blocks)
-    structure  build(fronts, **settings) -> nn.Module         K of [N, C_k, H_k, W_k] -> [N, width]
+    structure  build(fronts, **settings) -> nn.Module         blocks as they are read -> [N, width]; may have
+               settle(blocks, targets), called once with training rows, and start(classes) -> a head's weight and bias
     outputs    fit(probabilities [K, N, C], targets, **settings) -> state;  apply(state, probabilities) -> [N, C]
 
 A method knows no file, no device and no architecture; the lifts of this folder do what is common to all.
@@ -15,7 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from transfuse.reads import CANVAS, Use
+from transfuse.types import TapKind
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfuse.fusion.parts import Parts
+    from transfuse.source.base import Source
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,53 @@ class Unit:
 
 @dataclass(frozen=True)
 class Front:
-    """The kept part of one member as a structure method sees it: what crosses the joint."""
+    """One thing that a structure method reads, or a place it may use, as its `READS` ask for.
+
+    Blocks come to the method's module in the order of the fronts whose `use` is `block`; `size` is the grid or token
+    count at the canvas the sources were looked at, `flexible` whether the source takes other grids there. `parts` runs
+    stretches of the sources.
+    """
 
     member: str
     tap: str
     width: int
     size: tuple[int, ...]
+    kind: TapKind = "map"
+    use: Use = "block"
+    host: bool = False
+    flexible: bool = True
+    parts: Parts | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """`MEMBER.TAP`, as messages name it."""
+        return self.tap if not self.member else f"{self.member}.{self.tap}"
+
+    @property
+    def of_canvas(self) -> bool:
+        return not self.member and self.tap == CANVAS
+
+    @property
+    def given(self) -> Parts:
+        """The sources' parts. A method without `READS` that ask for them gets none."""
+        if self.parts is None:
+            raise TypeError(f"{self.name}: the method's READS ask for blocks only, so it gets no parts of sources")
+        return self.parts
+
+    def to(self, tap: str | None) -> nn.Module:
+        """The source from here to another of its taps, or to its features (None)."""
+        return self.given.section(self.member, self.tap, tap)
+
+    def begin(self) -> nn.Module:
+        """The source from the canvas to here."""
+        return self.given.section(self.member, None, self.tap)
+
+    @property
+    def features(self) -> Front:
+        """Where the source's features are read."""
+        return self.given.features(self.member)
+
+    @property
+    def source(self) -> Source:
+        """The source itself, to run it whole."""
+        return self.given.source(self.member)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
-from transfuse.fusion.joints import Standardise, pooled
+from transfuse.fusion.joints import Plain, Standardise, pooled
 from transfuse.fusion.made import Made, made_card
-from transfuse.reads import Read
+from transfuse.reads import CANVAS, Read
 from transfuse.source.base import Source, hold
 from transfuse.source.door import canvas_of
 from transfuse.types import Tap
@@ -21,16 +21,25 @@ from transfuse.types import Tap
 class Crown(nn.Module):
     """All that is new in a fusion: joints, the method's body, and a linear head; it sits on the members' blocks.
 
-    While the members are frozen their blocks are computed once, and only the crown is built and trained.
+    While the members are frozen their blocks are computed once, and only the crown is built and trained. `widths` are
+    those of the blocks it reads; with `plain` these go to the body as they are. More blocks than it has joints may be
+    given: those after them are targets that only settling looks at.
     """
 
     def __init__(
-        self, widths: Sequence[int], body: nn.Module, classes: Sequence[str], method: str, settings: Mapping[str, Any]
+        self,
+        widths: Sequence[int],
+        body: nn.Module,
+        classes: Sequence[str],
+        method: str,
+        settings: Mapping[str, Any],
+        *,
+        plain: bool = False,
     ) -> None:
         super().__init__()
         self.method = method
         self.settings = dict(settings)
-        self.joints = nn.ModuleList([Standardise(width) for width in widths])
+        self.joints = nn.ModuleList([Plain(width) if plain else Standardise(width) for width in widths])
         self.body = body
         self.width: int = body.width  # pyright: ignore[reportAttributeAccessIssue]
         self.classes = tuple(classes)
@@ -38,15 +47,25 @@ class Crown(nn.Module):
         # From zero the first prediction is uniform, and convex heads do not differ by their start at all.
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        start = getattr(body, "start", None)
+        if start is not None:
+            with torch.no_grad():
+                weight, bias = start(self.classes)
+                self.head.weight.copy_(weight)
+                self.head.bias.copy_(bias)
 
     def settle(self, blocks: Sequence[Tensor]) -> None:
-        """Fit the joints' statistics on the training rows' blocks."""
-        for joint, block in zip(self.joints, blocks, strict=True):
+        """Fit the joints' statistics, and whatever the body settles, on the training rows' blocks and targets."""
+        count = len(self.joints)
+        for joint, block in zip(self.joints, blocks[:count], strict=True):
             joint.settle(block)  # pyright: ignore[reportCallIssue]
+        settle = getattr(self.body, "settle", None)
+        if settle is not None:
+            settle(self.joined(blocks), list(blocks[count:]))
 
     def joined(self, blocks: Sequence[Tensor]) -> list[Tensor]:
-        """Blocks as the body meets them."""
-        return [joint(block) for joint, block in zip(self.joints, blocks, strict=True)]
+        """Blocks as the body meets them; targets after them are left out."""
+        return [joint(block) for joint, block in zip(self.joints, blocks[: len(self.joints)], strict=True)]
 
     def fuse(self, blocks: Sequence[Tensor]) -> Tensor:
         """Blocks to the fused block [N, width]."""
@@ -61,11 +80,21 @@ class Fused(Made):
     """Members read at their taps, and a crown on top of them.
 
     Between `blocks` (what the members give) and the crown runs the frontier of a frozen fusion.
-    Taps: `fused`, `logits`, and `MEMBER.TAP` for every tap of every member.
+    Taps: `fused`, `logits`, and `MEMBER.TAP` for every tap of every member. A `recipient` is no member: what of it the
+    crown runs belongs to the crown.
     """
 
+    recipient: Source | None
+
     def __init__(
-        self, name: str, members: Mapping[str, Source], reads: Sequence[Read], crown: Crown, *, pool: bool
+        self,
+        name: str,
+        members: Mapping[str, Source],
+        reads: Sequence[Read],
+        crown: Crown,
+        *,
+        pool: bool,
+        recipient: Source | None = None,
     ) -> None:
         super().__init__()
         self.names = tuple(members)
@@ -73,30 +102,40 @@ class Fused(Made):
         self.reads = tuple(reads)
         self.pool = pool
         self.crown = crown
+        self.__dict__["recipient"] = recipient
         self.inner = _inner(members)
         own = Tap("fused", "vector", crown.width, "crown.body")
         logits = Tap("logits", "logits", len(crown.classes), "crown.head")
-        taken = [replace(members[member].card.tap(tap), name=full) for full, (member, tap) in self.inner.items()]
-        card = made_card(name, "fusion of " + ", ".join(members), self, list(members.values()), [own, logits, *taken])
+        taken = [
+            replace(members[member].card.tap(tap), name=full, cut=False) for full, (member, tap) in self.inner.items()
+        ]
+        made_of = [*members.values(), *([] if recipient is None else [recipient])]
+        spec = "fusion of " + ", ".join([*members, *([] if recipient is None else ["the recipient"])])
+        card = made_card(name, spec, self, made_of, [own, logits, *taken])
         self.card = replace(card, classes=crown.classes)
 
     def member(self, name: str) -> Source:
         return self.members[_key(name)]  # pyright: ignore[reportReturnType]
 
-    def member_blocks(self, batch: Tensor | Mapping[str, Any]) -> list[Tensor]:
-        """All blocks [N, ...] in the order of the reads; each member runs once per view for all of its taps."""
+    def member_blocks(self, batch: Tensor | Mapping[str, Any], *, targets: bool = False) -> list[Tensor]:
+        """All blocks [N, ...] in the order of the reads, with `targets` those of training rows after them.
+
+        Each member runs once per view for all of its taps.
+        """
         canvas = canvas_of(batch)
+        reads = [read for read in self.reads if read.use == "block" or (targets and read.use == "target")]
         found: dict[Read, Tensor] = {}
-        for member, view in dict.fromkeys((read.member, read.view) for read in self.reads):
-            wanted = [read for read in self.reads if (read.member, read.view) == (member, view)]
-            given = self.member(member).blocks(turned(canvas, view), [read.tap for read in wanted])
+        for member, view in dict.fromkeys((read.member, read.view) for read in reads):
+            wanted = [read for read in reads if (read.member, read.view) == (member, view)]
+            seen = turned(canvas, view)
+            given = {CANVAS: seen} if not member else self.member(member).blocks(seen, [read.tap for read in wanted])
             found |= {read: given[read.tap] for read in wanted}
-        return [pooled(found[read]) if self.pool else found[read] for read in self.reads]
+        return [pooled(found[read]) if self.pool else found[read] for read in reads]
 
     def settle(self, batch: Tensor | Mapping[str, Any]) -> None:
-        """Give the joints the statistics of these training images, once, before training; else blocks pass as is."""
+        """Give the crown what it takes from these training images, once, before training; else blocks pass as is."""
         with torch.no_grad():
-            self.crown.settle(self.member_blocks(batch))
+            self.crown.settle(self.member_blocks(batch, targets=True))
 
     def blocks(self, batch: Tensor | Mapping[str, Any], taps: Sequence[str]) -> dict[str, Tensor]:
         """{tap: block} in the order asked; a member's own tap runs only that member."""

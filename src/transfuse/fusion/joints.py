@@ -11,8 +11,9 @@ SMALLEST_SPREAD = 1e-6
 class Standardise(nn.Module):
     """Zero mean and unit spread per channel, by statistics of the training rows: (x - mean) / std.
 
-    Blocks are vectors [N, D] or maps [N, C, H, W]; statistics are per D or per C. A constant channel becomes 0.
-    The statistics are buffers, settled once before training, so rows never depend on the rest of their batch.
+    Blocks are vectors [N, D], maps [N, C, H, W] or tokens [N, T, D]; statistics are per D or C.
+    A constant column becomes 0. The statistics are buffers, settled once before training, so rows never depend on the
+    rest of their batch.
     """
 
     mean: Tensor
@@ -20,20 +21,35 @@ class Standardise(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        self.width = width
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
 
     def settle(self, block: Tensor) -> None:
         """Take the statistics from these training rows."""
+        wide = block.double().transpose(1, 2) if block.dim() == 3 else block.double()
         axes = [axis for axis in range(block.dim()) if axis != 1]
-        wide = block.double()
         spread = wide.std(dim=axes, unbiased=False)
         self.mean.copy_(wide.mean(dim=axes).to(self.mean.dtype))
         self.std.copy_(torch.where(spread > SMALLEST_SPREAD, spread, torch.ones_like(spread)).to(self.std.dtype))
 
     def forward(self, block: Tensor) -> Tensor:
-        shape = (1, -1) + (1,) * (block.dim() - 2)
+        shape = (1, -1) + (1,) * (block.dim() - 2) if block.dim() != 3 else (1, 1, -1)
         return (block - self.mean.view(shape)) / self.std.view(shape)
+
+
+class Plain(nn.Module):
+    """A block as it is: for methods that hand it on to the source it came from."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def settle(self, block: Tensor) -> None:
+        """Nothing to take."""
+
+    def forward(self, block: Tensor) -> Tensor:
+        return block
 
 
 def pooled(block: Tensor) -> Tensor:

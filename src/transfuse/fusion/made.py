@@ -24,6 +24,11 @@ class Made(Source):
         """The canvas as it is."""
         return canvas_of(batch)
 
+    def leading_to(self, tap: str) -> dict[str, nn.Module]:
+        """Every module: which of them a tap needs is known to the members only."""
+        self.card.tap(tap)
+        return dict(self.named_modules())
+
     def cut(self, tap: str) -> NoReturn:
         """Refused: cut its members instead."""
         self.card.tap(tap)

@@ -20,9 +20,10 @@ from transfuse.errors import UserError
 from transfuse.files.weights import load_safetensors
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Fused
+from transfuse.fusion.parts import Opened
 from transfuse.fusion.pooled import Narrowed, Pool
 from transfuse.jsonio import file_digest, plain, pretty
-from transfuse.reads import Read
+from transfuse.reads import Read, pools
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
 from transfuse.source.weights import fill
@@ -59,7 +60,15 @@ def describe(model: nn.Module) -> dict[str, Any]:
     if isinstance(model, Fused):
         members = [[name, describe(model.member(name))] for name in model.names]
         body = {"method": model.crown.method, "settings": model.crown.settings, "classes": list(model.crown.classes)}
-        return {"kind": "fused", "name": model.card.name, "reads": plain(model.reads), "members": members, **body}
+        own = {} if model.recipient is None else {"recipient": describe(model.recipient)}
+        return {
+            "kind": "fused",
+            "name": model.card.name,
+            "reads": plain(model.reads),
+            "members": members,
+            **body,
+            **own,
+        }
     if isinstance(model, Pool):
         state = {name: array.tolist() for name, array in model.state.items()}
         members = [describe(member) for member in model.members]
@@ -137,9 +146,12 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
     members = {name: build(member, folder, modules) for name, member in record["members"]}
     reads = [Read(**read) for read in record["reads"]]
     cards = {name: member.card for name, member in members.items()}
-    top = crown(record["method"], cards, reads, record["classes"], settings=record["settings"])
-    pool = connecting(record["method"]).traits.get("accepts") != "map"
-    return Fused(record["name"], members, reads, top, pool=pool)
+    own = record.get("recipient")
+    recipient = None if own is None else build(own, folder, modules)
+    parts = Opened(members, recipient)
+    top = crown(record["method"], cards, reads, record["classes"], settings=record["settings"], parts=parts)
+    pool = pools(connecting(record["method"]))
+    return Fused(record["name"], members, reads, top, pool=pool, recipient=recipient)
 
 
 def _blank(card: Card, folder: Path, modules: Mapping[str, nn.Module]) -> Source:

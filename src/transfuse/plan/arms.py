@@ -8,7 +8,7 @@ from typing import Any
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.recipe import Recipe
-from transfuse.reads import VIEWS, Read, reads_of
+from transfuse.reads import Read, reads_of
 from transfuse.registry import Entry, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
 from transfuse.types import Card, Form, Role
@@ -23,7 +23,7 @@ class ArmSpec:
 
     `reads` and `random` (members that are re-initialised) belong to networks; `merge` says that the members' weights
     are merged into one source before it is read. `match` names what of the winner the arm is brought up to before it is
-    trained: `flops` (of training) or `parameters`.
+    trained: `flops` (of training) or `parameters`. With `recipient` the members are connected into the user's network.
     """
 
     name: str
@@ -38,6 +38,7 @@ class ArmSpec:
     random: tuple[str, ...] = ()
     merge: Mapping[str, Any] | None = None
     match: str = ""
+    recipient: bool = False
 
     @property
     def regime(self) -> str:
@@ -46,10 +47,11 @@ class ArmSpec:
 
 @dataclass(frozen=True)
 class Scene:
-    """What arms are made from: the recipe, the sources' cards and the taps the user named."""
+    """What arms are made from: the recipe, the sources' cards, the taps the user named, and the recipient's card."""
 
     recipe: Recipe
     cards: Mapping[str, Card]
+    own: Card | None = None
 
     @property
     def taps(self) -> dict[str, list[str]]:
@@ -74,13 +76,6 @@ def single(scene: Scene, name: str, source: str, plan: Schedule) -> ArmSpec:
     own = {source: scene.taps[source]} if source in scene.taps else {}
     reads = tuple(reads_of(entry, {source: scene.cards[source]}, own))
     return ArmSpec(name, "baseline", "single", "train", (source,), entry.full_name, entry.settings({}), reads, plan)
-
-
-def copies(arm: ArmSpec, count: int) -> ArmSpec:
-    """As many copies of one source as the fusion has branches, each on another view of the canvas."""
-    views = VIEWS[: min(count, len(VIEWS))]
-    reads = tuple(replace(read, view=view) for view in views for read in arm.reads)
-    return replace(arm, name="copies", role="control", form="fused", reads=reads)
 
 
 def pool(name: str, full_name: str, members: Sequence[str], settings: Mapping[str, Any], role: Role) -> ArmSpec:
@@ -137,7 +132,7 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
 def _taps(scene: Scene, how: Entry, facts: Mapping[str, Any], of: Sequence[str], where: str) -> dict[str, list[str]]:
     """The taps a candidate names: `taps: {a: [map]}`, `cut: {a: layer2}` or `cut: layer2`; else the sources' own.
 
-    A method that cuts early ignores the sources' own taps, which name what feature fusers read.
+    Structure ignores the sources' own taps, which name what feature fusers read.
     """
     taps = facts.get("taps", {})
     cut = facts.get("cut", "auto")
@@ -151,5 +146,5 @@ def _taps(scene: Scene, how: Entry, facts: Mapping[str, Any], of: Sequence[str],
     for member in named:
         if member not in of:
             raise unknown_name("member", member, of, where=where)
-    own = {} if how.traits.get("cut") == "early" else {name: taps for name, taps in scene.taps.items() if name in of}
+    own = {} if how.shelf == "fusion/structure" else {name: taps for name, taps in scene.taps.items() if name in of}
     return {**own, **named}

@@ -11,7 +11,7 @@ from transfuse.plan.attacks import Attack, attack
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
 from transfuse.plan.recipe import Recipe
-from transfuse.reads import Read
+from transfuse.reads import OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, pools
 from transfuse.registry import method
 from transfuse.types import Card
 
@@ -110,17 +110,23 @@ class Builder:
     def network(self, arm: ArmSpec) -> tuple[dict[str, Any], dict[str, Ref], tuple[str, ...]]:
         """A network without its names: members by number, what each reads, and the method files it runs."""
         number = {member: index for index, member in enumerate(arm.members)}
+        names = number | {RECIPIENT: OF_RECIPIENT, "": OF_CANVAS}
         params = {
             "method": arm.method,
             "settings": dict(arm.settings),
-            "reads": [[number[read.member], read.tap, read.view] for read in arm.reads],
-            "random": sorted(number[member] for member in arm.random),
+            "reads": [
+                [names[read.member], read.tap, read.view, *([] if read.use == "block" else [read.use])]
+                for read in arm.reads
+            ],
+            "random": sorted(names[member] for member in arm.random),
             "merge": None if arm.merge is None else dict(arm.merge),
             "classes": list(self.setting.classes),
         }
         inputs: dict[str, Ref] = {
             f"card{index}": Given(self.setting.card_keys[member]) for member, index in number.items()
         }
+        if arm.recipient:
+            inputs[RECIPIENT] = Given(self.setting.card_keys[RECIPIENT])
         files = [method(arm.method).digest, *([method(arm.merge["method"]).digest] if arm.merge else [])]
         return params, inputs, tuple(files)
 
@@ -140,7 +146,7 @@ class Builder:
             "merge": dict(arm.merge) if arm.merge else None,
             **exposure.params,
         }
-        params["pool"] = arm.kind == "train" and method(arm.method).traits.get("accepts") != "map"
+        params["pool"] = arm.kind == "train" and pools(method(arm.method))
         items = Given(exposure.items_key or self.setting.items_key)
         inputs: dict[str, Ref] = {"items": items, "rows": Given(block.key)}
         inputs |= {f"card{index}": Given(self.setting.card_keys[member]) for index, member in enumerate(members)}
@@ -160,9 +166,12 @@ class Builder:
     def features(
         self, arm: ArmSpec, blocks: Iterable[RowBlock], *, judged: bool, exposure: Exposure = JUDGED
     ) -> dict[str, Ref]:
+        """Features by read and block of rows; targets are read where a network is fitted only, the canvas never."""
+        wanted = ("block",) if judged else ("block", "target")
         return {
             f"x{index}|{block.name}": self.extract(arm, read, block, judged=judged, exposure=exposure)
             for index, read in enumerate(arm.reads)
+            if read.use in wanted and not read.of_canvas
             for block in blocks
         }
 
@@ -207,7 +216,7 @@ class Builder:
             "fit": self.fit(arm, run, after=after),
         }
         step = self.steps[str(inputs["fit"])]
-        inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith(("card", "match"))}
+        inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith(("card", "match", RECIPIENT))}
         work = Work()
         if arm.kind == "pool":
             inputs |= {

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from transfuse.plan.arms import ArmSpec, Scene, single
-from transfuse.reads import VIEWS
+from transfuse.reads import VIEWS, Read, pools, reads_of
 from transfuse.registry import method
 from transfuse.schedules import Schedule
 
@@ -18,14 +18,21 @@ def connected(arm: ArmSpec) -> bool:
     return arm.kind == "train" and arm.merge is None
 
 
+def branches(arm: ArmSpec) -> int:
+    """How many branches a network has: its blocks, or its sources where a method reads several blocks of each."""
+    return len(arm.members) + arm.recipient if method(arm.method).reads else len(arm.reads)
+
+
 def copies(fusion: ArmSpec, alone: ArmSpec) -> ArmSpec:
     """As many copies of one source as the fusion has branches, each on another view of the canvas, fused in its way.
 
-    A fusion that reads maps cuts its members early, where one source has no views to give: copies are concatenated.
+    A fusion that reads more than features works inside its members, where one source has no views to give: copies are
+    concatenated.
     """
-    views = VIEWS[: min(len(fusion.reads), len(VIEWS))]
+    views = VIEWS[: min(branches(fusion), len(VIEWS))]
     reads = tuple(replace(read, view=view) for view in views for read in alone.reads)
-    shared = method(fusion.method).traits.get("accepts") != "map"
+    how_read = method(fusion.method)
+    shared = pools(how_read) and not how_read.reads
     how = (fusion.method, fusion.settings) if shared else (alone.method, alone.settings)
     plan = restricted(fusion.schedule, alone.members)
     return replace(
@@ -56,19 +63,28 @@ def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec
     if not rest or source not in arm.members:
         return None
     plan = restricted(arm.schedule, rest)
-    if len(rest) == 1:
+    if len(rest) == 1 and not arm.recipient:
         frozen = scene.schedule("frozen")
         return replace(
             single(scene, name, rest[0], frozen if arm.regime == "frozen" else plan or frozen), role="control"
         )
     if arm.merge is None:
-        reads = tuple(read for read in arm.reads if read.member != source)
+        reads = _reads_without(scene, arm, rest, source)
         return replace(arm, name=name, role="control", members=rest, reads=reads, schedule=plan)
     weights = arm.merge.get("weights")
     if isinstance(weights, list):
         weights = [share for member, share in zip(arm.members, weights, strict=True) if member != source]
     base = single(scene, name, rest[0], plan or scene.schedule("frozen"))
     return replace(base, role="control", form="soup", members=rest, merge={**arm.merge, "weights": weights})
+
+
+def _reads_without(scene: Scene, arm: ArmSpec, rest: Sequence[str], source: str) -> tuple[Read, ...]:
+    """What is left to read; where sources have roles these are given anew, at the method's own cuts."""
+    entry = method(arm.method)
+    if not entry.reads:
+        return tuple(read for read in arm.reads if read.member != source)
+    left = {member: scene.cards[member] for member in rest}
+    return tuple(reads_of(entry, left, recipient=scene.own if arm.recipient else None))
 
 
 def _pool_without(arm: ArmSpec, source: str, known: Mapping[str, ArmSpec], name: str) -> ArmSpec | None:

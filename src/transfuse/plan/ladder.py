@@ -156,7 +156,7 @@ def _alternative(scene: Scene, tuning: bool) -> tuple[list[ArmSpec], list[tuple[
 def _followers(scene: Scene, made: Ladder) -> list[Follower]:
     """The controls; each follows the winner, or the best frozen fusion where the winner is not one network."""
     networks, tuning = made.networks, scene.recipe.ladder != "quick"
-    branched = {name: arm for name, arm in networks.items() if len(arm.reads) > 1}
+    branched = {name: arm for name, arm in networks.items() if controls.branches(arm) > 1}
     found = [
         Follower(
             "copies",

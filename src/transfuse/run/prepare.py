@@ -29,7 +29,7 @@ from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import Recipe
 from transfuse.run import near
 from transfuse.run.surroundings import Surroundings, check_own, surroundings
-from transfuse.source.open import identity, make_card
+from transfuse.source.open import CARD_REVISION, identity, make_card
 from transfuse.store import Store
 from transfuse.types import Card
 
@@ -150,7 +150,7 @@ def _card(name: str, entry: Any, side: int, root: Path, store: Store, module: An
         raise UserError(
             "a source is a spec such as torchvision:resnet18", where=f"source '{name}'", got=repr(entry.spec)
         )
-    key = digest(["card", __version__, known_by, side, plain(entry.prepare), seen])
+    key = digest(["card", __version__, CARD_REVISION, known_by, side, plain(entry.prepare), seen])
     known = store.get(key)
     if known is not None:
         return key, replace(Card.from_record(known.meta), name=name)

@@ -132,6 +132,11 @@ class Source(HeldModule):
         ended = [call.module for call in calls if 0 <= call.end <= limit]
         return ended, _parameters_behind(block, self.network)
 
+    def leading_to(self, tap: str) -> dict[str, nn.Module]:
+        """{path: module} of everything that has ended when the tap is read, in the order of the network."""
+        done = {id(module) for module in self._before(self.card.tap(tap))[0]}
+        return {path: module for path, module in self.named_modules() if id(module) in done}
+
     def cut(self, tap: str) -> tuple[nn.Module, nn.Module]:
         """(front, tail) sharing this source's parameters: front takes the canvas and gives the tap's block, tail takes
         the block and gives logits.

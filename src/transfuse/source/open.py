@@ -22,7 +22,7 @@ from transfuse.source.spec import SHELF, Built, Spec, parse
 from transfuse.types import Card, Prepare, Tap
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from transfuse.source.base import Source
 
@@ -30,6 +30,10 @@ PACKAGES = ("torch", "torchvision", "timm")
 ROWS = 2
 # A second size to see whether a network is bound to the first; a multiple of 32, as most strides are.
 STEP_PIXELS = 32
+# Without a graph cuts are found by trying: so many taps at most, and so deep inside the network.
+TRIED_CUTS, TRIED_DEPTH = 24, 2
+# Raised where a card tells more than it did, so that kept cards are made anew.
+CARD_REVISION = 2
 
 
 def identity(spec: str, root: Path) -> dict[str, Any]:
@@ -115,6 +119,8 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
         raise UserError("nobody states how this source wants its images", where=where, hint=EXAMPLE)
     require_finite(module, where)
     taps, flexible = _taps(module, prepare, canvas, where)
+    cuttable, cuts = _cuts(module, taps, prepare, canvas if flexible else prepare.size)
+    taps = {tap: replace(facts, cut=tap in cuts) for tap, facts in taps.items()}
     class_count = taps["logits"].width
     if built.classes and len(built.classes) != class_count:
         raise UserError(
@@ -136,7 +142,7 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
         licence=built.licence,
         flexible=flexible,
         random=spec.random,
-        cuttable=_cuttable(module),
+        cuttable=cuttable,
         seen="none" if spec.random else built.seen if seen == "unknown" else seen,
         notes=built.notes,
     )
@@ -165,16 +171,20 @@ def _taps(module: nn.Module, prepare: Prepare, canvas: int, where: str) -> tuple
     return bound, False
 
 
-def _look(module: nn.Module, prepare: Prepare, side: int, where: str) -> dict[str, Tap] | UserError:
+def _ramp(module: nn.Module, prepare: Prepare, side: int) -> Tensor:
+    """Two different prepared images."""
     import torch
-
-    from transfuse.source.taps import find as find_taps
 
     parameter = next(iter(module.parameters()), torch.empty(0))
     ramp = torch.linspace(-1, 1, ROWS * prepare.channels * side * side, device=parameter.device)
-    images = ramp.reshape(ROWS, prepare.channels, side, side).to(parameter.dtype)
+    return ramp.reshape(ROWS, prepare.channels, side, side).to(parameter.dtype)
+
+
+def _look(module: nn.Module, prepare: Prepare, side: int, where: str) -> dict[str, Tap] | UserError:
+    from transfuse.source.taps import find as find_taps
+
     try:
-        return find_taps(module, images, where=where)
+        return find_taps(module, _ramp(module, prepare, side), where=where)
     except UserError as error:
         return error
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
@@ -187,14 +197,29 @@ def _look(module: nn.Module, prepare: Prepare, side: int, where: str) -> dict[st
         )
 
 
-def _cuttable(module: nn.Module) -> bool:
-    from transfuse.source.trace import trace
+def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: int) -> tuple[bool, set[str]]:
+    """Whether the network's code follows a fixed graph, and the taps where one value crosses.
 
+    Without a graph the outer maps and tokens are tried, one pass each, and at most so many of them.
+    """
+    from transfuse.source.hooked import by_hooks
+    from transfuse.source.trace import cuttable, trace
+
+    blocks = {name: tap for name, tap in taps.items() if tap.kind in ("map", "tokens", "vector") and not tap.pooled}
     try:
-        trace(module)
+        return True, cuttable(trace(module), blocks.values())
     except UserError:
-        return False
-    return True
+        pass
+    outer = [name for name, tap in blocks.items() if tap.kind != "vector" and tap.place.count(".") < TRIED_DEPTH]
+    images = _ramp(module, prepare, side)
+    found = set()
+    for name in outer[:: -(-len(outer) // TRIED_CUTS) or 1]:
+        try:
+            by_hooks(module, images, taps[name], taps["logits"], where="")
+            found.add(name)
+        except (UserError, RuntimeError, TypeError, AttributeError, ValueError, IndexError):
+            continue
+    return False, found
 
 
 def open_source(card: Card, *, root: Path, module: nn.Module | None = None) -> Source:

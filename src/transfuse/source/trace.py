@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,6 +139,50 @@ def divide(traced: Traced, tap: Tap, *, where: str = "") -> tuple[fx.GraphModule
         names = sorted(_name(node) for node in across)
         raise many_problems(f"no cut at '{tap.name}': these values cross there", names, where=where)
     return _part(traced, None, value), _part(traced, value, _output(traced.graph))
+
+
+def stretch(traced: Traced, begin: Tap | None, end: Tap, *, where: str = "") -> fx.GraphModule:
+    """The network from one tap (None: its input) to a later one, sharing its parameters.
+
+    Raises UserError naming every value that crosses the beginning beside its own on the way to the end, and where the
+    end does not follow from the beginning.
+    """
+    last = value_of(traced, end, where=where)
+    if begin is None:
+        return _part(traced, None, last)
+    first = value_of(traced, begin, where=where)
+    front, needed = set(_ancestors(first)), _ancestors(last)
+    if first not in needed or first is last:
+        raise UserError(f"'{end.name}' does not follow from '{begin.name}'", where=where, hint="name an earlier tap")
+    follows = _follows_input(traced.graph)
+    behind = set(needed).difference(front)
+    across = [node for node in front if node in follows and any(user in behind for user in node.users)]
+    if across != [first]:
+        names = sorted(_name(node) for node in across)
+        raise many_problems(f"no cut at '{begin.name}': these values cross there", names, where=where)
+    return _part(traced, first, last)
+
+
+def cuttable(traced: Traced, taps: Iterable[Tap]) -> set[str]:
+    """The names of the taps where exactly one value crosses to the output, found in one walk over the graph."""
+    output = _output(traced.graph)
+    follows = _follows_input(traced.graph)
+    path = [node for node in _ancestors(output) if node in follows]
+    place = {node: index for index, node in enumerate(path)}
+    # A value that crosses alone is one that no edge jumps over, in whatever order the graph stands.
+    reach, alone = 0, set()
+    for index, node in enumerate(path):
+        if reach <= index:
+            alone.add(node)
+        reach = max([reach, *(place[user] for user in node.users if user in place)])
+    found = set()
+    for tap in taps:
+        nodes = (
+            [output] if not tap.place else (traced.entered if tap.side == "input" else traced.left).get(tap.place, [])
+        )
+        if len(nodes) == 1 and nodes[0] in alone and nodes[0] is not output:
+            found.add(tap.name)
+    return found
 
 
 def _name(node: fx.Node) -> str:

@@ -67,7 +67,7 @@ def made_of(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """How to build this arm again: its parameters, and the keys of the cards and members it was made of."""
     return {
         "params": dict(params),
-        "keys": {role: key for role, key in context.keys.items() if role.startswith(("card", "member"))},
+        "keys": {role: key for role, key in context.keys.items() if role.startswith(("card", "member", "recipient"))},
     }
 
 

@@ -18,7 +18,9 @@ def opened(key: str, context: Context, name: str) -> Source:
     fit = context.store.need(key)
     made = fit.meta["made_of"]
     params = made["params"]
-    inputs = {role: context.store.need(made["keys"][role]) for role in made["keys"] if role.startswith("card")}
+    inputs = {
+        role: context.store.need(made["keys"][role]) for role in made["keys"] if role.startswith(("card", "recipient"))
+    }
     kind = fit.meta["kind"]
     if kind == "as_is":
         return Narrowed(_networks.source(_networks.cards(inputs)[0], context), params["classes"]).eval()
@@ -34,7 +36,7 @@ def network(
     params: Mapping[str, Any], inputs: Mapping[str, Artifact], fit: Artifact, context: Context, name: str
 ) -> Fused:
     """A trained network: the crown's tensors are the fit's, and the members' too where they were trained."""
-    crown = _networks.new_crown(params, inputs, params["seed"])
+    crown = _networks.new_crown(params, inputs, params["seed"], context)
     frozen = params["schedule"]["regime"] == "frozen"
     if frozen:
         _networks.load_arrays(crown, fit)

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from torch import nn
 
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Crown, Fused
+from transfuse.fusion.parts import Opened
 from transfuse.fusion.weights_lift import merge_states
 from transfuse.jsonio import canonical
-from transfuse.reads import Read
+from transfuse.reads import CANVAS, OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, divides, pools
 from transfuse.registry import method
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
@@ -52,14 +54,14 @@ def source(card: Card, context: Context, *, fresh: bool = False) -> Source:
     return opened.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)
 def _kept_frozen(card_record: str, fresh: bool, root: Path, device: str) -> Source:
     card = Card.from_record(json.loads(card_record))
     return source(card, Context(Store(root), root), fresh=fresh).to(device)
 
 
 def frozen(card: Card, context: Context, *, fresh: bool) -> Source:
-    """A source for reading features only, frozen; the last one stays in memory, since blocks of rows come in turn."""
+    """A source for reading features only, frozen; the last two stay in memory, since rows come in turn."""
     device = context.torch_device()
     if card.origin == "module":
         found = source(card, context, fresh=fresh).to(device)
@@ -96,24 +98,50 @@ def members(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Conte
 
 def reads(params: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[Read]:
     """What a network reads, with members by name."""
-    names = member_names(cards(inputs))
-    return [Read(names[member], tap, view) for member, tap, view in params["reads"]]
+    names = dict(enumerate(member_names(cards(inputs))))
+    names |= {OF_RECIPIENT: RECIPIENT, OF_CANVAS: ""}
+    return [Read(names[member], *rest) for member, *rest in params["reads"]]
 
 
-def new_crown(params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int) -> Crown:
-    """The new part alone, for frozen members."""
+def canvas_place(params: Mapping[str, Any]) -> int | None:
+    """Where among the blocks that a crown takes the canvas itself stands."""
+    return next((index for index, read in enumerate(params["reads"]) if read[:2] == [OF_CANVAS, CANVAS]), None)
+
+
+def recipient(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context) -> Source | None:
+    """The network that receives the sources, where there is one: as its maker gave it, or started anew."""
+    if RECIPIENT not in inputs:
+        return None
+    card = Card.from_record(inputs[RECIPIENT].meta)
+    return source(replace(card, name=RECIPIENT), context, fresh=OF_RECIPIENT in params["random"])
+
+
+def new_crown(params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int, context: Context) -> Crown:
+    """The new part alone, for frozen members; what it runs of them is frozen too."""
     found = cards(inputs)
-    by_name = dict(zip(member_names(found), found, strict=True))
-    wanted = reads(params, inputs)
-    return crown(params["method"], by_name, wanted, params["classes"], settings=params["settings"], seed=seed)
+    names, parts = member_names(found), None
+    if divides(connecting(params["method"])):
+        opened = [frozen(card, context, fresh=index in params["random"]) for index, card in enumerate(found)]
+        parts = Opened(dict(zip(names, opened, strict=True)), recipient(params, inputs, context))
+    by_name, wanted = dict(zip(names, found, strict=True)), reads(params, inputs)
+    facts = {"settings": params["settings"], "seed": seed, "parts": parts}
+    return crown(params["method"], by_name, wanted, params["classes"], **facts)
 
 
 def whole(
     params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context, top: Crown, name: str = "fused"
 ) -> Fused:
-    """Members and crown together."""
-    pool = connecting(params["method"]).traits.get("accepts") != "map"
-    return Fused(name, members(params, inputs, context), reads(params, inputs), top, pool=pool)
+    """Members and crown together; a crown that runs parts of its members gets those of these members."""
+    entry, opened = connecting(params["method"]), members(params, inputs, context)
+    wanted, own = reads(params, inputs), None
+    if divides(entry):
+        own = recipient(params, inputs, context)
+        by_name = {member: source.card for member, source in opened.items()}
+        facts = {"settings": params["settings"], "parts": Opened(opened, own)}
+        again = crown(entry, by_name, wanted, params["classes"], **facts)
+        again.load_state_dict(top.state_dict())
+        top = again
+    return Fused(name, opened, wanted, top, pool=pools(entry), recipient=own)
 
 
 def state_arrays(module: nn.Module) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from transfuse.store import Artifact
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-REVISION = 1
+REVISION = 2
 NEEDS = ("torch",)
 NOTHING = {"parameters": 0, "trainable_parameters": 0, "inference_flops": 0, "member_flops": 0, "step_flops": 0}
 
@@ -45,7 +45,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
             "inference_flops": flops,
             "member_flops": flops,
         }, None
-    network = _networks.whole(params, inputs, context, _networks.new_crown(params, inputs, 0))
+    network = _networks.whole(params, inputs, context, _networks.new_crown(params, inputs, 0, context))
     frozen = params["regime"] == "frozen"
     for member in network.members.values() if frozen else []:
         member.freeze(None)  # pyright: ignore[reportCallIssue]
@@ -65,13 +65,15 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 
 
 def forward_flops(network: nn.Module, batch: Tensor | list[Tensor]) -> int:
-    """FLOPs of one forward pass in evaluation mode."""
+    """FLOPs of one forward pass in evaluation mode; what a network computes once for all items is not counted."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     network.eval()
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad():
         network(batch)
+        with FlopCounterMode(display=False) as counter:
+            network(batch)
     return counter.get_total_flops()
 
 
@@ -93,7 +95,7 @@ def used_parameters(network: nn.Module, canvas: Tensor) -> int:
     seen: dict[int, int] = {}
 
     def note(module: nn.Module, _: Any) -> None:
-        for parameter in module.parameters(recurse=False):
+        for parameter in (*module.parameters(recurse=False), *getattr(module, "loose", list)()):
             seen[id(parameter)] = parameter.numel()
 
     handles = [module.register_forward_pre_hook(note) for module in network.modules()]

@@ -70,7 +70,7 @@ def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: 
 
     params = matched(params, inputs)
     plan = Schedule.of(params["schedule"])
-    model = _networks.new_crown(params, inputs, params["seed"])
+    model = _networks.new_crown(params, inputs, params["seed"], context)
     if plan.regime != "frozen":
         model = _networks.whole(params, inputs, context, model)
     _networks.load_arrays(model, inputs["fit"])
@@ -107,13 +107,26 @@ def _facts(tuned: Tuned) -> dict[str, Any]:
 
 
 def _feed(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule) -> Feed:
-    from transfuse.steps._canvases import canvases
-    from transfuse.train.feed import BlockFeed, CanvasFeed
+    from transfuse.steps import _networks
+    from transfuse.train.beside import BesideFeed
+    from transfuse.train.feed import BlockFeed
 
     device = context.torch_device()
     if plan.regime == "frozen":
-        return BlockFeed(*blocks_of(inputs), device)
-    return CanvasFeed(canvases(params, inputs["items"], context), params["canvas"], device)
+        place = _networks.canvas_place(params)
+        cached = any(role.startswith("x") for role in inputs)
+        blocks = BlockFeed(*blocks_of(inputs), device) if cached else None
+        if place is None and blocks is not None:
+            return blocks
+        return BesideFeed(blocks, _canvases(params, inputs, context), place or 0)
+    return _canvases(params, inputs, context)
+
+
+def _canvases(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Feed:
+    from transfuse.steps._canvases import canvases
+    from transfuse.train.feed import CanvasFeed
+
+    return CanvasFeed(canvases(params, inputs["items"], context), params["canvas"], context.torch_device())
 
 
 def _builder(
@@ -126,12 +139,12 @@ def _builder(
     device = context.torch_device()
 
     def build(rows: np.ndarray) -> nn.Module:
-        top = _networks.new_crown(params, inputs, params["seed"])
+        top = _networks.new_crown(params, inputs, params["seed"], context)
         if plan.regime == "frozen":
             settle(top.to(device), lambda batch: batch, feed, rows)
             return top
         model = _networks.whole(params, inputs, context, top).to(device)
-        settle(model.crown, lambda batch: model.eval().member_blocks(batch[0]), feed, rows)
+        settle(model.crown, lambda batch: model.eval().member_blocks(batch[0], targets=True), feed, rows)
         for until in plan.until.split(",") if plan.until else []:
             model.freeze(until.strip())
         return model

@@ -50,7 +50,7 @@ class OnBlocks:
 
     @property
     def widths(self) -> list[int]:
-        return [joint.mean.numel() for joint in self.crown.joints]
+        return [joint.width for joint in self.crown.joints]
 
     @property
     def width(self) -> int:

@@ -1,8 +1,9 @@
 """The laws of fusing blocks inside a network: without them, a body could look at its batch, or forget a source.
 
-Features and structure share them; a structure also takes maps of any grid.
+Features and structure share them; a structure also takes maps of any grid, and what it runs of sources stays theirs.
 
-Bodies are tried inside the crown they will live in, because joints, seeds and heads are part of the promise.
+Bodies are tried inside the crown they will live in, because joints, seeds and heads are part of the promise. Blocks are
+drawn, except where a method reads its sources in ways of its own: then small example sources are opened and read.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transfuse.fusion.checks import examples
 from transfuse.fusion.checks.law import Family, distance, quiet, require, require_same, variants
-from transfuse.fusion.connect import crown
+from transfuse.fusion.connect import connect, crown
 from transfuse.fusion.fused import Crown
-from transfuse.reads import Read
+from transfuse.reads import Read, pools, reads_of
 from transfuse.registry import Entry
 from transfuse.seeds import integer
 from transfuse.types import Card, Prepare, Tap
@@ -31,12 +33,22 @@ ROUNDING = 1e-4
 
 
 def _maps(entry: Entry) -> bool:
-    return entry.shelf == "fusion/structure"
+    return not pools(entry)
 
 
-def _crown(entry: Entry, widths: Sequence[int], settings: Mapping[str, Any], seed: int = 0) -> Crown:
+def _counts(entry: Entry, *wanted: int) -> list[int]:
+    """The numbers of sources to try, where the method takes so many."""
+    least, most = entry.traits.get("least", 1), entry.traits.get("most") or max(wanted)
+    return sorted({min(max(count, least), most) for count in wanted})
+
+
+def _crown(entry: Entry, count: int, settings: Mapping[str, Any], seed: int = 0, *, alike: bool = False) -> Crown:
+    if entry.reads:
+        parts = examples.parts(count, alike=alike)
+        cards = {name: source.card for name, source in parts.members.items()}
+        return crown(entry, cards, None, CLASSES, settings=settings, seed=seed, parts=parts).eval()
     kind = "map" if _maps(entry) else "vector"
-    grids = GRIDS if _maps(entry) else ((),) * len(GRIDS)
+    widths, grids = ((4,) * 3, ((5, 5),) * 3) if alike else (WIDTHS, GRIDS)
     cards = {
         f"source{index}": Card(
             name=f"source{index}",
@@ -44,10 +56,10 @@ def _crown(entry: Entry, widths: Sequence[int], settings: Mapping[str, Any], see
             origin="example",
             sha256="",
             prepare=Prepare(size=32),
-            taps={kind: Tap(kind, kind, width, "", size=grids[index])},
+            taps={kind: Tap(kind, kind, widths[index], "", size=grids[index] if _maps(entry) else ())},
             class_count=len(CLASSES),
         )
-        for index, width in enumerate(widths)
+        for index in range(count)
     }
     reads = [Read(member, kind) for member in cards]
     return crown(entry, cards, reads, CLASSES, settings=settings, seed=seed).eval()
@@ -63,18 +75,27 @@ def _stirred(top: Crown, draw: int = 0) -> Crown:
 
 
 def _blocks(
-    entry: Entry, widths: Sequence[int] = WIDTHS, rows: int = ROWS, grids: Sequence[tuple[int, ...]] = GRIDS
+    entry: Entry, count: int, rows: int = ROWS, *, grids: Sequence[tuple[int, ...]] = GRIDS, alike: bool = False
 ) -> list[Tensor]:
+    """Drawn blocks [rows, ...], or those that example sources give for drawn images of the first grid's size."""
     generator = torch.Generator().manual_seed(integer("contract blocks", rows))
-    sizes = grids if _maps(entry) else ((),) * len(widths)
+    if entry.reads:
+        members = examples.sources(count, alike=alike)
+        reads = reads_of(entry, {name: source.card for name, source in members.items()})
+        side = examples.SIDE if grids is GRIDS else 4 * grids[0][0]
+        canvas = torch.rand(rows, 3, side, side, generator=generator)
+        return examples.blocks(members, reads, canvas, pool=pools(entry))
+    widths = (4,) * count if alike else WIDTHS[:count]
+    grids = ((5, 5),) * count if alike else grids
+    sizes = grids if _maps(entry) else ((),) * count
     return [torch.randn(rows, width, *size, generator=generator) for width, size in zip(widths, sizes, strict=False)]
 
 
 def _cases(entry: Entry, *counts: int) -> Iterator[tuple[Crown, list[Tensor]]]:
     """A stirred crown and its blocks, at every variant of the settings and for each number of sources."""
     for settings in variants(entry):
-        for count in counts or (len(WIDTHS),):
-            yield _stirred(_crown(entry, WIDTHS[:count], settings)), _blocks(entry, WIDTHS[:count])
+        for count in _counts(entry, *(counts or (len(WIDTHS),))):
+            yield _stirred(_crown(entry, count, settings)), _blocks(entry, count)
 
 
 def _fused(top: Crown, blocks: Sequence[Tensor]) -> Tensor:
@@ -130,9 +151,9 @@ def gradients(entry: Entry) -> None:
             block.requires_grad_(True)
         logits = top(blocks)
         (logits * torch.linspace(-1, 1, logits.numel()).reshape(logits.shape)).sum().backward()
-        received = {f"block {index}": block.grad for index, block in enumerate(blocks)}
+        received = {f"block {index}": block.grad for index, block in enumerate(blocks[: len(top.joints)])}
         # What weighs sources against each other has nothing to learn from a single one.
-        parameters = top.named_parameters() if len(blocks) > 1 else []
+        parameters = top.named_parameters() if len(blocks) > 1 or entry.reads else []
         received |= {f"parameter '{name}'": parameter.grad for name, parameter in parameters}
         for name, gradient in received.items():
             require(gradient is not None and bool((gradient != 0).any()), f"none reaches {name}")
@@ -142,7 +163,9 @@ def gradients(entry: Entry) -> None:
 def seeded(entry: Entry) -> None:
     """A seed fixes the start, another seed gives another start, and no global random state moves."""
     with quiet("building"):
-        first, again, other = (_crown(entry, WIDTHS, entry.settings({}), seed).body.state_dict() for seed in (0, 0, 1))
+        first, again, other = (
+            _crown(entry, _several(entry), entry.settings({}), seed).body.state_dict() for seed in (0, 0, 1)
+        )
     require(all(torch.equal(first[name], again[name]) for name in first), "the same seed gave another start")
     drawn = [name for name, value in first.items() if value.numel() > 1 and bool((value != value.flatten()[0]).any())]
     require(not drawn or any(not torch.equal(first[name], other[name]) for name in drawn), "two seeds gave one start")
@@ -151,7 +174,7 @@ def seeded(entry: Entry) -> None:
 def state_is_whole(entry: Entry) -> None:
     """All that was drawn or learned is in the state dict: loaded into another start, it gives the same result."""
     for top, blocks in _cases(entry):
-        other = _crown(entry, WIDTHS, top.settings, seed=1)
+        other = _crown(entry, _several(entry), top.settings, seed=1)
         other.load_state_dict(top.state_dict())
         require_same(_fused(other, blocks), _fused(top, blocks), "loaded into another start", ROUNDING)
 
@@ -160,7 +183,8 @@ def flat_blocks(entry: Entry) -> None:
     """Blocks of zeros and constant blocks survive: outputs and gradients stay finite."""
     for value in (0.0, 2.5):
         for top, blocks in _cases(entry):
-            flat = [torch.full_like(block, value) for block in blocks]
+            # Images are numbers from 0 to 1.
+            flat = [torch.full_like(block, value / 5) for block in blocks]
             top.settle(flat)
             top(flat).sum().backward()
             found = [top(flat).detach(), *(parameter.grad for parameter in top.parameters())]
@@ -181,16 +205,20 @@ def shares_on_simplex(entry: Entry) -> None:
 
 def source_order(entry: Entry) -> None:
     """The order of sources of equal width changes nothing."""
-    widths = (4, 4, 4)
-    blocks = _blocks(entry, widths, grids=((5, 5),) * 3)
-    top = _stirred(_crown(entry, widths, entry.settings({})))
+    count = _several(entry)
+    blocks = _blocks(entry, count, alike=True)
+    taken = [(one["of"], one["at"]) for one in entry.reads if one.get("use", "block") == "block"]
+    each = not taken or (len(taken) == 1 and taken[0][0] == "each" and taken[0][1] in ("cut", "entry", "features"))
+    require(each and len(blocks) >= len(WIDTHS), "it does not take one block of each source")
+    blocks = blocks[: len(WIDTHS)]
+    top = _stirred(_crown(entry, count, entry.settings({}), alike=True))
     for order in ((2, 1, 0), (1, 2, 0)):
         require_same(_fused(top, [blocks[index] for index in order]), _fused(top, blocks), f"order {order}", ROUNDING)
 
 
 def only_the_head_learns(entry: Entry) -> None:
     """With default settings the body has nothing to train, so training the head is a convex problem."""
-    body = _crown(entry, WIDTHS, entry.settings({})).body
+    body = _crown(entry, _several(entry), entry.settings({})).body
     learned = [name for name, parameter in body.named_parameters() if parameter.requires_grad]
     require(not learned, f"the body trains {', '.join(learned[:5])}")
 
@@ -199,15 +227,46 @@ def any_grid(entry: Entry) -> None:
     """Maps of other grids than the cards state are fused too, down to 1 x 1: canvases differ in size."""
     for grids in (((9, 9), (5, 5), (2, 2)), ((2, 2), (1, 1), (2, 2)), ((1, 1), (1, 1), (1, 1))):
         for top, _ in _cases(entry):
-            found = _fused(top, _blocks(entry, grids=grids))
+            found = _fused(top, _blocks(entry, _several(entry), grids=grids))
             require(tuple(found.shape) == (ROWS, top.width), f"grids {grids}: got {tuple(found.shape)}")
             require(bool(found.isfinite().all()), f"grids {grids}: NaN or infinity")
             require(distance(found[0], found[1]) > ROUNDING, f"grids {grids}: two different rows became one")
 
 
 def reads_maps(entry: Entry) -> None:
-    """The trait `accepts` says `map`: otherwise maps would be averaged before the method sees them."""
-    require(entry.traits.get("accepts") == "map", f"TRAITS['accepts'] is {entry.traits.get('accepts')!r}")
+    """Unless `READS` ask for features alone, `accepts` is `map` or `any`: else maps were averaged before they come."""
+    alone = bool(entry.reads) and all(one["at"] == "features" for one in entry.reads)
+    require(
+        alone or entry.traits.get("accepts") in ("map", "any"), f"TRAITS['accepts'] is {entry.traits.get('accepts')!r}"
+    )
+
+
+def sources_stay(entry: Entry) -> None:
+    """A step of training, and settling before it, leave every number of the sources as it was; they are not owned."""
+    if not entry.reads:
+        return
+    members = examples.sources(_several(entry), fresh=True)
+    for member in members.values():
+        member.freeze(None)
+    before = {name: copy.deepcopy(member.state_dict()) for name, member in members.items()}
+    model = connect(entry, members, None, CLASSES, settings=entry.settings({}))
+    canvas = torch.rand(ROWS, 3, examples.SIDE, examples.SIDE, generator=torch.Generator().manual_seed(0))
+    model.settle(canvas)
+    _stirred(model.crown)
+    owned = {id(parameter) for parameter in model.crown.parameters()}
+    model.train()(canvas).square().sum().backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None:
+                parameter -= 0.1 * parameter.grad
+    for name, member in members.items():
+        require(not any(id(parameter) in owned for parameter in member.parameters()), f"the new part owns {name}")
+        moved = [key for key, value in member.state_dict().items() if not torch.equal(value, before[name][key])]
+        require(not moved, f"'{name}' moved: {', '.join(moved[:3])}")
+
+
+def _several(entry: Entry) -> int:
+    return _counts(entry, len(WIDTHS))[-1]
 
 
 COMMON = (
@@ -226,8 +285,10 @@ BY_TRAIT = {"symmetric": (source_order,), "convex_head": (only_the_head_learns,)
 
 
 def _use(entry: Entry, settings: Mapping[str, Any]) -> Crown:
-    return _crown(entry, WIDTHS, settings)
+    return _crown(entry, _several(entry), settings)
 
 
 FEATURES = Family(COMMON, BY_TRAIT, frozenset(BY_TRAIT), _use, maker="Fuser", given=1)
-STRUCTURE = Family((*COMMON, any_grid, reads_maps), BY_TRAIT, frozenset(BY_TRAIT), _use, maker="build", given=1)
+STRUCTURE = Family(
+    (*COMMON, any_grid, reads_maps, sources_stay), BY_TRAIT, frozenset(BY_TRAIT), _use, maker="build", given=1
+)

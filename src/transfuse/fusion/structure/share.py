@@ -5,7 +5,7 @@
     fused  = mean over space of depth x (conv3x3, norm, ReLU)  [N, width]
 
 With one source this is plain partial feature sharing: early layers kept, the rest new. Grids smaller than 4 x 4 are not
-halved. Normalisation is by group, so one row alone equals the same row in a batch.
+halved. Tokens are laid on their grid. Normalisation is by group, so one row alone equals the same row in a batch.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from transfuse.fusion.connectors import as_map
+
 if TYPE_CHECKING:
     from transfuse.fusion.contract import Front
 
@@ -25,7 +27,7 @@ PARAMETERS = {
     "width": {"type": "int", "default": 64, "low": 4, "high": 4096, "doc": "channels of the new part"},
     "depth": {"type": "int", "default": 2, "low": 1, "high": 16, "doc": "number of new convolutions"},
 }
-TRAITS = {"accepts": "map", "cut": "early", "symmetric": False, "convex_head": False}
+TRAITS = {"accepts": "any", "cut": "early", "symmetric": False, "convex_head": False}
 
 
 class Shared(nn.Module):
@@ -44,7 +46,7 @@ class Shared(nn.Module):
         self.tail = nn.ModuleList(layers)
 
     def forward(self, blocks: Sequence[Tensor]) -> Tensor:
-        maps = [joint(block) for joint, block in zip(self.joints, blocks, strict=True)]
+        maps = [joint(as_map(block)) for joint, block in zip(self.joints, blocks, strict=True)]
         side = max((entry.shape[-2:] for entry in maps), key=lambda shape: shape[0] * shape[1])
         x = torch.cat(
             [entry if entry.shape[-2:] == side else functional.interpolate(entry, size=side) for entry in maps], 1
