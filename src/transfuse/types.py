@@ -70,8 +70,8 @@ class Tap:
 
     `place` is the module's path, `side` whether its input or output is read, `layout` how the raw tensor lies,
     `pooled` whether a map is averaged to a vector, `volatile` whether a later layer changes the tensor in place
-    (the door then copies it). `width` is D or C; `size` is the spatial size or token count at the card's canvas. `cut`
-    says that nothing but this block crosses there, so that the network can be divided.
+    (the door then copies it), `cut` whether nothing else crosses there. `width` is D or C; `size` is the spatial size
+    or token count at the card's canvas.
     """
 
     name: str
@@ -142,10 +142,9 @@ class ItemTable:
     def __post_init__(self) -> None:
         if len(set(self.ids)) != len(self.ids):
             raise UserError("item ids must be unique", got=f"{len(self.ids) - len(set(self.ids))} repeated ids")
-        if len(self.targets) != len(self.ids):
-            raise UserError("targets and ids differ in number", got=f"{len(self.targets)} and {len(self.ids)}")
-        if self.groups is not None and len(self.groups) != len(self.ids):
-            raise UserError("groups and ids differ in number", got=f"{len(self.groups)} and {len(self.ids)}")
+        for name, column in (("targets", self.targets), ("groups", self.groups)):
+            if column is not None and len(column) != len(self.ids):
+                raise UserError(f"{name} and ids differ in number", got=f"{len(column)} and {len(self.ids)}")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -153,10 +152,7 @@ class ItemTable:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Scores [k, N, C] of one arm on one split under one condition, for k runs (seeds, or one set of folds).
-
-    Rows follow the split's `ItemTable`; `runs` names the k runs. `scale` says what the scores are.
-    """
+    """Scores [k, N, C] of one arm on one split under one condition, rows as in its `ItemTable`, for the k `runs`."""
 
     arm: str
     runs: tuple[str, ...]
@@ -180,10 +176,8 @@ class Features:
     def __post_init__(self) -> None:
         for name, block in self.blocks.items():
             if block.ndim != 2 or len(block) != len(self.items):
-                expected = f"[{len(self.items)}, D]"
-                raise UserError(
-                    "features do not match their items", where=name, expected=expected, got=str(block.shape)
-                )
+                got = f"{block.shape} for {len(self.items)} items"
+                raise UserError("features do not match their items", where=name, expected="[N, D]", got=got)
         if len(self.folds) != len(self.items):
             raise UserError("folds and items differ in number", got=f"{len(self.folds)} and {len(self.items)}")
 
@@ -192,9 +186,8 @@ class Features:
 class Observation:
     """A number seen on the way of one arm's run: material for evidence, not evidence itself.
 
-    `rows` is how many training rows the training had, `items` how many it had gone through by then. `flops` counts what
-    that took from a cold start (members' features once, where they are kept), `warm_flops` without those features.
-    `final` marks the value that was kept in the end.
+    `rows` is how many training rows the training had, `items` how many it had gone through by then, `flops` what that
+    took from a cold start (members' features once, where kept; `warm_flops` without), `final` marks what was kept.
     """
 
     arm: str
@@ -235,10 +228,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One claim about a number: the value, its uncertainty, and where it comes from.
-
-    For paired rows `value` is arm minus versus in the metric's unit; `direction` says which sign is better.
-    """
+    """One claim about a number; in paired rows `value` is arm minus versus, `direction` says which sign is better."""
 
     id: str
     arm: str
