@@ -1,0 +1,133 @@
+"""Members brought into one order of hidden units before they are merged, and the proof that nothing else changed.
+
+Every member is turned towards the base where there is one, else towards the first member. A turned network must give
+what it gave on a batch, or nothing is merged.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from transfuse.errors import UserError, unknown_name
+from transfuse.fusion.turning import Turn, TurnedReader, turned_statistic
+from transfuse.registry import Entry, shelf
+from transfuse.seeds import stream
+from transfuse.source.groups import Groups, find_groups
+from transfuse.source.weights import Reader
+
+SHELF = "fusion/align"
+# Largest difference of a turned network's outputs, as a share of the largest output: more is another function.
+TOLERANCE = 1e-4
+
+Tensors = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Members as readers in one order, each one's turn, and the statistics turned with them."""
+
+    groups: Groups
+    members: dict[str, Reader]
+    turns: dict[str, Turn]
+    moved: dict[str, float]
+
+    def statistics(self, need: str, of: Mapping[str, Tensors]) -> dict[str, dict[str, np.ndarray]]:
+        """Each member's statistic in the members' order: forgotten, it would weigh one unit by another's data."""
+        return {
+            member: {
+                name: turned_statistic(self.groups, self.turns[member], need, name, array)
+                if member in self.turns
+                else array
+                for name, array in found.items()
+            }
+            for member, found in of.items()
+        }
+
+
+def aligning(name: str) -> Entry:
+    """A lens maker by name; raises UserError with the nearest where there is none."""
+    known = shelf(SHELF)
+    short = name.removeprefix("align/")
+    if short not in known:
+        raise unknown_name("way of aligning", name, known)
+    return known[short]
+
+
+def align(
+    how: Entry,
+    network: nn.Module,
+    members: Mapping[str, Reader],
+    example: Tensor,
+    *,
+    base: Reader | None = None,
+    stat: Mapping[str, Mapping[str, Tensors]] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Aligned:
+    """Members turned into one order. `network` is of their architecture; `example` [N, ...] is what it takes.
+
+    `stat[need][member]` is what the maker's `NEEDS` ask for, of the base under `base`. Raises UserError for a network
+    that cannot be traced, a missing statistic, and a turned network that computes something else.
+    """
+    given = how.settings(settings or {})
+    groups = find_groups(network, example)
+    kept_name = "base" if base is not None else next(iter(members))
+    kept = _tensors(base if base is not None else members[kept_name])
+    made = Aligned(groups, dict(members), {}, {})
+    for name, reader in members.items():
+        if name == kept_name:
+            continue
+        state = _tensors(reader)
+        pair = {need: _pair(how, need, stat or {}, kept_name, name) for need in how.needs}
+        turn = how.load().match(groups, kept, state, pair, stream(seed, "align", name), **given)
+        lens = TurnedReader(reader, groups, turn)
+        prove(network, reader, lens, example, name)
+        made.members[name], made.turns[name] = lens, turn
+        moved = [np.mean(blocks != np.arange(len(blocks))) for blocks in turn.blocks]
+        made.moved[name] = float(np.mean(moved))
+    return made
+
+
+def _tensors(reader: Reader) -> dict[str, np.ndarray]:
+    return {name: np.asarray(reader.read(name)) for name in reader.names()}
+
+
+def _pair(
+    how: Entry, need: str, stat: Mapping[str, Mapping[str, Tensors]], kept: str, other: str
+) -> tuple[Tensors, Tensors]:
+    of = stat.get(need, {})
+    if lacking := [name for name in (kept, other) if name not in of]:
+        raise UserError(
+            f"{how.full_name} needs '{need}' of every network",
+            got=f"none of {', '.join(lacking)}",
+            hint="give images: data= in Python, a recipe's rows; or align by weight_matching",
+        )
+    return of[kept], of[other]
+
+
+def prove(network: nn.Module, before: Reader, after: Reader, example: Tensor, name: str) -> None:
+    """Raises UserError where the weights in the new order do not compute on `example` what they did in the old."""
+    twin = copy.deepcopy(network).eval()
+    outputs = []
+    for reader in (before, after):
+        own = twin.state_dict()
+        twin.load_state_dict(
+            {key: torch.from_numpy(np.ascontiguousarray(reader.read(key))).to(own[key].dtype) for key in own}
+        )
+        with torch.no_grad():
+            outputs.append(twin(example.clone()).double())
+    gap, size = float((outputs[0] - outputs[1]).abs().max()), float(outputs[0].abs().max())
+    if not gap <= TOLERANCE * max(size, 1e-30):
+        raise UserError(
+            "the network computes something else once its units are reordered, so it is not merged",
+            where=f"source '{name}'",
+            expected=f"a difference of at most {TOLERANCE:g} of its largest output",
+            got=f"{gap / max(size, 1e-30):.3g}",
+        )
