@@ -44,7 +44,7 @@ def two(files):
     return {name: files[name] for name in ("a", "b")}
 
 
-@pytest.mark.parametrize("name", ["mean", "slerp", "task_arithmetic", "ties", "dare", "model_stock"])
+@pytest.mark.parametrize("name", ["mean", "slerp", "task_arithmetic", "ties", "dare", "model_stock", "ema", "tsv"])
 @pytest.mark.parametrize("workers", [1, 3])
 def test_files_give_what_memory_gives_bit_by_bit(name, workers, files, tmp_path):
     entry = method(f"weights/{name}")

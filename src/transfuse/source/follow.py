@@ -14,9 +14,10 @@ import torch
 from torch import fx, nn
 
 from transfuse.source.follow_heads import attended, attention, multiplied, parted
-from transfuse.source.follower import Follower, layer
+from transfuse.source.follow_layers import batch_norm, convolution, group_norm, linear, norm, scale
+from transfuse.source.follower import Follower
 from transfuse.source.labels import Label, picked, reshaped
-from transfuse.source.units import Part, Segment, free, join, pin, refine, resolved
+from transfuse.source.units import Part, Segment, free, join, pin
 
 
 def same(follower: Follower, node: Any, module: Any = None) -> Label | None:
@@ -26,83 +27,6 @@ def same(follower: Follower, node: Any, module: Any = None) -> Label | None:
     if len(before) != len(after) or any(before[dim] != after[dim] for dim in label.units):
         return None
     return follower.show(node, label)
-
-
-def linear(follower: Follower, node: Any, module: Any) -> Label:
-    label, last = follower.label(node.args[0]), len(follower.shape(node.args[0])) - 1
-    made = layer(follower, str(node.target), label.units.get(last), (module.out_features, 1))
-    rest = {dim: segments for dim, segments in label.units.items() if dim != last}
-    Label({}, label.heads).pin("a linear layer inside heads")
-    return follower.show(node, Label({**rest, last: [(made, 1)]}))
-
-
-def convolution(follower: Follower, node: Any, module: Any) -> Label | None:
-    label, name = follower.label(node.args[0]), str(node.target)
-    into = label.units.get(1)
-    if set(label.units) - {1} or label.heads is not None:
-        return None
-    if module.groups == 1:
-        return follower.show(node, Label({1: [(layer(follower, name, into, (module.out_channels, 1)), 1)]}))
-    if into is None:
-        return Label()
-    return _in_groups(follower, node, module, resolved(into))
-
-
-def _in_groups(follower: Follower, node: Any, module: Any, into: list[Segment]) -> Label | None:
-    name, groups = str(node.target), module.groups
-    if groups == module.in_channels:
-        times = module.out_channels // module.in_channels
-        made = [(part, repeat * times) for part, repeat in into]
-    else:
-        if len(into) != 1 or into[0][1] != 1:
-            return None
-        part = refine(into[0][0], groups, f"the grouped convolution {name} needs blocks of another size")
-        if part is None:
-            return None
-        follower.inner[f"{name}.weight"] = part
-        made = [(Part(part.order, module.out_channels // groups), 1)]
-    for tensor in ("weight", "bias"):
-        if follower.has(f"{name}.{tensor}"):
-            follower.record(f"{name}.{tensor}", 0, made)
-    return follower.show(node, Label({1: made}))
-
-
-def norm(follower: Follower, node: Any, module: Any) -> Label | None:
-    """BatchNorm over channels, LayerNorm over the last axis: each unit keeps its own numbers."""
-    label = follower.label(node.args[0])
-    channels_first = isinstance(module, nn.modules.batchnorm._BatchNorm) or type(module).__name__ == "LayerNorm2d"
-    dim = 1 if channels_first else len(follower.shape(node.args[0])) - 1
-    if label.heads is not None or (isinstance(module, nn.LayerNorm) and len(module.normalized_shape) != 1):
-        return None
-    for tensor in ("weight", "bias", "running_mean", "running_var"):
-        if follower.has(f"{node.target}.{tensor}") and dim in label.units:
-            follower.record(f"{node.target}.{tensor}", 0, label.units[dim])
-    return follower.show(node, label)
-
-
-def group_norm(follower: Follower, node: Any, module: Any) -> Label | None:
-    label = follower.label(node.args[0])
-    found = resolved(label.units.get(1, []))
-    if module.num_groups > 1 and (len(found) != 1 or found[0][1] != 1):
-        return None
-    if module.num_groups > 1 and refine(found[0][0], module.num_groups, "a group norm needs other blocks") is None:
-        return None
-    return norm_of_channels(follower, node, label)
-
-
-def norm_of_channels(follower: Follower, node: Any, label: Label) -> Label:
-    for tensor in ("weight", "bias"):
-        if follower.has(f"{node.target}.{tensor}") and 1 in label.units:
-            follower.record(f"{node.target}.{tensor}", 0, label.units[1])
-    return follower.show(node, label)
-
-
-def scale(follower: Follower, node: Any, module: Any) -> Label | None:
-    """A number for each unit of the last axis (layer scale)."""
-    label, last = follower.label(node.args[0]), len(follower.shape(node.args[0])) - 1
-    if last in label.units:
-        follower.record(f"{node.target}.gamma", 0, label.units[last])
-    return label
 
 
 def flattened(follower: Follower, node: Any, module: Any = None) -> Label:
@@ -261,16 +185,6 @@ def module_rule(module: nn.Module) -> Rule | None:
     return found or next((rule for kinds, rule in MODULES if isinstance(module, kinds)), None)
 
 
-def _batch_norm(follower: Follower, node: Any) -> Label | None:
-    label = follower.label(node.args[0])
-    given = [*node.args[1:5], *(node.kwargs.get(name) for name in ("running_mean", "running_var", "weight", "bias"))]
-    for one in given:
-        known = follower.label(one).units.get(0)
-        if known:
-            join(known, label.units.get(1, []), "a norm of what has an order of its own")
-    return follower.show(node, label)
-
-
 FUNCTIONS: dict[str, Callable[[Follower, Any], Any]] = {
     **dict.fromkeys(
         [
@@ -292,7 +206,7 @@ FUNCTIONS: dict[str, Callable[[Follower, Any], Any]] = {
     ], nothing),
     **dict.fromkeys(["permute", "transpose", "swapaxes"], turned),
     **dict.fromkeys(["matmul", "bmm"], multiplied),
-    "cat": beside, "concat": beside, "getitem": item, "unbind": parted, "batch_norm": _batch_norm,
+    "cat": beside, "concat": beside, "getitem": item, "unbind": parted, "batch_norm": batch_norm,
     "scaled_dot_product_attention": attended,
     "expand": lambda follower, node: Label(
         {d: s for d, s in follower.label(node.args[0]).units.items()

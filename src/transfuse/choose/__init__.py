@@ -1,0 +1,1 @@
+"""The shelf of choosers: one file, one way to find coefficients by trying them on rows apart."""
