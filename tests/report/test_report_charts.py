@@ -1,16 +1,25 @@
-"""Drawings are small, self-contained, follow the page's colours, and survive any name."""
+"""Drawings are small, self-contained, follow the page's colours, fit their width, and survive any name."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from transfuse.report.charts import LABEL_LENGTH, Mark, Point, forest, label, trade
+from transfuse.report.charts import NARROW, WIDE, arrivals, chart, curves, forest, trade
+from transfuse.report.charts.axes import Scale, even_ticks, log_reach, log_ticks, reach, tick_words
+from transfuse.report.charts.pen import LONGEST_NAME, Sheet, figure, label, width_of
 
-MARKS = [Mark("frozen/lite0", -0.05, -0.07, -0.03, "better"), Mark("ensemble", 0.01, None, None, "not shown")]
+MARKS = [
+    forest.Mark("frozen/lite0", -0.05, -0.07, -0.03, "better", "−0.05"),
+    forest.Mark("ensemble", 0.01, None, None, "not shown", "+0.01"),
+]
 POINTS = [
-    Point(name, cost, value, value - 1, value + 1, role, front, name == "concat")
+    trade.Point(name, cost, value, value - 1, value + 1, role, front, name == "concat")
     for name, cost, value, role, front in [
         ("frozen/a", 61e6, 79.8, "baseline", True),
         ("ensemble", 211e6, 85.2, "baseline", True),
@@ -18,80 +27,182 @@ POINTS = [
         ("concat", 212e6, 86.4, "candidate", True),
     ]
 ]
+LINES = [
+    curves.Line(name, (10.0, 100.0), (1.0, y), (0.9, y - 0.1), (1.1, y + 0.1)) for name, y in (("a", 0.4), ("b", 0.41))
+]
+ROWS = [arrivals.Arrival("a", (2.0, 3.0), (9.0,), 4.7, "2 of 3"), arrivals.Arrival("b", (), (9.0, 9.0), None, "0 of 2")]
 
 
-def draw(name: str = "one") -> str:
-    return forest(MARKS, name=name, axis="difference", margin=0.02, lower_is_better=True)
+def forests(width: float, name: str = "ensemble") -> str:
+    marks = [MARKS[0], forest.Mark(name, 0.01, None, None, "not shown", "+0.01")]
+    return forest.draw(width, marks, forest.Look("difference", 0.02, lower_is_better=True))
 
 
-def drawn(name: str = "two") -> str:
-    return trade(POINTS, name=name, axis="accuracy, %", lower_is_better=False)
+def trades(width: float, name: str = "copies") -> str:
+    points = [*POINTS, trade.Point(name, 90e6, 82.0, None, None, "baseline", True, False)]
+    return trade.draw(
+        width, points, trade.Axes("compute", "accuracy, %", lower_is_better=False, links=(("frozen/a", name),))
+    )
 
 
-@pytest.mark.parametrize("svg", [draw(), drawn()])
-def test_a_drawing_stands_alone(svg: str) -> None:
-    assert svg.startswith("<svg viewBox=")
-    for foreign in ("http", "xlink", "<style", "<script", "<metadata", "<!--", "@import"):
+def lines(width: float, name: str = "c") -> str:
+    drawn = [*LINES, curves.Line(name, (10.0, 100.0), (2.0, 1.5), weights=(1.0, 9.0))]
+    return curves.draw(width, drawn, curves.Plane("rows", "loss", log=True, level=(0.5, "target")))
+
+
+def times(width: float, name: str = "c") -> str:
+    return arrivals.draw(width, [*ROWS, arrivals.Arrival(name, (1.0,), (), 1.0, "1 of 1")], "items")
+
+
+DRAWINGS: list[Callable[..., str]] = [forests, trades, lines, times]
+
+
+@pytest.mark.parametrize("draw", DRAWINGS)
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_a_drawing_stands_alone_and_wears_the_pages_colours(draw: Callable[..., str], width: float) -> None:
+    svg = draw(width)
+    assert svg.startswith(f'<svg viewBox="0 0 {figure(width)} ')
+    for foreign in ("http", "href", "<style", "<script", "<!--", "url(", "id="):
         assert foreign not in svg
-    assert not re.search(r"url\((?!#)", svg)
+    assert "var(--muted)" in svg
+    assert not re.findall(r"#[0-9a-f]{3,6}|rgb", svg)
+    assert svg == draw(width)
 
 
-@pytest.mark.parametrize("svg", [draw(), drawn()])
-def test_every_colour_is_a_variable_of_the_page(svg: str) -> None:
-    tags = "".join(re.findall(r"<[^>]+>", svg))
-    assert "var(--ink)" in tags
-    assert not re.findall(r"(?:fill|stroke): #[0-9a-f]{6}", tags)
+@pytest.mark.parametrize("draw", DRAWINGS)
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_no_text_runs_out_of_the_sheet(draw: Callable[..., str], width: float) -> None:
+    for x, size, more, words in re.findall(
+        r'<text x="([\d.-]+)" y="[^"]*" fill="[^"]*" font-size="([\d.]+)"([^>]*)>([^<]*)', draw(width)
+    ):
+        side = re.search(r'text-anchor="(\w+)"', more)
+        share = {"middle": 0.5, "end": 1.0}.get(side[1] if side else "start", 0.0)
+        start = float(x) - share * width_of(words, float(size))
+        assert start > -6, words
+        assert start + width_of(words, float(size)) < width + 6, words
 
 
-def test_ids_of_two_drawings_do_not_meet_and_all_references_resolve() -> None:
-    one, two = draw(), drawn()
-    ids = [set(re.findall(r'\bid="([^"]+)"', svg)) for svg in (one, two)]
-    assert not ids[0] & ids[1]
-    for svg, known in zip((one, two), ids, strict=True):
-        assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', svg)) <= {(n, "") for n in known} | {
-            ("", n) for n in known
-        }
+@pytest.mark.parametrize("draw", DRAWINGS)
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", '"><x', "a & b", "名前", "x" * 300, "two\nlines"])
+def test_any_name_is_drawn_as_plain_text(draw: Callable[..., str], name: str) -> None:
+    class Tags(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.found: set[str] = set()
 
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.found.add(tag)
 
-def test_the_same_values_give_the_same_bytes() -> None:
-    assert draw() == draw()
-    assert drawn() == drawn()
+    tags = Tags()
+    tags.feed(draw(WIDE, name) + draw(NARROW, name))
+    assert tags.found == {"svg", "path", "text"} | (tags.found & {"circle", "rect"})
+    assert len(label(name)) <= LONGEST_NAME
 
 
 def test_right_is_better_for_losses_too() -> None:
-    def places(svg: str) -> list[float]:
-        return [float(x) for x in re.findall(r'<use href="#\S+" x="([\d.]+)"', svg)]
+    def ends(lower: bool) -> list[float]:
+        svg = forest.draw(WIDE, MARKS, forest.Look("difference", None, lower_is_better=lower))
+        first = float(re.findall(r'<path d="M([\d.]+) [^"]*Z" fill="var\(--better\)"', svg)[0])
+        return [first, float(re.findall(r'<circle cx="([\d.]+)"', svg)[0])]
 
-    lower = draw()
-    higher = forest(MARKS, name="one", axis="difference", margin=0.02, lower_is_better=False)
-    assert places(lower) != places(higher)
-    # The first mark is 0.06 below the second: to its right where lower is better.
-    shapes = [
-        re.findall(r'<use [^>]*x="([\d.]+)"[^>]*style="fill: var\(--(?:better|not-shown)', svg)
-        for svg in (lower, higher)
-    ]
-    first, second = ([float(x) for x in found[:2]] for found in shapes)
-    assert first[0] > first[1]
-    assert second[0] < second[1]
+    better, other = ends(lower=True)
+    assert better > other
+    better, other = ends(lower=False)
+    assert better < other
 
 
-@pytest.mark.parametrize(
-    "name", ["<script>alert(1)</script>", "--><x", "$\\frac{1$", "a & b", "名前", "x" * 300, "two\nlines"]
-)
-def test_any_name_is_drawn_as_plain_text(name: str) -> None:
-    svg = forest([Mark(name, 0.1, 0.0, 0.2, "better")], name="f", axis="x", margin=None, lower_is_better=False)
-    svg += trade(
-        [*POINTS, Point(name, 90e6, 82.0, None, None, "baseline", False, False)],
-        name="t",
-        axis="y",
-        lower_is_better=True,
+def test_a_comparison_that_is_not_shown_is_hollow() -> None:
+    svg = forests(WIDE)
+    assert 'fill="var(--paper)" stroke="var(--not-shown)"' in svg
+    assert 'fill="var(--better)" stroke="var(--better)"' in svg
+
+
+def test_what_is_dominated_is_grey_and_what_ships_is_ringed() -> None:
+    svg = trade.draw(WIDE, POINTS, trade.Axes("compute", "accuracy", lower_is_better=False))
+    assert svg.count('fill="var(--paper)" stroke="var(--faded)"') == 1
+    assert len(re.findall(r'<circle [^>]*fill="none" stroke="var\(--accent\)"', svg)) == 1
+
+
+def test_the_front_never_steps_down() -> None:
+    weak = [*POINTS, trade.Point("same cost, lower", 61e6, 70.0, None, None, "baseline", True, False)]
+    path = re.search(
+        r'<path d="M([^"]*)" fill="none" stroke="var\(--accent\)"', trade.draw(WIDE, weak, trade.Axes("c", "a", False))
     )
-    tags = {tag.lower() for tag in re.findall(r"<([a-zA-Z]+)", svg)}
-    assert tags <= {"svg", "g", "path", "defs", "use", "text", "clippath", "rect"}
-    assert len(label(name)) <= LABEL_LENGTH
+    assert path
+    heights = [float(corner.split()[1]) for corner in path[1].split("L")]
+    assert heights == sorted(heights, reverse=True)
 
 
 def test_equal_costs_and_equal_values_are_drawn() -> None:
-    twins = [Point(name, 5e6, 50.0, None, None, "baseline", True, False) for name in ("a", "b", "c")]
-    svg = trade(twins, name="t", axis="y", lower_is_better=False)
+    twins = [trade.Point(name, 5e6, 50.0, None, None, "baseline", True, False) for name in ("a", "b", "c")]
+    svg = trade.draw(WIDE, twins, trade.Axes("c", "a", lower_is_better=False))
     assert all(f">{name}</text>" in svg for name in "abc")
+
+
+def test_runs_that_never_arrived_are_open_arrows() -> None:
+    svg = arrivals.draw(WIDE, ROWS, "items")
+    assert svg.count('fill="var(--paper)" stroke="var(--muted)"') == 3
+    assert svg.count("<circle") == 2
+
+
+def test_lines_differ_in_more_than_colour() -> None:
+    svg = curves.draw(WIDE, LINES, curves.Plane("rows", "loss"))
+    assert "stroke-dasharray" in svg
+    assert svg.count("<circle") == 2
+
+
+def test_both_widths_are_drawn() -> None:
+    made = chart(forests, finding="found", caption="how", summary="all of it")
+    assert (made.wide, made.narrow) == (forests(WIDE), forests(NARROW))
+
+
+finite = st.floats(-1e6, 1e6, allow_nan=False)
+
+
+@given(finite, finite, st.integers(2, 8))
+def test_even_ticks_lie_inside_and_are_few(one: float, other: float, most: int) -> None:
+    low, high = min(one, other), max(one, other)
+    found = even_ticks(low, high, most)
+    assert len(found) <= most + 2
+    span = high - low
+    assert all(low - 1e-6 * (1 + span) <= tick <= high + 1e-6 * (1 + span) for tick in found)
+
+
+@given(st.floats(1e-3, 1e12), st.floats(1.0, 1e9), st.integers(3, 8))
+def test_log_ticks_lie_inside_and_are_few(low: float, factor: float, most: int) -> None:
+    found = log_ticks(low, low * factor, most)
+    assert len(found) <= most
+    assert all(low * 0.99 <= tick <= low * factor * 1.01 for tick in found)
+
+
+@given(st.lists(finite, min_size=1, max_size=5), finite)
+def test_a_scale_never_leaves_its_pixels(numbers: list[float], other: float) -> None:
+    low, high = reach(numbers)
+    scale = Scale(low, high, 10.0, 90.0)
+    assert 10.0 <= scale.at(other) <= 90.0
+    assert 10.0 < scale.at(numbers[0]) < 90.0
+
+
+def test_a_log_scale_has_room_even_for_one_number() -> None:
+    low, high = log_reach([5.0])
+    assert low < 5.0 < high
+    assert Scale(low, high, 0.0, 100.0, log=True).at(5.0) == pytest.approx(50.0)
+
+
+def test_ticks_in_words_tell_each_other_apart() -> None:
+    assert tick_words([0.0, 0.05, 0.1]) == ["0.00", "0.05", "0.10"]
+    assert tick_words([-1.0, 0.0, 1.0]) == ["−1", "0", "1"]
+    assert tick_words([1e6, 2e6, 1e9], counted=True) == ["1 M", "2 M", "1 G"]
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=6))
+def test_names_at_line_ends_do_not_touch(wanted: list[float]) -> None:
+    found = curves.spread(sorted(wanted), 15.0, 0.0, 100.0)
+    assert all(after - before >= 15.0 - 1e-9 for before, after in zip(found, found[1:], strict=False))
+    assert max(found) <= 100.0 + 1e-9
+
+
+def test_a_sheet_escapes_what_is_written() -> None:
+    sheet = Sheet(10, 10)
+    sheet.write((1, 1), "<b> & co")
+    assert "&lt;b&gt; &amp; co" in sheet.svg()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from report import example
-from transfuse import registry
 from transfuse.report.blocks import Callout, Callouts, Chart, Facts, Heading, Items, Table, Text
-from transfuse.report.compose import marks, notes, sections
-from transfuse.report.sections import choices, cost, differences, flips, ladder, not_measured, verdict
+from transfuse.report.document import listed, marked, notes, shelved
+from transfuse.report.sections import choices, claims, cost, differences, flips, ladder, not_measured, verdict
 from transfuse.report.view import View
 
 
@@ -22,9 +21,9 @@ def only(blocks: list, kind: type) -> list:
 
 
 def test_sections_stand_in_order_and_begin_with_their_heading(view: View) -> None:
-    found = sections(view)
-    assert [heading.anchor for heading, _ in found][:3] == ["verdict", "sources", "ladder"]
-    assert len(found) == len(registry.shelf("report/sections"))
+    found = shelved(view)
+    assert [heading.anchor for heading, _ in found][:3] == ["verdict", "differences", "ladder"]
+    assert {"claims", "cost", "flips", "not-measured"} <= {heading.anchor for heading, _ in found}
     assert not any(isinstance(block, Heading) for _, blocks in found for block in blocks)
 
 
@@ -55,9 +54,9 @@ def test_numbers_are_those_of_the_rows(view: View) -> None:
 
 
 def test_a_pair_has_one_box_whose_colour_is_the_deciding_metrics(view: View) -> None:
-    claims, _ = only(verdict.blocks(view), Callouts)
-    assert [box.tone for box in claims.callouts] == ["better", "not shown", "better", "better", "worse"]
-    label, words = claims.callouts[0].body[1]
+    (boxes,) = only(claims.blocks(view), Callouts)
+    assert [box.tone for box in boxes.callouts] == ["better", "not shown", "better", "better", "worse"]
+    label, words = boxes.callouts[0].body[1]
     assert (label.text, label.tone) == ("Accuracy: ", "not shown")
     assert "2,900 items" in words
 
@@ -65,16 +64,16 @@ def test_a_pair_has_one_box_whose_colour_is_the_deciding_metrics(view: View) -> 
 def test_a_sentence_does_not_repeat_the_names_above_it() -> None:
     record = example.evidence()
     record["verdict"]["claims"][0]["sentence"] = "concat against frozen/lite0, log-loss: shown better: by 0.05 nats."
-    claims, _ = only(verdict.blocks(View(record)), Callouts)
-    assert claims.callouts[0].body[0] == ("Shown better: by 0.05 nats.",)
+    (boxes,) = only(claims.blocks(View(record)), Callouts)
+    assert boxes.callouts[0].body[0] == ("Shown better: by 0.05 nats.",)
 
 
 def test_a_claim_without_a_sentence_is_told_from_its_row() -> None:
     record = example.evidence()
     for claim in record["verdict"]["claims"]:
         claim["sentence"] = ""
-    claims, _ = only(verdict.blocks(View(record)), Callouts)
-    assert claims.callouts[0].body[0][1].text == "−0.054 nats [−0.071, −0.036]"
+    (boxes,) = only(claims.blocks(View(record)), Callouts)
+    assert boxes.callouts[0].body[0][1].text == "−0.054 nats [−0.071, −0.036]"
 
 
 def test_the_forest_draws_each_defined_claim(view: View) -> None:
@@ -128,8 +127,8 @@ def test_nothing_missing_is_said_too() -> None:
 
 
 def test_marks_count_the_rows_of_their_files_and_notes_their_first_appearance(view: View) -> None:
-    found = marks(view)
+    found = marked(listed(view))
     assert found[view.evidence[0].id] == "E1"
     assert found[view.measurements[-1].id] == f"M{len(view.measurements)}"
-    tables = [block for _, blocks in sections(view) for block in blocks if isinstance(block, Table)]
+    tables = [block for _, blocks in shelved(view) for block in blocks if isinstance(block, Table)]
     assert max(len(notes(table)) for table in tables) == 2

@@ -8,7 +8,8 @@ import pytest
 
 from report import example
 from transfuse.errors import UserError
-from transfuse.report.view import View, clean, mirrored, readings
+from transfuse.report.record import clean, mirrored, readings
+from transfuse.report.view import View
 from transfuse.types import Undefined
 
 

@@ -27,9 +27,9 @@ def test_runs_on_the_same_rows_may_be_compared_and_others_may_not() -> None:
     def elsewhere(record):
         record["ledger"]["fingerprint"] = "another"
 
-    assert pair().same_rows and "can be compared" in text.render_pair(pair())
+    assert pair().same_rows and "can be compared" in text.markdown(pair().document())
     assert not pair(elsewhere).same_rows
-    assert "cannot be compared level by level" in text.render_pair(pair(elsewhere))
+    assert "cannot be compared level by level" in text.markdown(pair(elsewhere).document())
 
 
 def test_rows_that_nobody_knows_are_not_called_the_same() -> None:
@@ -47,7 +47,7 @@ def test_each_number_carries_the_mark_of_its_own_run() -> None:
                 row["value"] = 0.111
 
     found = pair(worse)
-    page = html.render_pair(found)
+    page = html.page(found.document())
     place = next(n for n, row in enumerate(evidence()["evidence"], 1) if row["id"] == "accuracy:concat:test:clean")
     assert re.search(rf'href="#A{place}"[^>]*>86\.4', page)
     assert re.search(rf'href="#B{place}"[^>]*>11\.1', page)
@@ -69,7 +69,7 @@ def test_every_link_on_the_page_leads_somewhere() -> None:
                 self.targets.add(facts["href"][1:])
 
     links = Links()
-    links.feed(html.render_pair(pair()))
+    links.feed(html.page(pair().document()))
     assert links.targets and links.targets <= links.ids
 
 
@@ -77,30 +77,30 @@ def test_lines_of_the_recipe_that_differ_are_shown_and_no_others() -> None:
     def changed(record):
         record["setup"]["recipe"] = str(record["setup"].get("recipe", "")) + "\nseeds: 77\n"
 
-    assert "+seeds: 77" in text.render_pair(pair(changed))
-    assert "the same, line by line" in text.render_pair(pair())
+    assert "+seeds: 77" in text.markdown(pair(changed).document())
+    assert "the same, line by line" in text.markdown(pair().document())
 
 
 def test_a_comparison_that_one_run_lacks_is_said_to_be_lacking() -> None:
     def fewer(record):
         record["verdict"]["claims"] = record["verdict"]["claims"][:1]
 
-    assert text.render_pair(pair(fewer)).count("not compared") == len(evidence()["verdict"]["claims"]) - 1
+    assert text.markdown(pair(fewer).document()).count("not compared") == len(evidence()["verdict"]["claims"]) - 1
 
 
 def test_names_of_runs_are_shown_as_text() -> None:
-    page = html.render_pair(pair(names=("<script>alert(1)</script>", "b&b")))
+    page = html.page(pair(names=("<script>alert(1)</script>", "b&b")).document())
     assert "<script>alert" not in page and "b&amp;b" in page
 
 
 def test_the_same_two_runs_give_the_same_bytes() -> None:
-    assert html.render_pair(pair()) == html.render_pair(pair())
+    assert html.page(pair().document()) == html.page(pair().document())
 
 
-@pytest.mark.parametrize("render", [html.render_pair, text.render_pair])
+@pytest.mark.parametrize("render", [html.page, text.markdown])
 def test_runs_of_predictions_from_elsewhere_have_no_recipe_to_compare(render) -> None:
     def bare(record):
         record["setup"].pop("recipe", None)
 
     first, second = pair(bare).second, pair(bare).second
-    assert "Neither run holds a recipe" in render(Pair(first, second, ("a", "b")))
+    assert "Neither run holds a recipe" in render(Pair(first, second, ("a", "b")).document())

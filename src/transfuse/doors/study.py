@@ -120,8 +120,8 @@ def side_by_side(first: Path, second: Path, target: Path) -> Path:
     if names[0] == names[1]:
         names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
     views = [View(study.record, study.measurements) for study in map(Study.of_folder, folders)]
-    render = text.render_pair if target.suffix == ".md" else html.render_pair
-    write_text(target, render(Pair(views[0], views[1], (names[0], names[1]))))
+    render = text.markdown if target.suffix == ".md" else html.page
+    write_text(target, render(Pair(views[0], views[1], (names[0], names[1])).document()))
     return target
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Tone = Literal["plain", "name", "muted", "better", "equivalent", "worse", "not shown", "flag"]
+Shade = tuple[Literal["better", "worse", "accent"], float]
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class Span:
     """A piece of text or one cell of a table; a number names the evidence rows it was read from.
 
     `interval` is the number's interval, set smaller. `note` is the reason why something is missing; renderers print it
-    below the table, never only on hovering.
+    below the table, never only on hovering. `shade` colours the cell of a heat map: which colour, and how strong from 0
+    to 1; the number itself stands in it, so nothing rests on colour.
     """
 
     text: str
@@ -25,6 +27,7 @@ class Span:
     interval: str = ""
     note: str = ""
     tone: Tone = "plain"
+    shade: Shade | None = None
 
 
 Prose = tuple[str | Span, ...]
@@ -32,11 +35,16 @@ Prose = tuple[str | Span, ...]
 
 @dataclass(frozen=True)
 class Heading:
-    """Opens a section; `anchor` is its place in the page, `brief` its word in the list of contents."""
+    """Opens a section; `anchor` is its place in the page, `brief` its word in the list of contents.
+
+    `finding` is what the section says in one line, for those who do not open it. A `folded` section is closed at first.
+    """
 
     text: str
     anchor: str
     brief: str
+    finding: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,34 @@ class Table:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing: `svg` is made by `charts.py` alone; `summary` tells in words what there is to see."""
+    """A drawing at two widths, made by `charts/` alone.
 
-    svg: str
+    `finding` is the one sentence that it shows, `caption` says how to read it, `summary` tells all of it in words.
+    """
+
+    wide: str
+    narrow: str
+    finding: str
     caption: str
     summary: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A small image as base64 of `media` (image/png or image/jpeg); without `data` its name alone is shown."""
+
+    name: str
+    words: Prose
+    media: str = ""
+    data: str = ""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Judged items as pictures, each with a few words."""
+
+    caption: str
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)
@@ -132,7 +163,7 @@ class Code:
     caption: str
 
 
-Block = Heading | Text | Table | Chart | Callout | Callouts | Facts | Items | Code
+Block = Heading | Text | Table | Chart | Gallery | Callout | Callouts | Facts | Items | Code
 
 
 def spans(prose: Prose) -> tuple[Span, ...]:

@@ -1,26 +1,23 @@
-"""From evidence to sections; without it each renderer would find, order and number them in its own way."""
+"""A run's record as a page; without it each renderer would find, order and number its sections in its own way."""
 
 from __future__ import annotations
 
-from transfuse import registry
-from transfuse.report.blocks import Block, Heading, Table
+from transfuse.report.document import Document, listed, marked, shelved
 from transfuse.report.view import View
 
-
-def sections(view: View) -> list[tuple[Heading, list[Block]]]:
-    """Each section of the shelf as its heading and its other blocks, in order; silent ones are left out."""
-    entries = sorted(registry.shelf("report/sections").values(), key=lambda entry: (entry.order, entry.name))
-    found = [entry.load().blocks(view) for entry in entries]
-    return [(blocks[0], blocks[1:]) for blocks in found if blocks]
+WHERE = "E12 is the twelfth row of `evidence.json`, M3 the third of `measurements.json`."
 
 
-def marks(view: View) -> dict[str, str]:
-    """A short mark for each row by id: E1, E2 … as they stand in `evidence.json`, M1 … in `measurements.json`."""
-    lists = (("E", view.evidence), ("M", view.measurements))
-    return {row.id: f"{letter}{place}" for letter, rows in lists for place, row in enumerate(rows, start=1)}
-
-
-def notes(table: Table) -> dict[str, int]:
-    """The notes of a table's cells, numbered as they first appear."""
-    found = dict.fromkeys(cell.note for row in table.rows for cell in row.cells if cell.note)
-    return {note: number for number, note in enumerate(found, start=1)}
+def report(view: View) -> Document:
+    """The page of one run: every section of the shelf that has something to say."""
+    lists = listed(view)
+    return Document(
+        title=view.title,
+        summary=view.summary,
+        sections=shelved(view),
+        lists=lists,
+        marks=marked(lists),
+        tab=f"{view.title}: {view.recommendation.arm}",
+        where=WHERE,
+        version=str(view.setup.get("version") or ""),
+    )

@@ -14,42 +14,32 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from transfuse.report import compose
 from transfuse.report.blocks import Block, Span, spans
-from transfuse.report.compose import marks, notes, sections
+from transfuse.report.document import Document, notes
 from transfuse.report.numbers import better, fixed
-from transfuse.report.side_by_side import Pair
 from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined
 
 FOLDER = Path(__file__).parent
 
 
-def render_html(evidence: Mapping[str, Any], measurements: Mapping[str, Any] | None = None) -> str:
-    """The whole page, the same bytes for the same evidence; `UserError` when the record holds no verdict."""
-    view = View(evidence, measurements)
-    page = _environment().get_template("page.html")
-    return page.render(
-        view=view,
-        style=Markup((FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704 the style is ours
-        sections=sections(view),
-        lists=[("E", "The evidence", view.evidence), ("M", "Measured on this machine", view.measurements)],
-        marks=marks(view),
-    )
+def render_html(
+    evidence: Mapping[str, Any],
+    measurements: Mapping[str, Any] | None = None,
+    pictures: Mapping[str, str] | None = None,
+) -> str:
+    """A run's whole page, the same bytes for the same evidence; `UserError` when the record holds no verdict.
+
+    `pictures` are small images of judged items by id, as `data:` addresses.
+    """
+    return page(compose.report(View(evidence, measurements, pictures)))
 
 
-def render_pair(pair: Pair) -> str:
-    """Two runs on one page, with the evidence of both."""
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            view=pair,
-            style=Markup((FOLDER / "style.css").read_text(encoding="utf-8")),  # noqa: S704 the style is ours
-            sections=pair.sections(),
-            lists=pair.lists,
-            marks=pair.marks,
-        )
-    )
+def page(document: Document) -> str:
+    """Any document as one page."""
+    style = Markup((FOLDER / "style.css").read_text(encoding="utf-8"))  # noqa: S704 the style is ours
+    return _environment().get_template("page.html").render(document=document, marks=document.marks, style=style)
 
 
 @functools.cache

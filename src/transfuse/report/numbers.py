@@ -8,52 +8,16 @@ not zero does not read as zero.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
+from transfuse.report.quantities import Style, quantity
 from transfuse.types import Evidence, Undefined
 
-Style = Literal["plain", "share", "rate", "count", "flops", "p", "ms", "MB", "s"]
 MINUS = "−"
 PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """What a quantity is called, what it means to someone who never met it, and how it is written."""
-
-    title: str
-    meaning: str
-    style: Style = "plain"
-
-
-QUANTITIES = {
-    "log_loss": Quantity("log-loss", "how surprised the model is by the right answer; 0 is perfect"),
-    "accuracy": Quantity("accuracy", "share of items answered right", "share"),
-    "brier": Quantity("Brier score", "squared distance of the stated probabilities from the truth, 0 to 2"),
-    "ece": Quantity("calibration error", "how far stated confidence is from how often it is right", "share"),
-    "ece_uncalibrated": Quantity("calibration error before", "the same before the temperature was fitted", "share"),
-    "log_loss_uncalibrated": Quantity("log-loss before", "log-loss before the temperature was fitted"),
-    "temperature": Quantity("temperature", "what the scores were divided by; above 1 the arm was too sure"),
-    "worst_class": Quantity("worst class", "accuracy on the class that is served worst", "share"),
-    "positive_flips": Quantity("newly right", "right where the other is wrong", "rate"),
-    "negative_flips": Quantity("newly wrong", "wrong where the other is right", "rate"),
-    "mcnemar_midp": Quantity("McNemar mid-p", "chance of so uneven a split of flips if both were equally good", "p"),
-    "parameters": Quantity("parameters", "numbers the model stores", "count"),
-    "trainable_parameters": Quantity("trained parameters", "numbers that training may change", "count"),
-    "inference_flops": Quantity("compute per item", "operations for one answer, counted", "flops"),
-    "train_flops": Quantity("training compute", "operations for all training, counted", "flops"),
-    "latency_p50_ms": Quantity("median latency", "half of the answers come faster", "ms"),
-    "latency_p95_ms": Quantity("slow latency", "95 % of the answers come faster", "ms"),
-    "peak_memory_mb": Quantity("peak memory", "the most memory held at once", "MB"),
-    "wall_seconds": Quantity("wall time", "time on the clock", "s"),
-}
+UNSIGNED = ("rate", "level", "times")
 UNITS: dict[Style, str] = {"flops": "FLOP", "ms": "ms", "MB": "MB", "s": "s"}
-
-
-def quantity(name: str) -> Quantity:
-    """The known quantity of that name, else one that is called by its name."""
-    return QUANTITIES.get(name) or Quantity(name.replace("_", " "), "")
 
 
 def better(direction: str) -> str:
@@ -68,7 +32,7 @@ def unit(row: Evidence) -> str:
         return "points" if row.versus else "%"
     if style == "rate":
         return "%"
-    return "" if style in ("p", "count") else UNITS.get(style, row.unit)
+    return "" if style in ("p", "count", "times", "level") else UNITS.get(style, row.unit)
 
 
 def shown(row: Evidence, number: float) -> float:
@@ -131,7 +95,10 @@ def _spelled(row: Evidence, with_unit: bool) -> tuple[str, tuple[str, ...]]:
     ends = [row.low, row.high] if row.low is not None and row.high is not None else []
     numbers = [shown(row, number) for number in [row.value, *ends]]
     places = decimals(numbers, 1 if style in ("share", "rate", "s", "MB") else 3 if style == "plain" else 2)
-    value, *texts = [fixed(number, places, signed=row.versus is not None and style != "rate") for number in numbers]
+    signed = row.versus is not None and style not in UNSIGNED
+    value, *texts = [fixed(number, places, signed=signed) for number in numbers]
+    if style == "times":
+        value = f"{value} ×"
     return (f"{value} {unit(row)}".rstrip() if with_unit else value), tuple(texts)
 
 

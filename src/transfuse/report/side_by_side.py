@@ -7,22 +7,20 @@ Nothing is tested here: a difference between two runs needs the predictions of b
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from transfuse.report.blocks import Block, Callout, Code, Column, Heading, Row, Span, Table, Text
-from transfuse.report.numbers import quantity, scaled
+from transfuse.report.document import Document, Sections
+from transfuse.report.numbers import scaled
+from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import FLAG, STATUS, form
-from transfuse.types import Evidence, Recommendation
-
-Sections = list[tuple[Heading, list[Block]]]
+from transfuse.types import Evidence
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs by the names they are shown under; to a page it looks like one."""
+    """Two runs by the names they are shown under."""
 
     first: View
     second: View
@@ -37,14 +35,6 @@ class Pair:
         return f"{self.names[0]}: {self.first.summary}. {self.names[1]}: {self.second.summary}."
 
     @property
-    def setup(self) -> Mapping[str, Any]:
-        return self.first.setup
-
-    @property
-    def recommendation(self) -> Recommendation:
-        return self.first.recommendation
-
-    @property
     def views(self) -> tuple[View, View]:
         return self.first, self.second
 
@@ -55,9 +45,9 @@ class Pair:
         return prints[0] is not None and prints[0] == prints[1]
 
     @property
-    def lists(self) -> list[tuple[str, str, tuple[Evidence, ...]]]:
+    def lists(self) -> tuple[tuple[str, str, tuple[Evidence, ...]], ...]:
         """All rows of both, by the letter of their marks."""
-        return [(letter, f"Evidence of {name}", view.evidence) for letter, name, view in self._lettered()]
+        return tuple((letter, f"Evidence of {name}", view.evidence) for letter, name, view in self._lettered())
 
     @property
     def marks(self) -> dict[str, str]:
@@ -67,6 +57,19 @@ class Pair:
             for letter, _, view in self._lettered()
             for place, row in enumerate(view.evidence, start=1)
         }
+
+    def document(self) -> Document:
+        """Both runs as one page."""
+        return Document(
+            title=self.title,
+            summary=self.summary,
+            sections=self.sections(),
+            lists=self.lists,
+            marks=self.marks,
+            tab=self.title,
+            where="A12 is the twelfth row of the first run's `evidence.json`, B3 the third of the second's.",
+            version=str(self.first.setup.get("version") or ""),
+        )
 
     def sections(self) -> Sections:
         """What each recommends, what may be compared, levels, claims, cost, and what differs in the set-up."""

@@ -6,52 +6,59 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.report.blocks import spans
-from transfuse.report.numbers import quantity, spell
+from transfuse.report.blocks import Prose, spans
+from transfuse.report.numbers import spell
+from transfuse.report.quantities import quantity
 from transfuse.report.sections import verdict
 from transfuse.report.view import View
-from transfuse.report.words import FLAG, STATUS
+from transfuse.report.words import STATUS, flag_title
 from transfuse.types import Claim, Undefined
 
-WIDTH = 100
+WIDTH = 80
+LONGEST_RIVAL = 26
 MARKS = {"better": "+", "worse": "-", "equivalent": "=", "not shown": "?"}
 
 
 def render_terminal(evidence: Mapping[str, Any]) -> str:
-    """Recommendation, claims and flags as plain text of at most 100 columns; names cannot forge a line."""
+    """Recommendation, claims and flags as plain text of at most 80 columns; names cannot forge a line."""
     view = View(evidence)
-    parts = [_recommendation(view), *_claims(view), _flags(view), _wrapped(_plain(verdict.reach(view)))]
+    parts = [_recommendation(view), *_claims(view), *_flags(view), _wrapped(_plain(verdict.reach(view)))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _recommendation(view: View) -> str:
+    """The box of the report; flags follow below with their reasons, so they are not named here."""
     box = verdict.recommendation(view)
-    return "\n".join([_wrapped(f"{box.label}: {box.title}"), *(_wrapped(_plain(part), "  ") for part in box.body)])
+    body = [part for part in box.body if not _plain(part).startswith(verdict.TEMPERED)]
+    return "\n".join([_wrapped(f"{box.label}: {box.title}"), *(_wrapped(_plain(part), "  ") for part in body)])
 
 
 def _claims(view: View) -> list[str]:
-    """A paragraph for each claimed arm; in it, two lines for each rival at most, the deciding metric first."""
-    if not view.claims:
-        return ["No comparison was judged."]
+    """A paragraph for each claimed arm: a line a rival in the deciding metric, and the others of the first rival."""
     return [_of_arm(view, arm) for arm in dict.fromkeys(claim.arm for claim in view.claims)]
 
 
 def _of_arm(view: View, arm: str) -> str:
     claims = [claim for claim in view.claims if claim.arm == arm]
-    names = [view.metric, *dict.fromkeys(claim.quantity for claim in claims if claim.quantity != view.metric)]
+    measured = list(dict.fromkeys(claim.quantity for claim in claims))
+    deciding = view.metric if view.metric in measured else measured[0]
     rivals = list(dict.fromkeys(claim.versus for claim in claims))
-    width = min(max(len(_rival(view, rival)) for rival in rivals), 44)
-    lines = [_wrapped(f"{arm} against ... (difference, 95 % interval)")]
+    width = max(len(_rival(view, rival)) for rival in rivals)
+    lines = [_wrapped(f"{arm} against ... in {quantity(deciding).title} (difference, 95 % interval)")]
     for rival in rivals:
-        for place, name in enumerate(names):
-            found = [claim for claim in claims if (claim.versus, claim.quantity) == (rival, name)]
-            title = f"{_rival(view, rival):<{width}}" if not place else " " * width
-            lines += [f"  {title}  {_line(view, claim)}"[:WIDTH] for claim in found]
+        for claim in (each for each in claims if (each.versus, each.quantity) == (rival, deciding)):
+            lines.append(f"  {_rival(view, rival):<{width}}  {_line(view, claim)}"[:WIDTH])
+        for claim in (each for each in claims if each.versus == rival == view.rival and each.quantity != deciding):
+            name = f"  in {quantity(claim.quantity).title}"[:width]
+            lines.append(f"  {name:<{width}}  {_line(view, claim)}"[:WIDTH])
     return "\n".join(lines)
 
 
 def _rival(view: View, name: str) -> str:
-    return f"{_one_line(name)} (best single)" if name == view.best_single else _one_line(name)
+    text = _one_line(name)
+    if name == view.best_single and len(text) + len(" (best single)") <= LONGEST_RIVAL:
+        return f"{text} (best single)"
+    return text if len(text) <= LONGEST_RIVAL else f"{text[: LONGEST_RIVAL - 1]}…"
 
 
 def _line(view: View, claim: Claim) -> str:
@@ -62,17 +69,20 @@ def _line(view: View, claim: Claim) -> str:
         number = f"undefined: {row.value.reason}"
     else:
         number = spell(row)
-    status = STATUS[claim.status].lower()
-    return f"{MARKS[claim.status]} {status:<16} {quantity(claim.quantity).title:<9} {number}"
+    return f"{MARKS[claim.status]} {STATUS[claim.status].lower():<16} {number}"
 
 
-def _flags(view: View) -> str:
-    return "\n".join(
-        _wrapped(f"Keep in mind: {FLAG.get(flag.flag, flag.flag.replace('_', ' '))}: {flag.why}") for flag in view.flags
-    )
+def _flags(view: View) -> list[str]:
+    if not view.flags:
+        return ["No flag was raised."]
+    lines = []
+    for flag in view.flags:
+        title = flag_title(flag.flag, [view.rows[name] for name in view.known(flag.evidence)])
+        lines.append(_wrapped(f"Keep in mind: {title}: {flag.why}"))
+    return ["\n".join(lines)]
 
 
-def _plain(prose: Any) -> str:
+def _plain(prose: Prose) -> str:
     return "".join(_one_line(span.text) for span in spans(prose))
 
 

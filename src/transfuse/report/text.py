@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from transfuse.report import compose
 from transfuse.report.blocks import (
     Block,
     Callout,
@@ -17,6 +18,7 @@ from transfuse.report.blocks import (
     Chart,
     Code,
     Facts,
+    Gallery,
     Heading,
     Items,
     Prose,
@@ -25,8 +27,7 @@ from transfuse.report.blocks import (
     Text,
     spans,
 )
-from transfuse.report.compose import marks, notes, sections
-from transfuse.report.side_by_side import Pair
+from transfuse.report.document import Document, notes
 from transfuse.report.view import View
 
 WIDTH = 100
@@ -34,28 +35,19 @@ Marks = Mapping[str, str]
 
 
 def render_markdown(evidence: Mapping[str, Any], measurements: Mapping[str, Any] | None = None) -> str:
-    """The whole report; charts are told in words. `UserError` when the record holds no verdict."""
-    view = View(evidence, measurements)
-    parts = _written(view.title, view.summary, sections(view), marks(view))
-    parts.append(
-        "E12 is the twelfth row of `evidence.json`, M3 the third of `measurements.json`. "
-        "One data set, no claim beyond it."
-    )
+    """A run's whole report; charts are told in words. `UserError` when the record holds no verdict."""
+    return markdown(compose.report(View(evidence, measurements)))
+
+
+def markdown(document: Document) -> str:
+    """Any document as Markdown."""
+    parts = [f"# {escape(document.title)}", escape(document.summary)]
+    for heading, blocks in document.sections:
+        parts.append(f"## {escape(heading.text)}")
+        parts += [f"*{escape(heading.finding)}*"] if heading.finding else []
+        parts += [_block(block, document.marks) for block in blocks]
+    parts.append(" ".join(filter(None, [document.where, document.bounds])))
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def render_pair(pair: Pair) -> str:
-    """Two runs side by side, in the same words as on the page."""
-    parts = _written(pair.title, pair.summary, pair.sections(), pair.marks)
-    parts.append("A12 is the twelfth row of the first run's `evidence.json`, B3 the third of the second's.")
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _written(title: str, summary: str, found: list[tuple[Heading, list[Block]]], known: Marks) -> list[str]:
-    parts = [f"# {escape(title)}", escape(summary)]
-    for heading, blocks in found:
-        parts += [_block(block, known) for block in (heading, *blocks)]
-    return parts
 
 
 def escape(text: str) -> str:
@@ -70,13 +62,16 @@ def printable(text: str) -> str:
 
 def _block(block: Block, found: Marks) -> str:
     writers: dict[type, Callable[[Any, Marks], str]] = {
-        Heading: lambda one, _: f"## {escape(one.text)}",
+        Heading: lambda one, _: f"### {escape(one.text)}",
         Text: lambda one, _: _prose(one.prose),
         Items: lambda one, _: "\n".join(f"- {_prose(item)}" for item in one.items),
         Facts: lambda one, _: "\n".join(
             f"- {escape(fact.label)}: **{escape(fact.value.text)}** ({escape(fact.hint)})" for fact in one.facts
         ),
-        Chart: lambda one, _: f"*Chart.* {escape(one.summary)}",
+        Chart: lambda one, _: f"*Chart.* {escape(one.finding)} {escape(one.summary)}",
+        Gallery: lambda one, _: "\n".join(
+            [f"{escape(one.caption)}:\n", *(f"- {escape(each.name)}: {_prose(each.words)}" for each in one.pictures)]
+        ),
         Code: _code,
         Table: _table,
         Callout: _callout,

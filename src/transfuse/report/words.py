@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from transfuse.types import Evidence
+
 STATUS = {"better": "Shown better", "equivalent": "Shown equivalent", "worse": "Shown worse", "not shown": "Not shown"}
 STATUS_MEANING = {
     "better": "the whole 95 % interval lies beyond the margin, on the good side",
@@ -16,7 +18,7 @@ FLAG = {
     "invalid": "This comparison is not valid",
     "negative_transfer": "A source does harm",
     "worse_than_best_single": "The fusion is worse than the best single model",
-    "harm": "Something you guard has become worse",
+    "harm": "Something may be worse than before",
     "capacity_not_diversity": "The gain may come from size, not from different sources",
     "unseen_unknown": "A source may have seen the test rows",
 }
@@ -42,6 +44,23 @@ ARMS = (
     ("compute_matched", "one source with the fusion's training compute"),
     ("parameter_matched", "one source with a head as large as the fusion"),
 )
+
+
+# What harm it is, by the quantity of the row that a flag rests on; a guard's standing is in its row.
+HARM = {
+    "worst_corruption": "It errs far more often on spoilt inputs",
+    "class_difference": "Some classes pay for the gain",
+    "group_difference": "Some groups pay for the gain",
+}
+GUARD = {"shown": "Something you guard has become worse", "not excluded": "Harm to something you guard is not excluded"}
+
+
+def flag_title(flag: str, rows: Sequence[Evidence]) -> str:
+    """A flag in a few words, from the rows that it rests on."""
+    if flag == "harm" and rows:
+        standing = str(rows[0].provenance.get("guard"))
+        return GUARD.get(standing) or HARM.get(rows[0].quantity) or FLAG[flag]
+    return FLAG.get(flag, flag.replace("_", " "))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from transfuse.report.numbers import better, bounds, quantity, spell
+from transfuse.report.numbers import better, bounds, spell
+from transfuse.report.quantities import quantity
 from transfuse.report.text import escape
 from transfuse.report.view import View
 from transfuse.report.words import FLAG, PROTOCOL, form, listed

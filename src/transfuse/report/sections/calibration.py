@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
-from transfuse.report.numbers import quantity
+from transfuse.report.blocks import Block, Chart, Column, Heading, Row, Span, Table, Text
+from transfuse.report.charts import chart, curves
+from transfuse.report.numbers import fixed, spell
+from transfuse.report.pieces import chief
+from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 
-ORDER = 60
-NAMES = ("ece", "ece_uncalibrated", "brier", "worst_class")
+ORDER = 52
+NAMES = ("ece", "ece_debiased", "ece_adaptive", "ece_uncalibrated", "temperature", "brier", "worst_class")
 
 
 def blocks(view: View) -> list[Block]:
-    """One table over all arms; what is undefined says why."""
+    """The reliability diagram, then one table over all arms; what is undefined says why."""
     names = [name for name in NAMES if view.find(name)]
     arms = [str(arm["name"]) for arm in view.arms if any(view.level(str(arm["name"]), name) for name in names)]
     if not arms:
@@ -21,8 +24,58 @@ def blocks(view: View) -> list[Block]:
         Row((Span(arm, tone="name"), *(view.cell(view.level(arm, name)) for name in names)), arm == view.winner)
         for arm in arms
     )
+    drawing = _diagram(view)
+    heading = Heading(
+        "Confidence, and the worst-served class", "calibration", "Confidence", _finding(view), folded=True
+    )
     return [
-        Heading("Confidence, and the worst-served class", "calibration", "Confidence"),
+        heading,
+        *([drawing] if drawing else []),
         Text((f"{meanings[:1].upper()}{meanings[1:]}.",)),
         Table("Confidence and worst class", (Column("Arm"), *(view.column(name) for name in names)), rows),
     ]
+
+
+def _finding(view: View) -> str:
+    own = view.level(view.judged_as, "ece")
+    if own is None:
+        return "How far stated confidence is from how often it is right."
+    before = view.level(view.judged_as, "ece_uncalibrated")
+    gap, was = (spell(row, interval=False, with_unit=False) if row else "" for row in (own, before))
+    then = f", {was} before its temperature was fitted" if was else ""
+    return f"What ships misses its stated confidence by {gap} points on average{then}."
+
+
+def _diagram(view: View) -> Chart | None:
+    rows = [row for name in chief(view) if (row := view.level(name, "reliability")) and row.provenance.get("bins")]
+    if not rows:
+        return None
+    lines = []
+    for row in rows:
+        bins = [each for each in row.provenance["bins"] if len(each) == 5]
+        sure, right, count = ([float(each[place]) for each in bins] for place in (2, 3, 4))
+        lines.append(
+            curves.Line(row.arm, tuple(100 * x for x in sure), tuple(100 * y for y in right), weights=tuple(count))
+        )
+    plane = curves.Plane("stated confidence, %", "answered right, %", diagonal=True)
+    told = "; ".join(f"{line.label}: {_told(line)}" for line in lines)
+    return chart(
+        lambda width: curves.draw(width, lines, plane),
+        finding=_sureness(lines[0]),
+        caption="Each mark is a bin of answers with about the same confidence, larger where it holds more of them. "
+        "On the dotted line confidence and truth agree; below it an arm is too sure.",
+        summary=f"Share answered right against stated confidence, in bins. {told}.",
+    )
+
+
+def _told(line: curves.Line) -> str:
+    pairs = zip(line.x, line.y, strict=True)
+    return ", ".join(f"{fixed(x, 0)} % stated, {fixed(y, 0)} % right" for x, y in pairs)
+
+
+def _sureness(line: curves.Line) -> str:
+    """Whether answers are right more or less often than they say, weighted by how many there are."""
+    gap = sum(w * (x - y) for x, y, w in zip(line.x, line.y, line.weights, strict=True)) / sum(line.weights)
+    if abs(gap) < 1.0:
+        return f"{line.label} states its confidence truly on average: the gap is {fixed(abs(gap), 1)} points."
+    return f"{line.label} is too {'sure' if gap > 0 else 'timid'} by {fixed(abs(gap), 1)} points on average."

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
-from transfuse.report.numbers import fixed, plural, quantity
+from transfuse.report.numbers import fixed, plural
+from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import PROTOCOL
 
@@ -16,12 +17,26 @@ ORDER = 80
 def blocks(view: View) -> list[Block]:
     """The protocol, the data and its rows, the margin, the ledger, and each choice with its scores."""
     found: list[Block] = [
-        Heading("Protocol and choices", "choices", "Protocol"),
+        Heading("Protocol and choices", "choices", "Protocol", _finding(view), folded=True),
         Text((PROTOCOL.get(view.protocol, "How the rows were kept apart is not recorded."),)),
         Items(tuple((point,) for point in [*_data(view), *_margin(view), *_ledger(view)])),
     ]
     choices = view.setup.get("choices") or ()
     return [*found, _table(view, choices) if choices else Text(("No choice is recorded.",))]
+
+
+def _finding(view: View) -> str:
+    """The protocol in one line, and whether the judged rows were fresh."""
+    judged, ordinal = view.data.get("judged"), view.ledger.get("ordinal")
+    rows = f"{plural(judged, 'judged item')}" if isinstance(judged, int) else "The judged items"
+    fresh = "openings not recorded"
+    if isinstance(ordinal, int):
+        fresh = "opened for the first time" if ordinal == 1 else f"opening number {ordinal}"
+    return (
+        f"{rows}, {fresh}; choices were made on rows apart."
+        if view.protocol != "predictions"
+        else f"{rows}; choices were made elsewhere."
+    )
 
 
 def _data(view: View) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from transfuse.report import charts
 from transfuse.report.blocks import Block, Chart, Column, Heading, Row, Span, Table, Text
-from transfuse.report.numbers import quantity, shown, spell, unit
+from transfuse.report.charts import chart, trade
+from transfuse.report.numbers import shown, spell
+from transfuse.report.pieces import measure
+from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import listed
 from transfuse.types import Evidence, Undefined
 
-ORDER = 50
+ORDER = 36
 COUNTED = ("inference_flops", "parameters", "train_flops")
 ENOUGH = 4
 TIMED = ("latency_p50_ms", "latency_p95_ms", "peak_memory_mb", "wall_seconds")
@@ -21,10 +23,10 @@ def blocks(view: View) -> list[Block]:
     timed = [name for name in TIMED if view.find(name)]
     if not counted and not timed:
         return []
-    found: list[Block] = [Heading("Quality against cost", "cost", "Cost")]
-    chart = _chart(view)
-    if chart is not None:
-        found.append(chart)
+    drawing = _chart(view)
+    finding = drawing.finding if drawing else "What each arm costs."
+    found: list[Block] = [Heading("Quality against cost", "cost", "Cost", finding, folded=True)]
+    found += [drawing] if drawing else []
     said = "Compute, parameters and training are counted, so they are the same on every machine. "
     said += (
         "Times and memory were taken on this machine and will differ elsewhere; the verdict does not rest on them."
@@ -54,20 +56,43 @@ def _chart(view: View) -> Chart | None:
         return None
     sample = placed[0][2]
     lower = sample.direction == "lower"
-    front = pareto({name: (_number(cost), _number(row)) for name, cost, row in placed if _ships(view, name)}, lower)
+    front = _front(view, placed, lower)
     points = [_point(view, name, cost, row, name in front) for name, cost, row in placed]
-    measure = f"{quantity(quality).title}, {unit(sample)}" if unit(sample) else quantity(quality).title
-    svg = charts.trade(points, name="cost", axis=measure, lower_is_better=lower)
+    axes = trade.Axes("compute per item, FLOP (logarithmic; left is cheaper)", measure(sample), lower)
     left_out = [str(arm["name"]) for arm in view.arms if str(arm["name"]) not in {name for name, _, _ in placed}]
     absent = f" Not drawn, because far off or without a value or any cost: {listed(left_out)}." if left_out else ""
     caption = (
-        "Diamonds are fusions, discs what they have to beat, hollow squares controls. "
-        f"The dashed line joins the arms that no cheaper arm surpasses; bars are 95 % intervals.{absent}"
+        "Diamonds are fusions, discs what they have to beat, squares controls; hollow and grey is what another arm "
+        "dominates, the ring is what to ship. The dashed line joins the arms that are worth their cost; "
+        f"bars are 95 % intervals.{absent}"
     )
     told = "; ".join(f"{name}: {spell(row, interval=False)} at {spell(cost)}" for name, cost, row in placed)
-    return Chart(
-        svg, caption, f"{measure}, against compute per item. {told}. No cheaper arm surpasses {listed(sorted(front))}."
+    return chart(
+        lambda width: trade.draw(width, points, axes),
+        finding=_finding(view, front),
+        caption=caption,
+        summary=f"{measure(sample)}, against compute per item. {told}.",
     )
+
+
+def _front(view: View, placed: list[tuple[str, Evidence, Evidence]], lower: bool) -> set[str]:
+    """The arms that nothing dominates: as the evidence has judged it, else by the numbers as they stand."""
+    rows = view.find("pareto")
+    if rows:
+        return {row.arm for row in rows if row.value == 1.0}
+    return pareto({name: (_number(cost), _number(row)) for name, cost, row in placed if _ships(view, name)}, lower)
+
+
+def _finding(view: View, front: set[str]) -> str:
+    by = next((row.provenance.get("by") or [] for row in view.find("pareto") if row.arm == view.winner), [])
+    names = listed(sorted(front)) if len(front) <= 4 else f"{len(front)} arms"
+    if by:
+        beaten = listed([str(name) for name in by])
+        return f"Worth their cost: {names}. What ships, {view.winner}, is dominated by {beaten}."
+    if not front:
+        return "No arm is worth its cost beside the others."
+    its = "its" if len(front) == 1 else "their"
+    return f"Worth {its} cost: {names}. Every other arm that may ship is matched or beaten by one that costs no more."
 
 
 def _levels(view: View, quality: str) -> list[tuple[str, Evidence, Evidence]]:
@@ -95,10 +120,10 @@ def _near(placed: list[tuple[str, Evidence, Evidence]], winner: str) -> list[tup
     return [item for item in placed if item[0] not in far]
 
 
-def _point(view: View, name: str, cost: Evidence, row: Evidence, front: bool) -> charts.Point:
+def _point(view: View, name: str, cost: Evidence, row: Evidence, front: bool) -> trade.Point:
     low, high = (None if end is None else shown(row, end) for end in (row.low, row.high))
     role = str(view.arm(name).get("role"))
-    return charts.Point(name, _number(cost), shown(row, _number(row)), low, high, role, front, name == view.winner)
+    return trade.Point(name, _number(cost), shown(row, _number(row)), low, high, role, front, name == view.winner)
 
 
 def _ships(view: View, name: str) -> bool:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
-from transfuse.report.numbers import spell
+from transfuse.report.blocks import Block, Column, Gallery, Heading, Picture, Row, Span, Table, Text
+from transfuse.report.numbers import plural, spell
 from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined
 
-ORDER = 70
+ORDER = 48
 NAMES = ("positive_flips", "negative_flips", "mcnemar_midp")
+SHOWN = {"negative_flips": 12, "positive_flips": 6}
 
 
 def blocks(view: View) -> list[Block]:
-    """One row a comparison: newly right, newly wrong, and McNemar's test, run by run and never pooled."""
+    """One row a comparison: newly right, newly wrong, and McNemar's test, run by run and never pooled; then the items
+    of the deciding comparison that changed most."""
     pairs = list(dict.fromkeys((row.arm, row.versus) for name in NAMES for row in view.find(name) if row.versus))
     if not pairs:
         return []
@@ -29,17 +31,35 @@ def blocks(view: View) -> list[Block]:
         "by run, because the runs share their items."
     )
     return [
-        Heading("What changes for single items", "flips", "Changes"),
+        Heading("What changes for single items", "flips", "Changes", _finding(view), folded=True),
         Text((told,)),
         Table("Changed answers", columns, rows),
+        *_galleries(view),
     ]
+
+
+def _couple(view: View) -> tuple[str, str] | None:
+    """The comparison that decides, where its answers were compared, else the first one that was."""
+    if view.rival and view.find("negative_flips", arm=view.challenger, versus=view.rival):
+        return view.challenger, view.rival
+    first = next(iter(view.find("negative_flips")), None)
+    return (first.arm, first.versus) if first is not None and first.versus else None
+
+
+def _finding(view: View) -> str:
+    couple = _couple(view)
+    if couple is None:
+        return "Answers that change when one arm replaces another."
+    won, lost = (next(iter(view.find(name, arm=couple[0], versus=couple[1])), None) for name in NAMES[:2])
+    if won is None or lost is None:
+        return "Answers that change when one arm replaces another."
+    gained, given = (spell(row, interval=False) for row in (won, lost))
+    return f"With {couple[0]} instead of {couple[1]}, {gained} of items become right and {given} become wrong."
 
 
 def _row(view: View, arm: str, versus: str) -> Row:
     spreads = [_spread(view, view.find(name, arm=arm, versus=versus)) for name in NAMES]
-    return Row(
-        (Span(f"{arm} instead of {versus}", tone="name"), *spreads), arm == view.winner and versus == view.best_single
-    )
+    return Row((Span(f"{arm} instead of {versus}", tone="name"), *spreads), (arm, versus) == _couple(view))
 
 
 def _spread(view: View, rows: tuple[Evidence, ...]) -> Span:
@@ -51,3 +71,25 @@ def _spread(view: View, rows: tuple[Evidence, ...]) -> Span:
     missing = "; ".join(row.value.reason for row in rows if isinstance(row.value, Undefined))
     text = low if low == high else f"{low} to {high}"
     return Span(f"{text} ({len(defined)} runs)", tuple(row.id for row in rows), note=missing)
+
+
+def _galleries(view: View) -> list[Block]:
+    """Items that became wrong, then items that became right."""
+    couple = _couple(view)
+    found: list[Block] = []
+    for name, most in SHOWN.items() if couple else ():
+        row = next(iter(view.find(name, arm=couple[0], versus=couple[1])), None)  # pyright: ignore[reportOptionalSubscript]
+        items = [item for item in (row.provenance.get("items") or () if row else ()) if len(item) == 4][:most]
+        if row is not None and items:
+            became = "wrong" if name == "negative_flips" else "right"
+            caption = (
+                f"Became {became} with {row.arm} instead of {row.versus}: {plural(len(items), 'item')}, most runs first"
+            )
+            found.append(Gallery(caption, tuple(_picture(view, row, *map(str, item)) for item in items)))
+    return found
+
+
+def _picture(view: View, row: Evidence, name: str, target: str, own: str, other: str) -> Picture:
+    media, data = view.pictures.get(name, ("", ""))
+    words = (Span(target, (row.id,), tone="name"), f"; {row.arm} says {own}, {row.versus} {other}")
+    return Picture(name, words, media, data)

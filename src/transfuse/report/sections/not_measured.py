@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from transfuse.report.blocks import Block, Heading, Items, Span, Text
-from transfuse.report.numbers import quantity
+from transfuse.report.numbers import plural
+from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined
 
@@ -27,10 +28,18 @@ def blocks(view: View) -> list[Block]:
         else "The run lists nothing that it left out or could not measure."
     )
     return [
-        Heading("What was not measured", "not-measured", "Not measured"),
+        Heading("What was not measured", "not-measured", "Not measured", _finding(view, len(points)), folded=True),
         Text((said,)),
         *([Items(tuple(points))] if points else []),
     ]
+
+
+def _finding(view: View, count: int) -> str:
+    if not count:
+        return "Nothing is listed."
+    named = [str(item.get("what", "")) for item in view.not_measured][:3]
+    among = f", among them {', '.join(named)}" if named else ""
+    return f"{plural(count, 'thing')} nobody looked at or could measure{among}."
 
 
 def _named(row: Evidence) -> str:

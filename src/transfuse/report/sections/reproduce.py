@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from transfuse.report.blocks import Block, Code, Column, Heading, Row, Span, Table, Text
 from transfuse.report.view import View
 
@@ -9,10 +12,16 @@ ORDER = 95
 SETTINGS = ("version", "device", "precision", "threads")
 
 
+def _finding(setup: Mapping[str, Any]) -> str:
+    if not setup.get("command"):
+        return "What the numbers depend on."
+    return f"{setup['command']} gives the same evidence, byte for byte."
+
+
 def blocks(view: View) -> list[Block]:
     """The command, the recipe, and the versions and hashes that fix the result."""
     setup = view.setup
-    found: list[Block] = [Heading("How to reproduce", "reproduce", "Reproduce")]
+    found: list[Block] = [Heading("How to reproduce", "reproduce", "Reproduce", _finding(setup), folded=True)]
     if setup.get("command"):
         found.append(Code(str(setup["command"]), "The command"))
     if setup.get("recipe"):

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
-from transfuse.report.numbers import scaled
+from transfuse.report.numbers import plural, scaled, spell
 from transfuse.report.view import View
 from transfuse.report.words import what
 
-ORDER = 20
+ORDER = 38
 ALONE = ("as_is/", "frozen/", "tuned/")
 
 
@@ -20,12 +20,21 @@ def blocks(view: View) -> list[Block]:
     alone = [arm for arm in view.arms if str(arm.get("name", "")).startswith(ALONE)]
     if not sources and not alone:
         return []
-    found: list[Block] = [Heading("The sources, each alone", "sources", "Sources")]
+    found: list[Block] = [
+        Heading("The sources, each alone", "sources", "Sources", _finding(view, sources), folded=True)
+    ]
     if sources:
         found.append(_origins(sources))
     found.append(_alone(view, alone) if alone else Text(("No source was judged alone.",)))
     notes = tuple(note for source in sources for note in _notes(source))
     return [*found, Items(notes)] if notes else found
+
+
+def _finding(view: View, sources: tuple[Mapping[str, Any], ...]) -> str:
+    single = view.best_single
+    level = view.level(single, view.metric) if single else None
+    best = f"; the best alone is {single} ({spell(level)})" if single and level is not None else ""
+    return f"{plural(len(sources), 'source')}{best}." if sources else f"Single models judged alone{best}."
 
 
 def _origins(sources: tuple[Mapping[str, Any], ...]) -> Table:

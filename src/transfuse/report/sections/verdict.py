@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transfuse.report.blocks import Block, Callout, Callouts, Fact, Facts, Heading, Prose, Span, Text
-from transfuse.report.numbers import better, bounds, plural, quantity, spell
+from transfuse.report.numbers import better, bounds, plural, spell
+from transfuse.report.pieces import defined
+from transfuse.report.quantities import quantity
 from transfuse.report.view import View
-from transfuse.report.words import FLAG, STATUS, STATUS_MEANING, form, listed, what
-from transfuse.types import Claim, Evidence, Undefined
+from transfuse.report.words import STATUS, flag_title, form, listed
+from transfuse.types import Claim, Evidence, Flag, Undefined
 
 ORDER = 10
+TEMPERED = "What tempers it: "
+SETTLED = "Nothing more is needed: this comparison is settled at the margin that was fixed."
 
 
 def blocks(view: View) -> list[Block]:
-    """Recommendation, its figures, the claims by comparison, the flags, and how far all this reaches."""
+    """Recommendation in a box that can be read alone, its figures, the flags, and how far all this reaches."""
     return [
         Heading("The verdict", "verdict", "Verdict"),
         recommendation(view),
         *_facts(view),
-        *_claims(view),
         *_flags(view),
         Text(reach(view)),
     ]
 
 
 def recommendation(view: View) -> Callout:
+    """What ships, whether fusing pays, what it costs, what tempers it, what would settle it."""
     chosen = view.recommendation
     members = [str(member) for member in view.arm(chosen.arm).get("members") or ()]
     invalid = any(flag.flag == "invalid" for flag in view.flags)
     against = [name for claim in view.claims if claim.arm == chosen.arm for name in claim.evidence]
     levels = [row.id for name in (view.metric, "accuracy") if (row := view.level(chosen.arm, name))]
+    lines = (_plainly(view), answer(view), _cost(view), _tempered(view), settling(view), _why(view))
     return Callout(
         label="Recommendation, but not valid: see the flags below" if invalid else "Recommendation",
         title=f"Ship {chosen.arm}: {form(chosen.form, members)}.",
-        body=tuple(prose for prose in (_plainly(view), (chosen.why,) if chosen.why else ()) if prose),
+        body=tuple(prose for prose in lines if prose),
         evidence=view.known(dict.fromkeys([*levels, *against])),
         tone="worse" if invalid else "plain",
         marked=True,
@@ -40,71 +47,145 @@ def recommendation(view: View) -> Callout:
 
 
 def _plainly(view: View) -> Prose:
-    """How often the recommended arm is right, against the best single one."""
-    own = view.level(view.winner, "accuracy")
+    """How often the recommended arm is right, against the best single one; where nobody counts right answers, the
+    deciding measure."""
+    name = "accuracy" if view.level(view.judged_as, "accuracy") else view.metric
+    own = view.level(view.judged_as, name)
     if own is None or isinstance(own.value, Undefined):
         return ()
     of = f" of {plural(own.n, 'judged item')} right" if own.n else " right"
-    said: Prose = ("It answers ", view.number(own), of)
+    right = name == "accuracy"
+    said: Prose = (
+        ("It answers ", view.number(own), of) if right else (f"Its {quantity(name).title} is ", view.number(own))
+    )
     if view.winner == view.best_single:
         return (*said, "; it is the best single model.")
-    other = view.level(view.best_single, "accuracy") if view.best_single else None
+    other = view.level(view.best_single, name) if view.best_single else None
     if other is None or isinstance(other.value, Undefined):
         return (*said, ".")
     return (*said, "; the best single model, ", Span(other.arm, tone="name"), ", ", view.number(other), ".")
 
 
+def answer(view: View) -> Prose:
+    """The claim that decides: the challenger against what it has to beat first."""
+    found = deciding(view)
+    if found is None:
+        return (Span("What was shown: ", tone="name"), "No comparison was judged in this run, so nothing is claimed.")
+    fusion = view.arm(found.arm).get("role") == "candidate" and view.protocol in ("locked", "crossfit")
+    asked = "Does fusing pay? " if fusion else "What was shown: "
+    rival = f"{found.versus}, the best single model" if found.versus == view.best_single else found.versus
+    opening = f"{STATUS[found.status]}. "
+    return (
+        Span(asked, tone="name"),
+        Span(opening, view.known(found.evidence), tone=found.status),
+        f"{found.arm} against {rival}: ",
+        *_distance(view, found),
+    )
+
+
+def _distance(view: View, claim: Claim) -> Prose:
+    """The difference and what counts as one, in a line; the claim's own words where there is no interval."""
+    row = view.claimed(claim)
+    limits = bounds(row) if row is not None else ()
+    if row is None or not limits:
+        return told(view, claim)
+    margin = row.provenance.get("margin")
+    counts = f"; what counts is {_amount(row, float(margin))}" if isinstance(margin, int | float) and margin else ""
+    return (
+        f"{quantity(claim.quantity).title} differs by ",
+        view.number(row),
+        f", 95 % interval {' to '.join(limits)} ({better(row.direction)}{counts}).",
+    )
+
+
+def _amount(row: Evidence, size: float) -> str:
+    """A size on the row's scale, spelled without a sign."""
+    return spell(replace(row, value=size, low=None, high=None), interval=False).lstrip("+")
+
+
+def deciding(view: View) -> Claim | None:
+    """The challenger's claim against its first rival in the deciding measure."""
+    own = [claim for claim in view.claims if (claim.arm, claim.versus) == (view.challenger, view.rival)]
+    return next((claim for claim in own if claim.quantity == view.metric), next(iter(own), None))
+
+
+def _cost(view: View) -> Prose:
+    """The counted cost of what ships, and how many times the best single's that is."""
+    flops, size = (view.level(view.winner, name) for name in ("inference_flops", "parameters"))
+    if flops is None or size is None:
+        return ()
+    said: Prose = (
+        Span("What it costs: ", tone="name"),
+        view.number(flops),
+        " per item, ",
+        view.number(size),
+        " parameters",
+    )
+    base = view.level(view.best_single, "inference_flops") if view.best_single else None
+    own, other = defined(flops), defined(base)
+    if view.winner == view.best_single or base is None or not own or not other:
+        return (*said, ".")
+    times = (
+        f"{own / other:.1f} times"
+        if own > 1.05 * other
+        else "about"
+        if own > 0.95 * other
+        else f"{own / other:.2f} times"
+    )
+    said = (*said, "; ", Span(times, (flops.id, base.id)), " the compute of the best single model.")
+    found = deciding(view)
+    if found is None or found.status in ("better", "worse") or found.arm != view.winner or own <= 1.05 * other:
+        return said
+    if found.versus != view.best_single:
+        return said
+    return (
+        *said,
+        " No gain over it is shown: where cost matters, ",
+        Span(base.arm, tone="name"),
+        " is the cheaper choice.",
+    )
+
+
+def _tempered(view: View) -> Prose:
+    lead = Span(TEMPERED, tone="name")
+    if not view.flags:
+        return (lead, "No flag was raised.")
+    names = [_title(view, flag) for flag in view.flags]
+    short = [name[:1].lower() + name[1:] for name in dict.fromkeys(names)]
+    return (lead, Span("; ".join(short), tone="flag"), " (below).")
+
+
+def settling(view: View) -> Prose:
+    """What would settle the deciding comparison: the cheapest next experiment, or that nothing is open."""
+    found = deciding(view)
+    if found is None:
+        return ()
+    lead = Span("What would settle it: ", tone="name")
+    row = next((row for row in view.all("next_experiment") if (row.arm, row.versus) == (found.arm, found.versus)), None)
+    if row is not None and row.provenance.get("sentence"):
+        return (lead, Span(str(row.provenance["sentence"]), (row.id,)))
+    if found.status != "not shown":
+        return (lead, SETTLED)
+    return ()
+
+
+def _why(view: View) -> Prose:
+    return (Span("Why this arm: ", tone="name"), view.recommendation.why) if view.recommendation.why else ()
+
+
 def _facts(view: View) -> list[Block]:
     facts = []
     for name in dict.fromkeys([view.metric, "accuracy", "inference_flops", "parameters"]):
-        row = view.level(view.winner, name)
+        row = view.level(view.judged_as, name) or view.level(view.winner, name)
         if row is not None and not isinstance(row.value, Undefined):
-            ends = " to ".join(bounds(row))
-            hint = f"95 % interval {ends}; {better(row.direction)}" if ends else better(row.direction)
+            interval = " to ".join(bounds(row))
+            hint = f"95 % interval {interval}; {better(row.direction)}" if interval else better(row.direction)
             facts.append(Fact(quantity(name).title, view.number(row), hint))
     return [Facts(tuple(facts))] if facts else []
 
 
-def _claims(view: View) -> list[Block]:
-    pairs = list(dict.fromkeys((claim.arm, claim.versus) for claim in view.claims))
-    if not pairs:
-        return [Text(("No comparison was judged in this run, so nothing is claimed.",))]
-    used = [status for status in STATUS if any(claim.status == status for claim in view.claims)]
-    legend = "; ".join(f"{STATUS[status].lower()} = {STATUS_MEANING[status]}" for status in used)
-    boxes = Callouts(tuple(_comparison(view, arm, versus) for arm, versus in pairs))
-    return [boxes, Text((f"How to read this: {legend}.",))]
-
-
-def _comparison(view: View, arm: str, versus: str) -> Callout:
-    """All claims of one pair in one box, the deciding metric first."""
-    claims = [claim for claim in view.claims if (claim.arm, claim.versus) == (arm, versus)]
-    claims.sort(key=lambda claim: claim.quantity != view.metric)
-    first, *others = claims
-    rival = "the best single model" if versus == view.best_single else what(view.arm(versus) or {"name": versus})
-    return Callout(
-        label=f"{STATUS[first.status]} in {quantity(first.quantity).title}",
-        title=f"{arm} against {versus}",
-        hint=rival,
-        body=(_sentence(view, first), *(_aside(view, claim) for claim in others)),
-        evidence=view.known(dict.fromkeys(name for claim in claims for name in claim.evidence)),
-        tone=first.status,
-    )
-
-
-def _aside(view: View, claim: Claim) -> Prose:
-    """A claim on another quantity than the deciding one, led by that quantity's name in the colour of its status."""
-    name = quantity(claim.quantity).title
-    return (Span(f"{name[:1].upper()}{name[1:]}: ", tone=claim.status), *_told(view, claim))
-
-
-def _sentence(view: View, claim: Claim) -> Prose:
-    """The deciding claim in its own words, as a sentence of its own."""
-    first, *rest = _told(view, claim)
-    return (first[:1].upper() + first[1:] if isinstance(first, str) else first, *rest)
-
-
-def _told(view: View, claim: Claim) -> Prose:
-    """The claim's words, without the names that stand above it already; told from the row where it has none."""
+def told(view: View, claim: Claim) -> Prose:
+    """The claim's words, without the names and status that stand above it already; from the row where it has none."""
     opening = f"{claim.arm} against {claim.versus}, "
     if claim.sentence.startswith(opening):
         return (claim.sentence.removeprefix(opening).partition(": ")[2] or claim.sentence,)
@@ -121,11 +202,11 @@ def _told(view: View, claim: Claim) -> Prose:
 
 def _flags(view: View) -> list[Block]:
     if not view.flags:
-        return [Text(("No flag was raised.",))]
+        return []
     boxes = [
         Callout(
             "Keep in mind",
-            FLAG.get(flag.flag, flag.flag.replace("_", " ")),
+            _title(view, flag),
             "",
             ((flag.why,),),
             view.known(flag.evidence),
@@ -136,6 +217,10 @@ def _flags(view: View) -> list[Block]:
     return [Callouts(tuple(boxes))]
 
 
+def _title(view: View, flag: Flag) -> str:
+    return flag_title(flag.flag, [view.rows[name] for name in view.known(flag.evidence)])
+
+
 def reach(view: View) -> Prose:
     """How far the claims reach: one data set, the margin that was fixed, and what pretraining may have seen."""
     source = view.data.get("source")
@@ -143,8 +228,7 @@ def reach(view: View) -> Prose:
     if view.margin is not None:
         name = (view.setup.get("margin") or {}).get("metric") or view.metric
         row = next(iter(view.find(name)), None)
-        margin = Evidence("", "", name, view.margin, row.unit if row else "", "lower", versus="any")
-        counts = spell(margin, interval=False).lstrip("+")
+        counts = _amount(Evidence("", "", name, 0.0, row.unit if row else "", "lower", versus="any"), view.margin)
         said.append(f"A difference in {quantity(name).title} counts from {counts}; this margin was fixed beforehand.")
     unsure = [str(source.get("name")) for source in view.setup.get("sources") or () if source.get("seen") == "unknown"]
     if unsure and not any(flag.flag == "unseen_unknown" for flag in view.flags):

@@ -1,0 +1,99 @@
+"""What each quantity is called and means; without it a reader would meet the names of columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Style = Literal["plain", "level", "share", "rate", "count", "flops", "times", "p", "ms", "MB", "s"]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a quantity is called, what it means to someone who never met it, and how it is written.
+
+    A `share` is written in percent, its differences in points; a `rate` in percent even where it belongs to two arms; a
+    `level` as a plain number even where it belongs to two arms.
+    """
+
+    title: str
+    meaning: str
+    style: Style = "plain"
+
+
+QUANTITIES = {
+    "log_loss": Quantity("log-loss", "how surprised the model is by the right answer; 0 is perfect"),
+    "accuracy": Quantity("accuracy", "share of items answered right", "share"),
+    "brier": Quantity("Brier score", "squared distance of the stated probabilities from the truth, 0 to 2"),
+    "macro_f1": Quantity("macro-F1", "balance of finding and naming each class, averaged over classes", "share"),
+    "ece": Quantity("calibration error", "how far stated confidence is from how often it is right", "share"),
+    "ece_debiased": Quantity("debiased calibration error", "the same without what chance alone adds", "share"),
+    "ece_adaptive": Quantity(
+        "equal-mass calibration error", "the same over bins that hold as many items each", "share"
+    ),
+    "ece_uncalibrated": Quantity("calibration error before", "the same before the temperature was fitted", "share"),
+    "log_loss_uncalibrated": Quantity("log-loss before", "log-loss before the temperature was fitted"),
+    "temperature": Quantity("temperature", "what the scores were divided by; above 1 the arm was too sure"),
+    "worst_class": Quantity("worst class", "accuracy on the class that is served worst", "share"),
+    "worst_group": Quantity("worst group", "accuracy on the group that is served worst", "share"),
+    "positive_flips": Quantity("newly right", "right where the other is wrong", "rate"),
+    "negative_flips": Quantity("newly wrong", "wrong where the other is right", "rate"),
+    "mcnemar_midp": Quantity("McNemar mid-p", "chance of so uneven a split of flips if both were equally good", "p"),
+    "disagreement": Quantity("disagreement", "share of items on which the two answer differently", "rate"),
+    "double_fault": Quantity("both wrong", "share of items that both get wrong", "rate"),
+    "error_correlation": Quantity("error correlation", "1: they err on the same items; 0: independently", "level"),
+    "q_statistic": Quantity("Q statistic", "1: right on the same items; 0: independent", "level"),
+    "oracle_accuracy": Quantity("known to one member", "share of items that at least one member gets right", "share"),
+    "ambiguity_brier": Quantity("gain over the average member, Brier", "what averaging gains over the average member"),
+    "ambiguity_log_loss": Quantity(
+        "gain over the average member, log-loss", "what the geometric mean gains over the average member"
+    ),
+    "der": Quantity("disagreement per error", "disagreement over mean error; voting helps from about 1 on", "level"),
+    "eir": Quantity("share of errors removed", "of the average member's errors, by pooling", "share"),
+    "cka": Quantity("similarity of features", "debiased CKA: 1 the same up to a turn, about 0 unrelated", "level"),
+    "aurc": Quantity("risk over all coverages", "mean error among the most confident, over all shares", "share"),
+    "e_aurc": Quantity("avoidable part of it", "the same less what a perfect confidence would leave", "share"),
+    "risk_at_coverage": Quantity("error when answering in part", "error among the most confident items", "share"),
+    "ood_auroc": Quantity("AUROC", "chance that a judged item looks more familiar than an outside one", "share"),
+    "ood_aupr_in": Quantity("AUPR, inside", "precision of calling an item familiar", "share"),
+    "ood_aupr_out": Quantity("AUPR, outside", "precision of calling an item foreign", "share"),
+    "ood_fpr95": Quantity("false alarms", "outside items taken for familiar where 95 % of the judged are", "share"),
+    "corruption_error": Quantity(
+        "errors under corruption", "times those of the best single, mean over corruptions", "times"
+    ),
+    "relative_corruption_error": Quantity("errors added by corruption", "times those the best single adds", "times"),
+    "worst_corruption": Quantity("under the worst corruption", "errors, times those of the best single", "times"),
+    "data_efficiency": Quantity("after training on", "the deciding measure on the selection rows"),
+    "aulc": Quantity("mean over training sizes", "the deciding measure over the logarithm of the number of rows"),
+    "data_multiplier": Quantity("data multiplier", "how many times as many rows the best single needs", "times"),
+    "transfer_ratio": Quantity("saved over all sizes", "part of the best single's loss that is saved", "rate"),
+    "jump_start": Quantity("at the fewest rows", "difference to the best single on the fewest rows"),
+    "asymptote": Quantity("at all rows", "difference to the best single on all rows"),
+    "time_to_target_items": Quantity("items until the target", "training items gone through", "count"),
+    "time_to_target_flops": Quantity("compute until the target", "features of the members included", "flops"),
+    "time_to_target_flops_warm": Quantity("compute until the target, features kept", "head and steps only", "flops"),
+    "speed_up": Quantity("speed-up", "time of the best single over that of the arm", "times"),
+    "retention_kl": Quantity("answers moved", "how far a source's own answers moved; 0 unmoved"),
+    "class_difference": Quantity("difference by class", "the deciding measure on one class"),
+    "group_difference": Quantity("difference by group", "the deciding measure on one group"),
+    "negative_transfer": Quantity("with a source or without", "the fusion minus the same refitted without the source"),
+    "negative_transfer_class": Quantity("with a source or without, by class", "the same on one class"),
+    "next_experiment": Quantity("next experiment", "how many more would settle it", "count"),
+    "parameters": Quantity("parameters", "numbers the model stores", "count"),
+    "trainable_parameters": Quantity("trained parameters", "numbers that training may change", "count"),
+    "inference_flops": Quantity("compute per item", "operations for one answer, counted", "flops"),
+    "train_flops": Quantity("training compute", "operations for all training, counted", "flops"),
+    "latency_p50_ms": Quantity("median latency", "half of the answers come faster", "ms"),
+    "latency_p95_ms": Quantity("slow latency", "95 % of the answers come faster", "ms"),
+    "batch_ms": Quantity("time of a batch", "one batch of items", "ms"),
+    "peak_memory_mb": Quantity("peak memory", "the most memory held at once", "MB"),
+    "wall_seconds": Quantity("wall time", "time on the clock", "s"),
+}
+
+
+def quantity(name: str) -> Quantity:
+    """The known quantity of that name, else one that is called by its name; a guard is written as what it guards."""
+    if name.startswith("guard_") and name not in QUANTITIES:
+        guarded = quantity(name.removeprefix("guard_"))
+        return Quantity(f"guard on {guarded.title}", guarded.meaning, guarded.style)
+    return QUANTITIES.get(name) or Quantity(name.replace("_", " "), "")

@@ -1,0 +1,105 @@
+"""Whether the models err differently; without it nobody could say why an ensemble helps, or that it will not."""
+
+from __future__ import annotations
+
+from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
+from transfuse.report.numbers import spell
+from transfuse.report.pieces import ENSEMBLE, defined, shaded
+from transfuse.report.quantities import quantity
+from transfuse.report.view import View
+from transfuse.types import Evidence, Undefined
+
+ORDER = 62
+PAIRS = ("disagreement", "error_correlation", "double_fault", "q_statistic")
+POOL = ("oracle_accuracy", "ambiguity_log_loss", "ambiguity_brier", "der", "eir")
+
+
+def blocks(view: View) -> list[Block]:
+    """A heat map of the pairs' disagreement, one of their errors' correlation, and what pooling all of them gains."""
+    pairs = view.find("disagreement")
+    pool = [row for name in POOL for row in view.find(name)]
+    if not pairs and not pool:
+        return []
+    told = (
+        "Models that err on the same items gain little from each other. Diversity explains a gain over the average "
+        "member; only the comparisons above tell of the best one."
+    )
+    found: list[Block] = [Text((told,))]
+    arms = sorted({name for row in pairs for name in (row.arm, row.versus or "")})
+    if len(arms) > 2:
+        found += [matrix(view, name, arms) for name in PAIRS[:2] if view.find(name)]
+    elif pairs:
+        found.append(_single_pair(view, pairs[0]))
+    found += [_pool(view, pool)] if pool else []
+    return [Heading("Do the models err differently?", "diversity", "Diversity", _finding(view), folded=True), *found]
+
+
+def _finding(view: View) -> str:
+    row = next(iter(view.find("der")), None)
+    if row is not None and not isinstance(row.value, Undefined):
+        helps = "so pooling their answers should help" if row.value >= 1 else "so little was to be expected of pooling"
+        return f"Members disagree {row.value:.2f} times as often as they err, {helps} (about 1 is the line)."
+    rows = view.find("disagreement")
+    if rows:
+        return f"Single models answer differently on {spell(rows[0], interval=False)} of items or so."
+    return "What pooling the members gains over the average one."
+
+
+def matrix(view: View, name: str, arms: list[str]) -> Table:
+    """Arms × arms, shaded by the value; the lower half, since a pair has no order."""
+    known = {frozenset((row.arm, row.versus)): row for row in view.find(name)}
+    values = [abs(value) for row in known.values() if (value := defined(row)) is not None]
+    largest = max(values, default=0.0) or 1.0
+
+    def cell(one: str, other: str) -> Span:
+        row = known.get(frozenset((one, other)))
+        value = defined(row)
+        if row is None or value is None:
+            return view.cell(row, absent="")
+        return shaded(view.cell(row), ("accent", min(abs(value) / largest, 1.0)))
+
+    columns = (Column(""), *(Column(arm, numeric=True) for arm in arms[:-1]))
+    rows = tuple(
+        Row(
+            (
+                Span(arm, tone="name"),
+                *(cell(arm, other) if place < line else Span("") for place, other in enumerate(arms[:-1])),
+            )
+        )
+        for line, arm in enumerate(arms)
+        if line
+    )
+    facts = quantity(name)
+    return Table(f"{facts.title.capitalize()}: {facts.meaning}", columns, rows)
+
+
+def _single_pair(view: View, first: Evidence) -> Table:
+    rows = [next(iter(view.find(name, arm=first.arm, versus=first.versus)), None) for name in PAIRS]
+    lines = tuple(
+        Row(
+            (
+                Span(quantity(row.quantity).title, tone="name"),
+                view.cell(row, with_unit=True),
+                Span(quantity(row.quantity).meaning),
+            )
+        )
+        for row in rows
+        if row is not None
+    )
+    columns = (Column("Measure"), Column("Value", "95 % interval", numeric=True), Column("What it means"))
+    return Table(f"{first.arm} and {first.versus}", columns, lines)
+
+
+def _pool(view: View, rows: list[Evidence]) -> Table:
+    lines = tuple(
+        Row((
+            Span(quantity(row.quantity).title, tone="name"),
+            view.cell(row, with_unit=True),
+            Span(quantity(row.quantity).meaning),
+        ))
+        for row in rows
+    )  # fmt: skip
+    members = rows[0].provenance.get("members") or ()
+    of = f" of {', '.join(str(name) for name in members)}" if members else ""
+    columns = (Column("Measure"), Column("Value", "95 % interval", numeric=True), Column("What it means"))
+    return Table(f"The {rows[0].arm or ENSEMBLE}{of}", columns, lines)
