@@ -54,8 +54,13 @@ def table(document: Document, anchor: str, caption: str) -> Table:
     )
 
 
+def anchors(document: Document) -> list[str]:
+    """The sections that are looked at here; other questions may have their own."""
+    return [heading.anchor for heading, _ in document.sections if heading.anchor in ANCHORS]
+
+
 def test_everything_that_was_asked_has_its_section_in_order(document: Document) -> None:
-    assert [heading.anchor for heading, _ in document.sections] == ANCHORS
+    assert anchors(document) == ANCHORS
 
 
 def test_the_top_stands_open_and_the_rest_says_its_finding_before_it_is_opened(document: Document) -> None:
@@ -124,10 +129,10 @@ def test_shades_are_drawn_and_their_numbers_stand_in_them(document: Document) ->
 def test_classes_stand_worst_first_and_losses_are_red() -> None:
     record = full_record()
     for place, row in enumerate(row for row in record["evidence"] if row["quantity"] == "class_difference"):
-        row |= {"value": [0.4, -0.1, 0.1, -0.2][place], "low": -1.0, "high": 1.0}
+        row |= {"value": [4.0, -1.0, 1.0, -2.0][place], "low": -9.0, "high": 9.0}
     found = table(report(View(record)), "harm", "by class")
     cells = [row.cells[2] for row in found.rows]
-    assert [cell.text for cell in cells] == ["+0.400", "+0.100", "−0.100", "−0.200"]
+    assert [cell.text for cell in cells] == ["+4.000", "+1.000", "−1.000", "−2.000"]
     assert [cell.shade[0] for cell in cells if cell.shade] == ["worse", "worse", "better", "better"]
     assert [cell.shade[1] for cell in cells if cell.shade] == [1.0, 0.25, 0.25, 0.5]
 
@@ -173,6 +178,7 @@ def test_the_target_is_told_with_the_rows_it_saves(document: Document) -> None:
 
 def test_sources_that_are_not_shown_to_help_are_told_apart() -> None:
     record = full_record()
+    record["evidence"] = [row for row in record["evidence"] if row["quantity"] != "shapley"]
     rows = [row for row in record["evidence"] if row["quantity"] == "negative_transfer"]
     rows[0] |= {"value": -0.1, "low": -0.2, "high": -0.01}
     rows[1] |= {"value": 0.1, "low": -0.1, "high": 0.3}
@@ -242,7 +248,7 @@ def test_rows_without_their_provenance_keep_the_report_whole() -> None:
 @pytest.mark.parametrize("runs", [1, 5])
 def test_one_run_and_five_are_shown(runs: int) -> None:
     found = report(View(full_record(runs)))
-    assert [heading.anchor for heading, _ in found.sections] == ANCHORS
+    assert anchors(found) == ANCHORS
 
 
 def test_markdown_says_what_the_page_says(document: Document) -> None:

@@ -19,18 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Study:
-    """What a comparison found. `record` is `evidence.json`; `folder` is where it lies, if it was kept."""
+    """What a comparison found. `record` is `evidence.json`; `folder` is where it lies, if it was kept;
+    `pictures` are small images of judged items by id."""
 
     record: Mapping[str, Any]
     measurements: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_folder(cls, folder: Path) -> Study:
         """The study of a run folder. Raises UserError where there is none or its JSON is damaged."""
         record = _json(folder / "evidence.json")
-        measured = folder / "measurements.json"
-        return cls(record, _json(measured) if measured.is_file() else {}, folder)
+        measured, small = folder / "measurements.json", folder / "thumbnails.json"
+        pictures = _json(small).get("items") if small.is_file() else None
+        known = pictures if isinstance(pictures, dict) else {}
+        return cls(record, _json(measured) if measured.is_file() else {}, folder, known)
 
     @property
     def verdict(self) -> Mapping[str, Any]:
@@ -76,8 +80,10 @@ class Study:
         from transfuse.report.text import render_markdown
 
         target = Path(path)
-        render = render_markdown if target.suffix == ".md" else render_html
-        write_text(target, render(self.record, self.measurements))
+        if target.suffix == ".md":
+            write_text(target, render_markdown(self.record, self.measurements))
+        else:
+            write_text(target, render_html(self.record, self.measurements, self.pictures))
         return target
 
     def export(self, what: str, path: str | Path | None = None) -> Path:

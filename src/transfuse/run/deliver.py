@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,10 @@ class Folder:
     @property
     def measurements(self) -> Path:
         return self.path / "measurements.json"
+
+    @property
+    def thumbnails(self) -> Path:
+        return self.path / "thumbnails.json"
 
     @property
     def journal(self) -> Path:
@@ -220,18 +224,40 @@ def keep_history(folder: Folder, evidence: Mapping[str, Any]) -> None:
         return
     target = folder.path / "history" / old[:16]
     target.mkdir(parents=True, exist_ok=True)
-    for name in ("evidence.json", "measurements.json", "report.html", "report.md", "recipe.lock.yaml"):
+    for name in (
+        "evidence.json",
+        "measurements.json",
+        "report.html",
+        "report.md",
+        "recipe.lock.yaml",
+        "thumbnails.json",
+    ):
         if (folder.path / name).exists():
             (folder.path / name).replace(target / name)
 
 
-def write_reports(folder: Folder, evidence: Mapping[str, Any], measurements: Mapping[str, Any]) -> None:
-    """`report.html` and `report.md`."""
+def write_reports(
+    folder: Folder, evidence: Mapping[str, Any], measurements: Mapping[str, Any], pictures: Mapping[str, str]
+) -> None:
+    """`report.html` with small pictures of items that changed, `report.md`, and the pictures in `thumbnails.json`."""
     from transfuse.report.html import render_html
     from transfuse.report.text import render_markdown
 
-    write_text(folder.report, render_html(dict(evidence), dict(measurements)))
+    write_text(folder.thumbnails, pretty({"schema": "transfuse/thumbnails/1", "items": dict(pictures)}))
+    write_text(folder.report, render_html(dict(evidence), dict(measurements), pictures))
     write_text(folder.path / "report.md", render_markdown(dict(evidence), dict(measurements)))
+
+
+def pictures_of(evidence: Mapping[str, Any], items: Items, raw: Callable[[int], Any]) -> dict[str, str]:
+    """Small pictures, as `data:` addresses by id, of the judged items that the report shows."""
+    from transfuse.data.thumbnail import thumbnail
+    from transfuse.report.sections.flips import items_shown
+    from transfuse.report.view import View
+
+    rows = {name: row for row, name in enumerate(items.ids)}
+    wanted = [name for name in items_shown(View(evidence)) if name in rows]
+    made = {name: thumbnail(raw(rows[name])) for name in wanted}
+    return {name: picture for name, picture in made.items() if picture is not None}
 
 
 def write_records(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from transfuse.data.open import settings
+from transfuse.data.open import open_data, settings
 from transfuse.errors import UserError
 from transfuse.events import Journal
 from transfuse.jsonio import digest, file_digest, pretty
@@ -25,6 +25,7 @@ from transfuse.store import LostArtifactError, Store, default_root, exclusive, w
 
 # So many damaged store entries are repaired in one run; more than that is a broken disk.
 LARGEST_LOSS = 50
+DELIVERED = ("evidence.json", "report.html", "report.md", "thumbnails.json")
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -101,13 +102,23 @@ def _run(request: Request, folder: Folder) -> Outcome:
         deliver.write_predictions(folder, found.walk, prepared, evaluation)
         _deliver_model(request, prepared, store, ship, folder)
         deliver.write_records(folder, prepared, evidence, measured)
-        deliver.write_reports(folder, evidence, measured)
-        files = {name: file_digest(folder.path / name) for name in ("evidence.json", "report.html", "report.md")}
+        deliver.write_reports(folder, evidence, measured, _pictures(prepared, evidence, journal))
+        files = {name: file_digest(folder.path / name) for name in DELIVERED}
         write_text(folder.state, pretty(state | {"files": files}))
         cpu_seconds = time.process_time() - began + tally.elsewhere
     reused = len(found.walk.done) - len(tally.steps & set(found.walk.done))
     journal.emit("run_done", executed=len(tally.steps), reused=reused, cpu_seconds=round(cpu_seconds, 2))
     return Outcome(folder, evidence, len(tally.steps), reused, cpu_seconds)
+
+
+def _pictures(prepared: Prepared, evidence: Mapping[str, Any], journal: Journal) -> dict[str, str]:
+    """Small pictures of judged items; none where the files have gone since they were read."""
+    try:
+        data = open_data(settings(prepared.recipe.data).read, prepared.root, prepared.items)
+        return deliver.pictures_of(evidence, data.items, data.raw)
+    except (UserError, OSError) as error:
+        journal.emit("no_pictures", why=str(error))
+        return {}
 
 
 @dataclass

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from transfuse.report.blocks import Block, Chart, Heading, Table, Text
+from transfuse.report.blocks import Block, Chart, Heading, Text
 from transfuse.report.charts import chart, forest
 from transfuse.report.numbers import spell
 from transfuse.report.pieces import defined, ends, measure, metric_of
+from transfuse.report.quantities import quantity
 from transfuse.report.sections.diversity import matrix
 from transfuse.report.view import View
 from transfuse.report.words import listed
 from transfuse.types import Evidence
 
 ORDER = 40
-DROPPED, SHAPLEY, INTERACTION = "negative_transfer", "shapley", "interaction"
+DROPPED, SHAPLEY, INTERACTION = "negative_transfer", "shapley", "shapley_interaction"
 
 
 def blocks(view: View) -> list[Block]:
@@ -21,26 +22,28 @@ def blocks(view: View) -> list[Block]:
     drawn = [drawing for drawing in (_dropped(dropped), _shares(shares)) if drawing is not None]
     if not drawn:
         return []
-    found: list[Block] = [
-        Heading("What each source brings", "attribution", "Sources’ worth", drawn[0].finding, folded=True),
-        *drawn,
-    ]
+    finding = " ".join(drawing.finding for drawing in drawn)
+    found: list[Block] = [Heading("What each source brings", "attribution", "Worth", finding, folded=True), *drawn]
     if shares:
         found.append(Text((_how(shares[0]),)))
-    pairs = view.find(INTERACTION)
-    names = sorted({name for row in pairs for name in (row.arm, row.versus or "") if name})
-    return [*found, *_interactions(view, names)]
+    return [*found, *_interactions(view)]
 
 
 def _how(row: Evidence) -> str:
     return (
         "Shapley values share out what all sources together gain over none, each source as the mean of what it adds to "
-        f"every subset of the others. {row.method[:1].upper()}{row.method[1:]}."
+        f"every subset of the others: {row.method}."
     )
 
 
-def _interactions(view: View, names: list[str]) -> list[Table]:
-    return [matrix(view, INTERACTION, names)] if len(names) > 1 else []
+def _interactions(view: View) -> list[Block]:
+    """A heat map of the pairs, or the one pair in a sentence."""
+    pairs = view.find(INTERACTION)
+    names = sorted({name for row in pairs for name in (row.arm, row.versus or "") if name})
+    if len(names) > 2:
+        return [matrix(view, INTERACTION, names)]
+    meaning = quantity(INTERACTION).meaning
+    return [Text((f"Interaction of {row.arm} and {row.versus}: ", view.number(row), f" ({meaning}).")) for row in pairs]
 
 
 def _dropped(rows: tuple[Evidence, ...]) -> Chart | None:

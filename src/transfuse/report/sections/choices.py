@@ -21,8 +21,22 @@ def blocks(view: View) -> list[Block]:
         Text((PROTOCOL.get(view.protocol, "How the rows were kept apart is not recorded."),)),
         Items(tuple((point,) for point in [*_data(view), *_margin(view), *_ledger(view)])),
     ]
+    found += _optimism(view)
     choices = view.setup.get("choices") or ()
     return [*found, _table(view, choices) if choices else Text(("No choice is recorded.",))]
+
+
+def _optimism(view: View) -> list[Block]:
+    """By how much choosing the best of several flatters it where it was chosen."""
+    rows = view.find("selection_optimism")
+    return [
+        Text((
+            Span("Optimism of choosing: ", tone="name"),
+            view.number(row),
+            f". {row.provenance.get('sentence') or row.method}",
+        ))
+        for row in rows
+    ]  # fmt: skip
 
 
 def _finding(view: View) -> str:

@@ -11,6 +11,7 @@ from transfuse.types import Evidence, Undefined
 
 ORDER = 62
 PAIRS = ("disagreement", "error_correlation", "double_fault", "q_statistic")
+SIGNED = ("shapley_interaction",)
 POOL = ("oracle_accuracy", "ambiguity_log_loss", "ambiguity_brier", "der", "eir")
 
 
@@ -56,7 +57,8 @@ def matrix(view: View, name: str, arms: list[str]) -> Table:
         value = defined(row)
         if row is None or value is None:
             return view.cell(row, absent="")
-        return shaded(view.cell(row), ("accent", min(abs(value) / largest, 1.0)))
+        tint = "worse" if value < 0 and name in SIGNED else "accent"
+        return shaded(view.cell(row), (tint, min(abs(value) / largest, 1.0)))
 
     columns = (Column(""), *(Column(arm, numeric=True) for arm in arms[:-1]))
     rows = tuple(

@@ -9,7 +9,7 @@ from transfuse.types import Evidence, Undefined
 
 ORDER = 48
 NAMES = ("positive_flips", "negative_flips", "mcnemar_midp")
-SHOWN = {"negative_flips": 12, "positive_flips": 6}
+SHOWN = {"negative_flips": ("wrong", 12), "positive_flips": ("right", 6)}
 
 
 def blocks(view: View) -> list[Block]:
@@ -36,6 +36,12 @@ def blocks(view: View) -> list[Block]:
         Table("Changed answers", columns, rows),
         *_galleries(view),
     ]
+
+
+def items_shown(view: View) -> list[str]:
+    """The ids of the items that the section shows, each once: what pictures are worth making of."""
+    found = [name for _, _, items in _changed(view) for name, *_ in items]
+    return list(dict.fromkeys(found))
 
 
 def _couple(view: View) -> tuple[str, str] | None:
@@ -73,19 +79,28 @@ def _spread(view: View, rows: tuple[Evidence, ...]) -> Span:
     return Span(f"{text} ({len(defined)} runs)", tuple(row.id for row in rows), note=missing)
 
 
+def _changed(view: View) -> list[tuple[str, Evidence, list[list[str]]]]:
+    """Of the deciding comparison: `wrong` and `right`, the row, and [id, target, own answer, other answer] of items."""
+    couple = _couple(view)
+    found = []
+    for name, (became, most) in SHOWN.items() if couple else ():
+        row = next(iter(view.find(name, arm=couple[0], versus=couple[1])), None)  # pyright: ignore[reportOptionalSubscript]
+        items = row.provenance.get("items") or () if row else ()
+        kept = [[str(each) for each in item] for item in items if isinstance(item, list) and len(item) == 4][:most]
+        if row is not None and kept:
+            found.append((became, row, kept))
+    return found
+
+
 def _galleries(view: View) -> list[Block]:
     """Items that became wrong, then items that became right."""
-    couple = _couple(view)
     found: list[Block] = []
-    for name, most in SHOWN.items() if couple else ():
-        row = next(iter(view.find(name, arm=couple[0], versus=couple[1])), None)  # pyright: ignore[reportOptionalSubscript]
-        items = [item for item in (row.provenance.get("items") or () if row else ()) if len(item) == 4][:most]
-        if row is not None and items:
-            became = "wrong" if name == "negative_flips" else "right"
-            caption = (
-                f"Became {became} with {row.arm} instead of {row.versus}: {plural(len(items), 'item')}, most runs first"
-            )
-            found.append(Gallery(caption, tuple(_picture(view, row, *map(str, item)) for item in items)))
+    for became, row, items in _changed(view):
+        count = plural(len(items), "item")
+        caption = (
+            f"Became {became} with {row.arm} instead of {row.versus}: {count}, those that changed in most runs first"
+        )
+        found.append(Gallery(caption, tuple(_picture(view, row, *item) for item in items)))
     return found
 
 

@@ -39,9 +39,9 @@ def _table(view: View) -> Table:
     columns = (
         Column("Arm"),
         Column("Role"),
-        Column("What it is"),
         *(view.column(name) for name in names),
         *(view.column(name, title=f"{view.column(name).title} against best single", paired=True) for name in compared),
+        Column("What it is"),
     )
     rows = tuple(Row(_cells(view, arm, names, compared), arm.get("name") == view.winner) for arm in view.arms)
     return Table("All arms; the recommended one is marked", columns, rows)
@@ -53,9 +53,9 @@ def _cells(view: View, arm: Mapping[str, Any], names: list[str], compared: list[
     return (
         Span(name, tone="name"),
         Span("best single" if alone else ROLE.get(str(arm.get("role")), str(arm.get("role", "unknown")))),
-        Span(what(arm)),
         *(view.cell(view.level(name, quantity)) for quantity in names),
         *(view.cell(_paired(view, arm, quantity), absent="itself" if alone else "–") for quantity in compared),
+        Span(what(arm)),
     )
 
 

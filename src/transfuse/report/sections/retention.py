@@ -10,12 +10,12 @@ from transfuse.report.view import View
 from transfuse.types import Evidence
 
 ORDER = 76
-PREFIX = "retention"
+QUANTITIES = ("retention_kl", "own_accuracy_change")
 
 
 def blocks(view: View) -> list[Block]:
     """How far each source's own answers moved inside each arm; and its accuracy on its own task, where it was asked."""
-    rows = [row for row in view.evidence if row.quantity.startswith(PREFIX)]
+    rows = [row for row in view.evidence if row.quantity in QUANTITIES]
     if not rows:
         return []
     told = (
@@ -35,7 +35,7 @@ def blocks(view: View) -> list[Block]:
     return [
         Heading("What the sources still know", "retention", "Retention", _finding(rows), folded=True),
         Text((told,)),
-        Table("How far the sources' own answers moved", columns, lines),
+        Table("Before and after", columns, lines),
     ]
 
 

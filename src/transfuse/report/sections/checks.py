@@ -1,0 +1,82 @@
+"""The same comparisons by other tests; without it a claim would hang on one way of reckoning."""
+
+from __future__ import annotations
+
+from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
+from transfuse.report.numbers import plural, spell
+from transfuse.report.pieces import count_of, defined
+from transfuse.report.quantities import quantity
+from transfuse.report.view import View
+from transfuse.types import Evidence
+
+ORDER = 35
+TESTS = ("sign_flip_runs", "sign_flip_items", "rope")
+ALL = "all_required"
+
+
+def blocks(view: View) -> list[Block]:
+    """A line a comparison with the p of each other test, and whether the winner beats everything at once."""
+    names = [name for name in TESTS if view.find(name)]
+    required = next(iter(view.find(ALL)), None)
+    pairs = list(dict.fromkeys((row.arm, row.versus) for name in names for row in view.find(name) if row.versus))
+    if not pairs and required is None:
+        return []
+    meanings = "; ".join(f"{quantity(name).title}: {quantity(name).meaning}" for name in names)
+    columns = (Column("Comparison"), *(Column(quantity(name).title, _hint(view, name), numeric=True) for name in names))
+    rows = tuple(
+        Row((
+            Span(f"{arm} against {versus}", tone="name"),
+            *(_cell(view, next(iter(view.find(name, arm=arm, versus=versus)), None)) for name in names),
+        ))
+        for arm, versus in pairs
+    )  # fmt: skip
+    told = f"Beside the intervals that judge, these tests ask of the same differences in other ways. {meanings}."
+    heading = Heading("The same by other tests", "checks", "Other tests", _finding(view, names), folded=True)
+    found: list[Block] = [heading, Text((told,))]
+    found += [Table("Other tests of the same differences", columns, rows)] if pairs else []
+    return [*found, *([_whole(view, required)] if required is not None else [])]
+
+
+def _cell(view: View, row: Evidence | None) -> Span:
+    """The p, with what the test can never show where runs are too few."""
+    found = view.cell(row)
+    note = str(row.provenance.get("note") or "") if row is not None else ""
+    return Span(found.text, found.evidence, found.interval, found.note or note, found.tone)
+
+
+def _hint(view: View, name: str) -> str:
+    row = view.find(name)[0]
+    return "p" if quantity(name).style == "p" else f"%, {row.direction} is better"
+
+
+def _finding(view: View, names: list[str]) -> str:
+    """How many comparisons each test tells apart at the usual level."""
+    said = []
+    for name in names:
+        rows = view.find(name)
+        if quantity(name).style == "p":
+            low = sum(1 for row in rows if (value := defined(row)) is not None and value < 0.05)
+            said.append(f"{quantity(name).title}: p below 0.05 in {count_of(low, len(rows), 'comparisons')}")
+        else:
+            sure = sum(1 for row in rows if (value := defined(row)) is not None and value >= 95)
+            said.append(f"{quantity(name).title} at least 95 % in {count_of(sure, len(rows), 'comparisons')}")
+    text = "; ".join(said) or "whether everything required is shown at once"
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _whole(view: View, row: Evidence) -> Text:
+    """The intersection–union test in a sentence."""
+    required, left = row.provenance.get("required") or (), row.provenance.get("open") or ()
+    p = defined(row)
+    if p is None:
+        return Text((f"Whether {row.arm} beats all at once is undefined.",))
+    beaten = "all of them" if not left else f"all but {', '.join(str(name) for name in left)}"
+    many = plural(len(required), "arm") if required else "everything"
+    lead: Span = Span(f"p = {spell(row, interval=False)}", (row.id,))
+    return Text(
+        (
+            f"{row.arm} must beat {many}; it is shown better by more than the margin than {beaten} (",
+            lead,
+            " for all at once).",
+        )
+    )
