@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks import bootstrap, doors, forward
+from benchmarks import bootstrap, doors, forward, reporting
 
 
 def main() -> None:
-    tables = (("networks and training", forward.table), ("doors", doors.table), ("bootstrap", bootstrap.table))
+    tables = (
+        ("networks and training", forward.table),
+        ("doors", doors.table),
+        ("bootstrap", bootstrap.table),
+        ("a large report", reporting.table),
+    )
     for title, rows in tables:
         print(f"\n{title}")
         for row in rows():

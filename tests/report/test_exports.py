@@ -7,9 +7,13 @@ import io
 import pytest
 from ruamel.yaml import YAML
 
+from report import example
 from report.example import evidence, measurements
+from report.full import full_record
 from transfuse import registry
+from transfuse.report.document import findings
 from transfuse.report.exports import checklist, model_card, rows
+from transfuse.report.text import escape
 from transfuse.report.view import View
 
 
@@ -124,3 +128,28 @@ def test_no_cell_becomes_a_formula() -> None:
         record["evidence"][0]["method"] = "=HYPERLINK(1)"
 
     assert "'=HYPERLINK(1)" in rows.render(view(change))
+
+
+def test_card_and_checklist_tell_what_was_found_beyond_the_deciding_measure() -> None:
+    view = View(full_record())
+    card, list_ = model_card.render(view), checklist.render(view)
+    for name, heading in findings(view).items():
+        if name in model_card.BEYOND:
+            assert f"- **{escape(heading.text)}**: {escape(heading.finding)}" in card
+        if name in checklist.BEYOND.values():
+            assert f"| **Yes** | {escape(heading.finding)} |" in list_
+
+
+def test_what_was_not_asked_is_said_to_be_missing() -> None:
+    view = View(evidence())
+    card, list_ = model_card.render(view), checklist.render(view)
+    assert "spoilt inputs, items of another kind and what sources forget" in card
+    assert "| Is forgetting measured? | **To be answered** | not measured in this run |" in list_
+
+
+def test_the_optimism_of_choosing_is_an_answer_where_there_is_one() -> None:
+    record = evidence()
+    told = {"sentence": "The best of 3 was chosen."}
+    record["evidence"].append(example.row("concat", "selection_optimism", -0.01, "nats", "lower", provenance=told))
+    answered = "| Is the optimism of choosing told? | **Yes** | The best of 3 was chosen. |"
+    assert answered in checklist.render(View(record))

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from report.example import evidence, measurements
+from report.full import full_record
 from transfuse.report import html, text
 from transfuse.report.side_by_side import Pair
 from transfuse.report.view import View
@@ -104,3 +105,17 @@ def test_runs_of_predictions_from_elsewhere_have_no_recipe_to_compare(render) ->
 
     first, second = pair(bare).second, pair(bare).second
     assert "Neither run holds a recipe" in render(Pair(first, second, ("a", "b")).document())
+
+
+def test_findings_of_both_stand_beside_each_other_and_what_one_did_not_ask_is_said() -> None:
+    found = Pair(View(full_record()), View(evidence(), measurements()), ("asked", "plain"))
+    table = next(blocks[0] for heading, blocks in found.sections() if heading.anchor == "findings")
+    told = {row.cells[0].text: [cell.text for cell in row.cells[1:]] for row in table.rows}
+    assert told["Spoilt inputs"][0].startswith("The worst of them: concat errs on")
+    assert told["Spoilt inputs"][1] == "not asked"
+    assert all(text != "not asked" for text in told["Quality against cost"])
+
+
+def test_the_answer_of_each_run_stands_at_the_top() -> None:
+    text_of = text.markdown(pair().document())
+    assert text_of.count("Shown better: concat against frozen/lite0, log-loss −0.054 nats") == 2

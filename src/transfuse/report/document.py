@@ -49,6 +49,11 @@ def shelved(view: Rows, shelf: str = RUN_SECTIONS) -> Sections:
     return [(blocks[0], blocks[1:]) for blocks in found if blocks]
 
 
+def findings(view: Rows, shelf: str = RUN_SECTIONS) -> dict[str, Heading]:
+    """The sections that say a finding, by anchor, in order."""
+    return {heading.anchor: heading for heading, _ in shelved(view, shelf) if heading.finding}
+
+
 def listed(view: Rows) -> tuple[tuple[str, str, tuple[Evidence, ...]], ...]:
     """The rows of a record by the letter of their marks: E of `evidence.json`, M of `measurements.json`."""
     return (("E", "The evidence", view.evidence), ("M", "Measured on this machine", view.measurements))

@@ -10,11 +10,12 @@ import difflib
 from dataclasses import dataclass
 
 from transfuse.report.blocks import Block, Callout, Code, Column, Heading, Row, Span, Table, Text
-from transfuse.report.document import Document, Sections
-from transfuse.report.numbers import scaled
+from transfuse.report.document import Document, Sections, findings
+from transfuse.report.numbers import scaled, spell
 from transfuse.report.quantities import quantity
+from transfuse.report.sections.verdict import deciding
 from transfuse.report.view import View
-from transfuse.report.words import FLAG, STATUS, form
+from transfuse.report.words import STATUS, flag_title, form
 from transfuse.types import Evidence
 
 
@@ -77,6 +78,7 @@ class Pair:
             (Heading("What each run recommends", "verdict", "Verdict"), [self._reach(), self._overview()]),
             (Heading("Levels", "levels", "Levels"), self._levels()),
             (Heading("Claims", "claims", "Claims"), self._claims()),
+            (Heading("What else each found", "findings", "Findings"), self._findings()),
             (Heading("What differs in the set-up", "setup", "Set-up"), self._differences()),
         ]
         return [(heading, blocks) for heading, blocks in found if blocks]
@@ -148,6 +150,22 @@ class Pair:
             return [Span("not compared", tone="muted"), Span("–", tone="muted")]
         return [Span(STATUS[found.status], tone=found.status), self._cell(letter, view, view.claimed(found))]
 
+    def _findings(self) -> list[Block]:
+        """Section by section what each run's report says first; a dash where a run did not ask."""
+        found = [findings(view) for view in self.views]
+        headings = {name: each[name].text for each in found for name in each if name not in ("choices", "reproduce")}
+        rows = [
+            Row(
+                (
+                    Span(text, tone="name"),
+                    *(Span(each[name].finding if name in each else "not asked") for each in found),
+                )
+            )
+            for name, text in headings.items()
+        ]
+        columns = (Column("Section"), *(Column(name) for name in self.names))
+        return [Table("The findings of both reports", columns, tuple(rows))] if rows else []
+
     def _differences(self) -> list[Block]:
         texts = [str(view.setup.get("recipe") or "").splitlines() for view in self.views]
         if not any(texts):
@@ -158,14 +176,24 @@ class Pair:
         return [Code("\n".join(lines), "Lines of the recipe that differ (− only in the first, + only in the second)")]
 
 
+def _answer(view: View) -> str:
+    """The claim that decides, in one line."""
+    claim = deciding(view)
+    row = view.claimed(claim) if claim is not None else None
+    if claim is None or row is None:
+        return "nothing was compared"
+    return f"{STATUS[claim.status]}: {claim.arm} against {claim.versus}, {quantity(claim.quantity).title} {spell(row)}"
+
+
 def _overview(view: View) -> dict[str, str]:
     """The facts of one run that a person looks at first."""
     chosen, data = view.recommendation, view.data
     members = [str(member) for member in view.arm(chosen.arm).get("members") or ()]
     cost = view.arm(chosen.arm).get("cost") or {}
-    flags = [FLAG.get(flag.flag, flag.flag) for flag in view.flags]
+    flags = [flag_title(flag.flag, [view.rows[name] for name in view.known(flag.evidence)]) for flag in view.flags]
     return {
         "Recommended": f"{chosen.arm}: {form(chosen.form, members)}",
+        "Does fusing pay?": _answer(view),
         "Operations per item": scaled(float(cost["inference_flops"]), "FLOP") if cost.get("inference_flops") else "–",
         "Parameters": f"{cost['parameters']:,}" if cost.get("parameters") else "–",
         "Flags": "; ".join(flags) or "none",

@@ -6,18 +6,28 @@ compute, code, licences, safeguards.
 
 from __future__ import annotations
 
+from transfuse.report.document import findings
 from transfuse.report.text import escape
 from transfuse.report.view import View
 from transfuse.report.words import PROTOCOL
 
 CITATION = "Pineau et al., Improving reproducibility in machine learning research, JMLR 2021; NeurIPS checklist"
 TRAITS = {"suffix": ".md"}
+BEYOND = {
+    "Is it looked at who is served worse?": "harm",
+    "Is confidence checked against truth?": "calibration",
+    "Is robustness to spoilt inputs measured?": "conditions",
+    "Are inputs of another kind tried?": "outside",
+    "Is it said where a gain comes from (ablation)?": "attribution",
+    "Is learning from fewer rows shown?": "learning",
+    "Is forgetting measured?": "retention",
+}
 YES, PARTLY, ASK = "Yes", "Partly", "To be answered"
 
 
 def render(view: View) -> str:
     """The checklist as Markdown: question, answer, and what the answer rests on."""
-    rows = [*_claims(view), *_data(view), *_statistics(view), *_compute(view), *_materials(view)]
+    rows = [*_claims(view), *_data(view), *_statistics(view), *_beyond(view), *_compute(view), *_materials(view)]
     body = "\n".join(f"| {escape(asked)} | **{answer}** | {escape(why)} |" for asked, answer, why in rows)
     head = f"# Reproducibility checklist: {escape(view.title)}\n\n{escape(view.summary)}"
     return f"{head}\n\n| question | answer | what it rests on |\n| --- | --- | --- |\n{body}\n"
@@ -59,10 +69,16 @@ def _statistics(view: View) -> list[Row]:
     paired = [row for row in view.evidence if row.versus is not None]
     sure = sum(row.low is not None for row in paired)
     runs = len(view.setup.get("runs") or ())
+    optimism = next((str(row.provenance.get("sentence") or "") for row in view.find("selection_optimism")), "")
     how = sorted({row.method for row in paired if row.low is not None})
     return [
         ("Are error bars given?", YES if sure else ASK, f"{sure} of {len(paired)} differences have an interval"),
         ("Is it said how they were made?", YES if how else ASK, "; ".join(how[:3]) or "no interval"),
+        (
+            "Is the optimism of choosing told?",
+            YES if optimism else ASK,
+            optimism or "no number of it; choices were made on rows apart from the judged ones",
+        ),
         (
             "How many runs?",
             YES if runs > 1 else PARTLY,
@@ -73,6 +89,15 @@ def _statistics(view: View) -> list[Row]:
             YES if view.setup.get("recipe") else ASK,
             "the recipe with every default written out",
         ),
+    ]
+
+
+def _beyond(view: View) -> list[Row]:
+    """What was asked beyond the deciding measure, each with what was found."""
+    found = findings(view)
+    return [
+        (asked, YES if name in found else ASK, found[name].finding if name in found else "not measured in this run")
+        for asked, name in BEYOND.items()
     ]
 
 

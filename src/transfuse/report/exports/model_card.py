@@ -10,17 +10,27 @@ from __future__ import annotations
 import io
 from typing import Any
 
+from transfuse.report.document import findings
 from transfuse.report.numbers import better, bounds, spell
 from transfuse.report.quantities import quantity
 from transfuse.report.text import escape
 from transfuse.report.view import View
-from transfuse.report.words import FLAG, PROTOCOL, form, listed
+from transfuse.report.words import PROTOCOL, flag_title, form, listed
 from transfuse.types import Undefined
 
 CITATION = "Mitchell et al., Model cards for model reporting, FAccT 2019"
 TRAITS = {"suffix": ".md"}
 TYPES = {"log_loss": "log_loss", "brier": "brier_score", "ece": "expected_calibration_error"}
 TASKS = {"multiclass": "image-classification", "multilabel": "image-classification", "regression": "tabular-regression"}
+BEYOND = {
+    "harm": "single classes and groups",
+    "calibration": "confidence",
+    "selective": "answering in part",
+    "conditions": "spoilt inputs",
+    "outside": "items of another kind",
+    "retention": "what sources forget",
+    "cost": "cost",
+}
 OPEN = "*To be written by whoever ships this model: the evidence cannot tell.*"
 
 
@@ -36,6 +46,8 @@ def render(view: View) -> str:
         OPEN,
         "## Evaluation",
         *_evaluation(view),
+        "### Beyond the deciding measure",
+        *_beyond(view),
         "## Limits",
         *_limits(view),
         "## Training",
@@ -120,8 +132,20 @@ def _evaluation(view: View) -> list[str]:
     return [escape(f"{view.summary}. {PROTOCOL.get(view.protocol, '')}"), *table, "\n".join(claims)]
 
 
+def _beyond(view: View) -> list[str]:
+    """What the report found on harm, confidence, spoilt and foreign inputs, forgetting and cost; what was not asked."""
+    found = findings(view)
+    told = [f"- **{escape(found[name].text)}**: {escape(found[name].finding)}" for name in BEYOND if name in found]
+    absent = [words for name, words in BEYOND.items() if name not in found]
+    missing = [f"- Not measured: {escape(listed(absent))}."] if absent else []
+    return ["\n".join([*told, *missing])]
+
+
 def _limits(view: View) -> list[str]:
-    flags = [f"- **{escape(FLAG.get(flag.flag, flag.flag))}**: {escape(flag.why)}" for flag in view.flags]
+    flags = []
+    for flag in view.flags:
+        title = flag_title(flag.flag, [view.rows[name] for name in view.known(flag.evidence)])
+        flags.append(f"- **{escape(title)}**: {escape(flag.why)}")
     unmeasured = [f"{entry.get('what')} ({entry.get('why')})" for entry in view.not_measured]
     told = [f"- One data set, no claim beyond it: {escape(str(view.data.get('source') or 'unknown'))}."]
     told += [f"- Not measured: {escape('; '.join(unmeasured))}."] if unmeasured else []
