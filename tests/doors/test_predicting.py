@@ -103,3 +103,13 @@ def test_no_model_no_images_and_a_model_without_a_canvas_are_one_message_each(
         (bare / "model.json").write_text(json.dumps(record | facts))
         with pytest.raises(UserError, match=message):
             predict(bare, "photos", photos.parent)
+
+
+def test_the_exported_graph_answers_as_the_model_does(model: Path, photos: Path, tmp_path: Path, monkeypatch):
+    """From the command line: export, then predict with onnxruntime alone."""
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["export", str(model), "--what", "onnx", "--out", "winner.onnx"])
+    assert done.exit_code == 0, done.output
+    mine, graphs = predict(model, "photos", tmp_path), predict(tmp_path / "winner.onnx", "photos", tmp_path)
+    assert (graphs.model, graphs.classes, graphs.items) == (mine.model, mine.classes, mine.items)
+    np.testing.assert_allclose(graphs.probabilities, mine.probabilities, atol=1e-5)

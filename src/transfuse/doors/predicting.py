@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,13 +63,12 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
     `data` is anything a recipe reads, labelled or not; a folder with images right inside it is read as `images:DIR`.
     Raises: `UserError` where there is no model, no image, or the model was given in Python.
     """
+    if model.suffix == ".onnx":
+        return _of_graph(model, opened_data(data, root), report)
     folder = model_folder(model)
     source, description = opened(folder)
-    found = opened_data(data, root)
-    canvas = description.get("canvas")
-    if type(canvas) is not int:
-        raise UserError("the model does not say on which canvas it answers", where=str(folder))
-    classes = tuple(str(name) for name in description.get("classes") or source.card.classes)
+    found, canvas = opened_data(data, root), canvas_of(description, folder)
+    classes = classes_of(source, description)
     rows = probabilities(source, found, canvas, report)
     if rows.shape[1] != len(classes):
         raise UserError(
@@ -81,6 +80,37 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
     return Answers(str(description.get("arm", source.card.name)), found.items.ids, classes, rows)
 
 
+def _of_graph(path: Path, data: Data, report: Report | None) -> Answers:
+    """The answers of an exported ONNX file, by onnxruntime on one thread."""
+    from transfuse.data.canvas import batch
+    from transfuse.files.graphs import opened_graph
+
+    run, facts = opened_graph(path)
+    parts = []
+    for rows in _slices(len(data.items)):
+        parts.append(run(batch(data, rows, facts.canvas)).astype(np.float64))
+        if report is not None:
+            report(rows[-1] + 1, len(data.items))
+    return Answers(facts.arm, data.items.ids, facts.classes, np.concatenate(parts))
+
+
+def _slices(count: int) -> list[range]:
+    return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+
+
+def canvas_of(description: Mapping[str, Any], folder: Path) -> int:
+    """The side of the canvas that a saved model answers on, in pixels."""
+    canvas = description.get("canvas")
+    if type(canvas) is not int:
+        raise UserError("the model does not say on which canvas it answers", where=str(folder))
+    return canvas
+
+
+def classes_of(source: Source, description: Mapping[str, Any]) -> tuple[str, ...]:
+    """The classes of a saved model, in the order of its answers."""
+    return tuple(str(name) for name in description.get("classes") or source.card.classes)
+
+
 def probabilities(source: Source, data: Data, canvas: int, report: Report | None = None) -> np.ndarray:
     """softmax(logits / temperature) of all items [N, C], float64; the same whatever the batch."""
     import torch
@@ -89,8 +119,7 @@ def probabilities(source: Source, data: Data, canvas: int, report: Report | None
 
     parts = []
     with torch.no_grad():
-        for start in range(0, len(data.items), BATCH):
-            rows = range(start, min(start + BATCH, len(data.items)))
+        for rows in _slices(len(data.items)):
             images = torch.from_numpy(batch(data, rows, canvas))
             parts.append(source.probabilities(images).double().numpy())
             if report is not None:

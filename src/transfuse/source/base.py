@@ -206,7 +206,8 @@ def _read(network: nn.Module, images: Tensor, taps: Sequence[Tap], where: str) -
         # Inference tensors count no versions, so a change could not be seen.
         copy = tap.volatile or tensor.is_inference()
         read[tap.name] = (tensor.clone(), None) if copy else (tensor, tensor._version)
-        if len(read) == len(taps) and not whole:
+        # A tracer would lose its place; what nobody reads is no part of the exported graph anyway.
+        if len(read) == len(taps) and not whole and not torch.compiler.is_exporting():
             raise _EnoughError
 
     handles = []

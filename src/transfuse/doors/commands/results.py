@@ -68,13 +68,19 @@ def report(
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder")],
-    what: Annotated[str, typer.Option("--what", help="model_card, checklist or rows")] = "model_card",
-    out: Annotated[Path | None, typer.Option("--out", help="file to write; default WHAT in the run's folder")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="a run's folder, or for models RUN/models/ARM")],
+    what: Annotated[
+        str, typer.Option("--what", help="of the run: model_card, checklist, rows; of its model: onnx, torch_export")
+    ] = "model_card",
+    out: Annotated[Path | None, typer.Option("--out", help="file to write; default WHAT in the folder")] = None,
 ) -> None:
-    """A run's result in another form: a model card for hubs, a reproducibility checklist, all evidence as CSV."""
+    """A run's result in another form: a model card, a checklist, all evidence as CSV, or its model as one graph."""
+    from transfuse.doors.exporting import exported_model, forms
     from transfuse.doors.study import Study
 
+    if what in forms():
+        say(f"written: {exported_model(folder, what, out)}")
+        return
     say(f"written: {Study.of_folder(folder).export(what, out)}")
 
 

@@ -8,7 +8,12 @@ the simplex (expectation-maximisation of a mixture); on the rows apart the pool 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CITATION = "van der Laan, Polley, Hubbard, Super learner, 2007; Dempster, Laird, Rubin, 1977 (the steps)"
 PARAMETERS = {
@@ -35,3 +40,8 @@ def fit(probabilities: np.ndarray, targets: np.ndarray, *, steps: int) -> dict[s
 def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray:
     """`[K, N, C] -> [N, C]`."""
     return np.tensordot(state["weights"], probabilities, axes=1)
+
+
+def graph(state: dict[str, Tensor], probabilities: Tensor) -> Tensor:
+    """`apply` on tensors, for a graph that runs elsewhere."""
+    return (state["weights"][:, None, None] * probabilities).sum(dim=0)

@@ -8,10 +8,13 @@ the mean of the members' by exactly `-mean_n log Z[n]`. One member that says alm
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import softmax
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CITATION = "Heskes, Selecting weighting factors in logarithmic opinion pools, NeurIPS 1997"
 PARAMETERS: dict[str, dict[str, Any]] = {}
@@ -27,3 +30,8 @@ def fit(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]
 def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray:
     """`[K, N, C] -> [N, C]`."""
     return softmax(np.log(np.maximum(probabilities, FLOOR)).mean(axis=0), axis=1)
+
+
+def graph(state: dict[str, Tensor], probabilities: Tensor) -> Tensor:
+    """`apply` on tensors, for a graph that runs elsewhere."""
+    return probabilities.clamp_min(FLOOR).log().mean(dim=0).softmax(dim=1)

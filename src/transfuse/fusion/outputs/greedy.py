@@ -10,9 +10,14 @@ are.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from transfuse.seeds import stream
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CITATION = "Caruana et al., Ensemble selection from libraries of models, ICML 2004"
 PARAMETERS = {
@@ -34,6 +39,11 @@ def fit(probabilities: np.ndarray, targets: np.ndarray, *, rounds: int, bags: in
 def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray:
     """`[K, N, C] -> [N, C]`."""
     return np.tensordot(state["weights"], probabilities, axes=1)
+
+
+def graph(state: dict[str, Tensor], probabilities: Tensor) -> Tensor:
+    """`apply` on tensors, for a graph that runs elsewhere."""
+    return (state["weights"][:, None, None] * probabilities).sum(dim=0)
 
 
 def _picked(true: np.ndarray, rounds: int) -> np.ndarray:

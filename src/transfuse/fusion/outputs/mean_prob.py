@@ -7,9 +7,12 @@ Its log-loss is never above the mean of the members' log-losses (Jensen). Nothin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CITATION = "Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation, NeurIPS 2017"
 PARAMETERS: dict[str, dict[str, Any]] = {}
@@ -24,3 +27,8 @@ def fit(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]
 def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray:
     """`[K, N, C] -> [N, C]`."""
     return probabilities.mean(axis=0)
+
+
+def graph(state: dict[str, Tensor], probabilities: Tensor) -> Tensor:
+    """`apply` on tensors, for a graph that runs elsewhere."""
+    return probabilities.mean(dim=0)

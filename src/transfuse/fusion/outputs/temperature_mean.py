@@ -8,11 +8,14 @@ disagree is too timid itself; the arm's own temperature, fitted afterwards, puts
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CITATION = "Guo et al., On calibration of modern neural networks, ICML 2017; Rahaman, Thiery, NeurIPS 2021"
 PARAMETERS: dict[str, dict[str, Any]] = {}
@@ -31,6 +34,12 @@ def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray
     return softmax(_logs(probabilities) / state["temperatures"][:, None, None], axis=2).mean(axis=0)
 
 
+def graph(state: dict[str, Tensor], probabilities: Tensor) -> Tensor:
+    """`apply` on tensors, for a graph that runs elsewhere."""
+    heated = probabilities.clamp_min(FLOOR).log() / state["temperatures"][:, None, None]
+    return heated.softmax(dim=2).mean(dim=0)
+
+
 def _logs(probabilities: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(probabilities, FLOOR))
 
@@ -41,4 +50,5 @@ def _temperature(logits: np.ndarray, targets: np.ndarray) -> float:
     def loss(log_temperature: float) -> float:
         return float(-log_softmax(logits * np.exp(-log_temperature), axis=1)[rows, targets].mean())
 
-    return float(np.exp(minimize_scalar(loss, bounds=(COOLEST, HOTTEST), method="bounded", options={"xatol": 1e-9}).x))
+    found: Any = minimize_scalar(loss, bounds=(COOLEST, HOTTEST), method="bounded", options={"xatol": 1e-9})
+    return float(np.exp(found.x))

@@ -1,0 +1,114 @@
+"""A model as one graph, canvas in, probabilities out; without it what was shipped would need this package to run.
+
+The temperature is inside, and so is each source's own preparation. A pool of predictions is a graph where its method
+offers one: `graph(state, probabilities [K, N, C]) -> [N, C]` on tensors, the same law as its `apply`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from transfuse.errors import TransfuseError, UserError
+from transfuse.fusion.pooled import Pool
+from transfuse.registry import find, method
+from transfuse.source.base import Source
+
+SHELF = "fusion/exports"
+FLOOR = 1e-15
+LARGEST_BATCH = 1 << 16
+TOLERANCE = 1e-5
+
+
+class Answering(nn.Module):
+    """softmax(logits / temperature): canvas [N, 3, S, S] in [0, 1] to probabilities [N, C]."""
+
+    def __init__(self, model: Source) -> None:
+        super().__init__()
+        self.logits = logits_of(model)
+        self.temperature = float(model.temperature)
+
+    def forward(self, canvas: Tensor) -> Tensor:
+        return torch.softmax(self.logits(canvas).float() / self.temperature, dim=1)
+
+
+class PoolGraph(nn.Module):
+    """A pool on tensors: its members' probabilities, pooled by its method's `graph`; log-probabilities come out."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__()
+        self.members = nn.ModuleList([logits_of(member) for member in pool.members])  # pyright: ignore
+        module = method(pool.method).load()
+        if not hasattr(module, "graph"):
+            raise UserError(
+                f"{pool.method} has no form as a graph, so this pool cannot be exported",
+                where=f"'{pool.card.name}'",
+                hint="export its members one by one, or ship it with `transfuse predict`",
+            )
+        self.pooled = module.graph
+        self.state = {name: torch.as_tensor(array).double() for name, array in pool.state.items()}
+
+    def forward(self, canvas: Tensor) -> Tensor:
+        each = torch.stack([torch.softmax(member(canvas).double(), dim=1) for member in self.members])
+        return self.pooled(self.state, each).clamp_min(FLOOR).log()
+
+
+def logits_of(model: Source) -> nn.Module:
+    """What gives a model's logits [N, C] as part of a graph."""
+    return PoolGraph(model) if isinstance(model, Pool) else model
+
+
+def program_of(model: Source, canvas: int) -> tuple[ExportedProgram, Tensor]:
+    """The model as an exported graph for any number of images of one size, and the canvas it was traced with.
+
+    Raises: `UserError` where the model has no form as a graph, naming what stands in the way.
+    """
+    answering = Answering(model.eval()).eval()
+    example = torch.linspace(0, 1, 2 * 3 * canvas * canvas).reshape(2, 3, canvas, canvas)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            dimensions = {"canvas": {0: Dim("images", min=1, max=LARGEST_BATCH)}}
+            return torch.export.export(answering, (example,), dynamic_shapes=dimensions, strict=False), example
+    except UserError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a source's own code may fail in any way while it is traced
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            "this model cannot be traced into one graph", where=f"'{model.card.name}'", got=first[:300]
+        ) from error
+
+
+def export(model: Source, form: str, canvas: int, path: Path, facts: Mapping[str, str]) -> Path:
+    """Write the model in a form of the shelf, after the graph has answered as the model does; gives the path.
+
+    Raises: `UserError` for an unknown form and for what cannot be a graph, `TransfuseError` where the two differ.
+    """
+    entry = find(SHELF, form)
+    program, example = program_of(model, canvas)
+    _require_equal(program, model, canvas)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.tmp{entry.traits['suffix']}")
+    try:
+        entry.load().write(program, example, scratch, facts)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path
+
+
+def _require_equal(program: ExportedProgram, model: Source, canvas: int) -> None:
+    """One image and three, unlike the traced ones: a batch size or a branch that was baked in would show."""
+    generator = torch.Generator().manual_seed(0)
+    run = program.module()
+    for count in (1, 3):
+        images = torch.rand(count, 3, canvas, canvas, generator=generator)
+        with torch.no_grad():
+            apart = float((run(images) - model.probabilities(images)).abs().max())
+        if not apart <= TOLERANCE:
+            raise TransfuseError(f"the exported graph answers differently from the model, by {apart:.2g}")
