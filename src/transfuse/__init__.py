@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["compare", "evaluate", "fuse", "load", "merge"]
+__all__ = ["choose", "compare", "evaluate", "fuse", "load", "merge"]
 
 if TYPE_CHECKING:
-    from transfuse.doors.python import compare, evaluate, fuse, load, merge
+    from transfuse.doors.python import choose, compare, evaluate, fuse, load, merge
 
 
 def __getattr__(name: str) -> Any:

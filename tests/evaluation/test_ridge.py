@@ -29,7 +29,7 @@ def test_scores_are_those_of_scikit_learns_ridge(names: tuple[str, ...]) -> None
     block = np.concatenate([heads.parts[name] for name in names], axis=1)
     train, held = folds != 2, folds == 2
     oracle = Ridge(alpha=1e-3 * train.sum() * block.shape[1]).fit(block[train], np.eye(3)[targets[train]])
-    (found,) = System(heads, [2]).scores(names, 1e-3, [np.flatnonzero(held)])
+    (found,) = System(heads, [2]).scores(names, [1e-3], np.flatnonzero(held))
     np.testing.assert_allclose(found, oracle.predict(block[held]), atol=1e-9)
 
 
@@ -53,10 +53,10 @@ def test_temperature_is_close_to_the_best_on_the_other_folds() -> None:
     for other in range(1, 5):
         rows = heads.rows[other]
         held.append(rows)
-        scores.append(System(heads, [fold, other]).scores(("a", "b"), penalty, [rows])[0])
+        scores.append(System(heads, [fold, other]).scores(("a", "b"), [penalty], rows)[0])
     exact = temperature.fit(LIFT * np.concatenate(scores), targets[np.concatenate(held)], "logit")
     assert answer.temperatures[0] == pytest.approx(exact, rel=0.1)
-    logits = LIFT * System(heads, [fold]).scores(("a", "b"), penalty, [heads.rows[fold]])[0]
+    logits = LIFT * System(heads, [fold]).scores(("a", "b"), [penalty], heads.rows[fold])[0]
     probabilities = temperature.apply(logits, "logit", answer.temperatures[0])
     rows = heads.rows[fold]
     np.testing.assert_allclose(answer.losses[rows], -np.log(probabilities[np.arange(len(rows)), targets[rows]]))

@@ -20,7 +20,7 @@ from transfuse.evaluation.scores import e_leep, h_score, leep, nce
 
 def check_evidence_is_a_density(logme: Callable[[Material], Any]) -> None:
     """Where rows are fewer than columns as well."""
-    for one in (noisy(30, 6, classes=2), noisy(14, 30, classes=2)):
+    for one in (noisy(20, 4, classes=2), noisy(10, 20, classes=2)):
         assert abs(logme(one) - np.mean([oracle(one, number) for number in range(2)])) < 1e-6
 
 
@@ -109,7 +109,7 @@ class Peeking(Heads):
 
     def answers(self, sets: Any, penalties: Any = (1e-5,)) -> Any:
         everything = ridge.System(self, [])
-        scores = everything.scores(sets[0], 1e-5, [np.arange(len(self.targets))])[0]
+        scores = everything.scores(sets[0], [1e-5], np.arange(len(self.targets)))[0]
         losses = ridge._losses(scores, self.targets, np.ones(1))[:, 0]
         return {sets[0]: ridge.Answer(losses, losses, losses, losses, losses)}
 

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from transfuse.doors.commands import merging, methods, results, running, trust
+from transfuse.doors.commands import choosing, merging, methods, results, running, trust
 from transfuse.errors import TransfuseError, UserError
 
 app = typer.Typer(
@@ -19,7 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (*running.COMMANDS, *results.COMMANDS, *methods.COMMANDS, *merging.COMMANDS, *trust.COMMANDS):
+ROOMS = (running, choosing, results, methods, merging, trust)
+for command in (command for room in ROOMS for command in room.COMMANDS):
     app.command()(command)
 
 

@@ -43,6 +43,34 @@ def compare(sources: Sources, data: Any, *, out: str | Path | None = None, **rec
     return Study.of_folder(outcome.folder.path)
 
 
+def choose(
+    sources: Sources,
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    all_scores: bool = False,
+    rows: int = 5000,
+    **recipe: Any,
+) -> Study:
+    """Which source, which pair, and whether a second model is worth it, from frozen features; no test row is read.
+
+    Arguments are those of `compare`; `all_scores` adds the scores that are not asked by default, `rows` is how many
+    rows are looked at at most. Features are kept in the store: a later `compare` of these sources takes them there.
+    """
+    from transfuse.plan.recipe import validated
+    from transfuse.run.choosing import Asked
+    from transfuse.run.choosing import choose as look
+    from transfuse.run.run import Request
+
+    named = _named(sources)
+    modules = {name: entry for name, entry in named.items() if not isinstance(entry, str | dict)}
+    entries = {name: f"module:{name}" if name in modules else entry for name, entry in named.items()}
+    checked = validated({"sources": entries, "data": data, **recipe}, where="choose(...)")
+    folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="transfuse-"))
+    asked = Asked(all_scores, rows, "transfuse.choose(...)")
+    return Study.of_folder(look(Request(checked, Path.cwd(), folder, modules=modules), asked).folder.path)
+
+
 def fuse(
     sources: Sources,
     method: str,

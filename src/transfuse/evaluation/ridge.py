@@ -89,23 +89,21 @@ class Heads:
         asked = [names for names in dict.fromkeys(sets) if names]
         sums = {names: np.zeros((self.count, len(penalties), len(TEMPERATURES))) for names in asked}
         for first, second in combinations(range(self.count), 2):
-            system = System(self, [first, second])
+            system, edge = System(self, [first, second]), len(self.rows[second])
+            rows = np.concatenate([self.rows[second], self.rows[first]])
             for names in asked:
-                for place, penalty in enumerate(penalties):
-                    held = system.scores(names, penalty, [self.rows[second], self.rows[first]])
+                for place, scores in enumerate(system.scores(names, penalties, rows)):
                     # What was learned without both folds speaks of either, for what is judged in the other.
-                    for fold, rows, scores in (
-                        (first, self.rows[second], held[0]),
-                        (second, self.rows[first], held[1]),
-                    ):
-                        sums[names][fold, place] += _losses(scores, self.targets[rows], TEMPERATURES).sum(axis=0)
+                    losses = _losses(scores, self.targets[rows], TEMPERATURES)
+                    sums[names][first, place] += losses[:edge].sum(axis=0)
+                    sums[names][second, place] += losses[edge:].sum(axis=0)
         chosen = {names: [self._chosen(sums[names][fold], fold) for fold in range(self.count)] for names in asked}
         found = {names: (np.zeros(len(self.targets)), np.zeros(len(self.targets))) for names in asked}
         for fold, rows in enumerate(self.rows):
             system = System(self, [fold])
             for names in asked:
                 place, heat, _ = chosen[names][fold]
-                (scores,) = system.scores(names, penalties[place], [rows])
+                (scores,) = system.scores(names, [penalties[place]], rows)
                 found[names][0][rows] = _losses(scores, self.targets[rows], np.array([heat]))[:, 0]
                 found[names][1][rows] = scores.argmax(axis=1) == self.targets[rows]
         made = {
@@ -164,41 +162,36 @@ class System:
     @cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         heads, rows = self.heads, len(self.train)
-        gram = np.sum([heads._grams[fold] for fold in self.learned], axis=0)  # noqa: SLF001 - two halves of one thing
-        cross = np.sum([heads._crosses[fold] for fold in self.learned], axis=0)  # noqa: SLF001
+        gram = np.sum([heads._grams[fold] for fold in self.learned], axis=0)
+        cross = np.sum([heads._crosses[fold] for fold in self.learned], axis=0)
         return gram - rows * np.outer(self.centre, self.centre), cross - rows * np.outer(self.centre, self.level)
 
-    def scores(self, names: Names, penalty: float, held: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Scores [n, C] of several groups of held rows under one penalty share c."""
+    def scores(self, names: Names, penalties: Sequence[float], rows: np.ndarray) -> np.ndarray:
+        """Scores of held rows under each penalty share c. [P, n, C]."""
         columns = np.concatenate([self.heads.columns[name] for name in names])
-        amount = penalty * len(self.train) * len(columns)
+        amounts = [penalty * len(self.train) * len(columns) for penalty in penalties]
         if len(columns) > len(self.train):
-            return self._by_rows(names, amount, held)
+            return self._by_rows(names, amounts, rows)
         gram, cross = self._moments
-        system = gram[np.ix_(columns, columns)]
-        system[np.diag_indices(len(columns))] += amount
-        weights = solved(system, cross[columns])
-        return [(self.heads.block[rows][:, columns] - self.centre[columns]) @ weights + self.level for rows in held]
+        system, sides = gram[np.ix_(columns, columns)], cross[columns]
+        held = self.heads.block[np.ix_(rows, columns)] - self.centre[columns]
+        return np.stack([held @ shifted_solve(system, amount, sides) for amount in amounts]) + self.level
 
-    def _by_rows(self, names: Names, amount: float, held: Sequence[np.ndarray]) -> list[np.ndarray]:
+    def _by_rows(self, names: Names, amounts: Sequence[float], rows: np.ndarray) -> np.ndarray:
         kernel, train = self.heads.kernel(names), self.train
-        among = kernel[np.ix_(train, train)]
+        among, across = kernel[np.ix_(train, train)], kernel[np.ix_(rows, train)]
         means = among.mean(axis=0)
         total = means.mean()
-        system = among - means - means[:, None] + total
-        system[np.diag_indices(len(train))] += amount
-        weights = solved(system, self.heads.labels[train] - self.level)
-        found = []
-        for rows in held:
-            across = kernel[np.ix_(rows, train)]
-            across = across - across.mean(axis=1, keepdims=True) - means + total
-            found.append(across @ weights + self.level)
-        return found
+        system, sides = among - means - means[:, None] + total, self.heads.labels[train] - self.level
+        held = across - across.mean(axis=1, keepdims=True) - means + total
+        return np.stack([held @ shifted_solve(system, amount, sides) for amount in amounts]) + self.level
 
 
-def solved(system: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """system⁻¹ sides of a positive definite system, by Cholesky. Raises: `UserError` where it is not."""
-    found = _posv(np.asfortranarray(system), np.asfortranarray(sides), lower=1)
+def shifted_solve(system: np.ndarray, shift: float, sides: np.ndarray) -> np.ndarray:
+    """(system + shift I)⁻¹ sides, by Cholesky. Raises: `UserError` where that is not positive definite."""
+    shifted = np.array(system, order="F")
+    shifted.ravel(order="K")[:: len(system) + 1] += shift
+    found = _posv(shifted, np.asfortranarray(sides), lower=1, overwrite_a=1)
     if found[2] != 0:
         raise UserError(
             "the ridge head's equations cannot be solved", got="features beyond what float64 can tell apart"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from transfuse.report.document import Document, listed, marked, shelved
+from transfuse.report.document import RUN_SECTIONS, Document, listed, marked, shelved
 from transfuse.report.view import View
 
+CHOICE_SECTIONS = "report/choosing"
 WHERE = "E12 is the twelfth row of `evidence.json`, M3 the third of `measurements.json`."
 
 
 def report(view: View) -> Document:
-    """The page of one run: every section of the shelf that has something to say."""
-    lists = listed(view)
+    """The page of one run, or of a choice before one: every section of its shelf that has something to say."""
+    lists, choice = listed(view), view.kind == "choice"
     return Document(
         title=view.title,
         summary=view.summary,
-        sections=shelved(view),
+        sections=shelved(view, CHOICE_SECTIONS if choice else RUN_SECTIONS),
         lists=lists,
+        brand="transfuse choose" if choice else "transfuse report",
         marks=marked(lists),
         tab=f"{view.title}: {view.recommendation.arm}",
         where=WHERE,

@@ -80,6 +80,10 @@ QUANTITIES = {
     "own_accuracy_change": Quantity(
         "accuracy on its own task", "after minus before, by the source's own head", "share"
     ),
+    "probe_log_loss": Quantity("probe log-loss", "log-loss of a ridge head on frozen features, out of fold"),
+    "probe_accuracy": Quantity("probe accuracy", "share that a ridge head on frozen features gets right", "share"),
+    "score_tau": Quantity("weighted tau", "whether a score orders the sources as the truth does; 1: the same", "level"),
+    "score_regret": Quantity("regret", "what is lost by taking the source that a score puts first", "level"),
     "shapley": Quantity("share of the gain", "of what all sources together gain over none"),
     "shapley_interaction": Quantity("interaction", "above 0: they complete each other; below: they repeat each other"),
     "ridge_gain": Quantity("gain of all sources", "over class frequencies, by a ridge head on frozen features"),

@@ -10,6 +10,7 @@ from transfuse.report.blocks import Prose, spans
 from transfuse.report.numbers import spell
 from transfuse.report.quantities import quantity
 from transfuse.report.sections import verdict
+from transfuse.report.terminal_choice import render_choice
 from transfuse.report.view import View
 from transfuse.report.words import STATUS, flag_title
 from transfuse.types import Claim, Undefined
@@ -22,6 +23,8 @@ MARKS = {"better": "+", "worse": "-", "equivalent": "=", "not shown": "?"}
 def render_terminal(evidence: Mapping[str, Any]) -> str:
     """Recommendation, claims and flags as plain text of at most 80 columns; names cannot forge a line."""
     view = View(evidence)
+    if view.kind == "choice":
+        return render_choice(view)
     parts = [_recommendation(view), *_claims(view), *_flags(view), _wrapped(_plain(verdict.reach(view)))]
     return "\n\n".join(part for part in parts if part) + "\n"
 

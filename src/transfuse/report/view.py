@@ -69,6 +69,11 @@ class View(Rows):
         return (self.setup.get("task") or {}).get("metric") or first
 
     @property
+    def kind(self) -> str:
+        """What the record is of: a `run`, or a `choice` of sources before one."""
+        return str(self.record.get("kind", "run"))
+
+    @property
     def title(self) -> str:
         return self.setup.get("title") or "Fusion report"
 
@@ -76,13 +81,14 @@ class View(Rows):
     def summary(self) -> str:
         """What was judged, in one line."""
         classes, judged, runs = self.data.get("classes"), self.data.get("judged"), self.setup.get("runs") or ()
-        protocol = {"locked": "one locked test set", "crossfit": "cross-fitted"}.get(self.protocol)
+        protocol = {"locked": "one locked test set", "crossfit": "cross-fitted"}.get(self.protocol) if runs else ""
         return ", ".join(
             part
             for part in (
                 str(self.data.get("source") or ""),
                 plural(classes, "class") if isinstance(classes, int) else "",
                 plural(judged, "judged item") if isinstance(judged, int) else "",
+                plural(self.data["apart"], "row") + " looked at" if isinstance(self.data.get("apart"), int) else "",
                 plural(len(runs), "run") if runs else "",
                 protocol,
             )

@@ -184,7 +184,7 @@ def _kept(store: Store, arrays: Mapping[str, np.ndarray]) -> str:
     return key
 
 
-def _block(store: Store, name: str, rows: np.ndarray) -> RowBlock:
+def kept_rows(store: Store, name: str, rows: np.ndarray) -> RowBlock:
     ordered = np.unique(rows)
     return RowBlock(name, _kept(store, {"rows": ordered}), len(ordered))
 
@@ -200,7 +200,7 @@ def _runs(
     """
     shrink = Shrink(items, store, sizes)
     if parts.protocol == "crossfit":
-        every = _block(store, "all", np.concatenate([run.judge for run in parts.runs]))
+        every = kept_rows(store, "all", np.concatenate([run.judge for run in parts.runs]))
         runs = tuple(
             shrink(_run(store, run, number, (every,), (every,), final_fit=True), run)
             for number, run in enumerate(parts.runs)
@@ -216,14 +216,14 @@ def _runs(
         )
         return runs, final
     first = parts.runs[0]
-    selection = _block(store, "val", np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))
-    judged = _block(store, "test", first.judge)
+    selection = kept_rows(store, "val", np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))
+    judged = kept_rows(store, "test", first.judge)
     apart = np.concatenate([first.judge, first.calibrate, *(fit.held for fit in first.fits)])
     pool = np.setdiff1d(np.flatnonzero(items.labelled()), apart)
     whole = sum(len(run.train) for run in parts.runs) > len(pool)
     runs = []
     for number, run in enumerate(parts.runs):
-        draw = _block(store, "pool", pool) if whole else _block(store, run.name, run.train)
+        draw = kept_rows(store, "pool", pool) if whole else kept_rows(store, run.name, run.train)
         runs.append(shrink(_run(store, run, number, (draw, selection), (judged,), final_fit=False), run))
     return tuple(runs), None
 

@@ -1,0 +1,96 @@
+"""A choice of sources on a terminal: which one, whether a second one pays, a line a source; the report has the rest."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from transfuse.report.blocks import spans
+from transfuse.report.choosing import answer, each
+from transfuse.report.numbers import scaled, spell
+from transfuse.report.view import View
+from transfuse.types import Undefined
+
+WIDTH = 80
+MOST_PAIRS = 6
+
+
+def render_choice(view: View) -> str:
+    """Plain text of at most 80 columns; names cannot forge a line."""
+    box = answer.recommended(view)
+    first = "\n".join([_wrapped(f"{box.label}: {box.title}"), *(_wrapped(_plain(part), "  ") for part in box.body)])
+    claims = [_wrapped(f"A second model: {claim.sentence}") for claim in view.claims if claim is view.claims[0]]
+    others = [_wrapped(f"  in accuracy: {claim.sentence}") for claim in view.claims[1:]]
+    parts = [first, "\n".join([*claims, *others]), _sources(view), _pairs(view), _agreement(view)]
+    parts += [_wrapped(_plain(prose)) for prose in (answer.ties(view), answer.looked_at(view)) if prose]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _sources(view: View) -> str:
+    names = each.singles(view)
+    rows = [["source", "group", "log-loss [95 %]", "accuracy", "FLOP an item", "parameters"]]
+    for name in names:
+        cost = view.arm(name).get("cost") or {}
+        group = next((place for place, group in enumerate(view.record.get("ties") or (), 1) if name in group), "-")
+        rows.append(
+            [
+                _one_line(name),
+                str(group),
+                _number(view, name, "probe_log_loss", interval=True),
+                _number(view, name, "probe_accuracy"),
+                *(scaled(float(cost[key])) if key in cost else "?" for key in ("inference_flops", "parameters")),
+            ]
+        )
+    return _table(rows)
+
+
+def _pairs(view: View) -> str:
+    found = [row for row in view.find("probe_log_loss") if row.versus is None]
+    sets = [row for row in found if len(row.provenance.get("of") or ()) > 1 and not isinstance(row.value, Undefined)]
+    sets.sort(key=lambda row: row.value if isinstance(row.value, float) else 0.0)
+    if not sets:
+        return ""
+    rows = [["together", "log-loss [95 %]", "accuracy"]]
+    rows += [
+        [_one_line(row.arm), spell(row, with_unit=False), _number(view, row.arm, "probe_accuracy")]
+        for row in sets[:MOST_PAIRS]
+    ]
+    more = f"\nand {len(sets) - MOST_PAIRS} more sets" if len(sets) > MOST_PAIRS else ""
+    return _table(rows) + more
+
+
+def _agreement(view: View) -> str:
+    known = [row for row in view.find("score_tau") if not isinstance(row.value, Undefined)]
+    if not known:
+        return ""
+    told = ", ".join(f"{row.arm.replace('_', ' ')} {spell(row, with_unit=False)}" for row in known)
+    return _wrapped(f"Scores in the probe's order (weighted tau, 1 is the same): {told}")
+
+
+def _number(view: View, arm: str, quantity: str, *, interval: bool = False) -> str:
+    row = view.level(arm, quantity)
+    return "?" if row is None else spell(row, interval=interval, with_unit=quantity == "probe_accuracy")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [min(max(len(row[place]) for row in rows), 40) for place in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if not place else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(cells))[:WIDTH].rstrip())
+    return "\n".join(lines)
+
+
+def _plain(prose: object) -> str:
+    return "".join(_one_line(span.text) for span in spans(prose))  # pyright: ignore[reportArgumentType]
+
+
+def _one_line(text: str) -> str:
+    return "".join(" " if character.isspace() else character for character in text)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(_one_line(text), WIDTH, initial_indent=indent, subsequent_indent=indent)
