@@ -10,6 +10,7 @@ from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 
 ORDER = 52
+FEWEST = 10
 NAMES = ("ece", "ece_debiased", "ece_adaptive", "ece_uncalibrated", "temperature", "brier", "worst_class")
 
 
@@ -52,18 +53,23 @@ def _diagram(view: View) -> Chart | None:
         return None
     lines = []
     for row in rows:
-        bins = [each for each in row.provenance["bins"] if len(each) == 5]
+        bins = [each for each in row.provenance["bins"] if len(each) == 5 and each[4] >= FEWEST]
+        if not bins:
+            continue
         sure, right, count = ([float(each[place]) for each in bins] for place in (2, 3, 4))
         lines.append(
             curves.Line(row.arm, tuple(100 * x for x in sure), tuple(100 * y for y in right), weights=tuple(count))
         )
+    if not lines:
+        return None
     plane = curves.Plane("stated confidence, %", "answered right, %", diagonal=True)
     told = "; ".join(f"{line.label}: {_told(line)}" for line in lines)
     return chart(
         lambda width: curves.draw(width, lines, plane),
         finding=_sureness(lines[0]),
         caption="Each mark is a bin of answers with about the same confidence, larger where it holds more of them. "
-        "On the dotted line confidence and truth agree; below it an arm is too sure.",
+        "On the dotted line confidence and truth agree; below it an arm is too sure. "
+        f"Bins of fewer than {FEWEST} answers are left out.",
         summary=f"Share answered right against stated confidence, in bins. {told}.",
     )
 

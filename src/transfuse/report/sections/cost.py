@@ -63,7 +63,7 @@ def _chart(view: View) -> Chart | None:
     absent = f" Not drawn, because far off or without a value or any cost: {listed(left_out)}." if left_out else ""
     caption = (
         "Diamonds are fusions, discs what they have to beat, squares controls; hollow and grey is what another arm "
-        "dominates, the ring is what to ship. The dashed line joins the arms that are worth their cost; "
+        "dominates or what never ships, the ring is what to ship. The dashed line joins what is worth its cost; "
         f"bars are 95 % intervals.{absent}"
     )
     told = "; ".join(f"{name}: {spell(row, interval=False)} at {spell(cost)}" for name, cost, row in placed)
@@ -91,6 +91,9 @@ def _finding(view: View, front: set[str]) -> str:
         return f"Worth their cost: {names}. What ships, {view.winner}, is dominated by {beaten}."
     if not front:
         return "No arm is worth its cost beside the others."
+    judged = len(view.find("pareto"))
+    if len(front) == judged:
+        return f"None of the {judged} arms that may ship is shown to be dominated: each buys something with its cost."
     its = "its" if len(front) == 1 else "their"
     return f"Worth {its} cost: {names}. Every other arm that may ship is matched or beaten by one that costs no more."
 

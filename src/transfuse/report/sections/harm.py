@@ -26,10 +26,10 @@ def blocks(view: View) -> list[Block]:
     found += [worst] if worst else []
     if not found:
         return []
-    return [Heading("Who gains and who pays", "harm", "Harm", _finding(screens, guards), folded=True), *found]
+    return [Heading("Who gains and who pays", "harm", "Harm", _finding(view, screens, guards), folded=True), *found]
 
 
-def _finding(screens: list[tuple[str, tuple[Evidence, ...]]], guards: list[Evidence]) -> str:
+def _finding(view: View, screens: list[tuple[str, tuple[Evidence, ...]]], guards: list[Evidence]) -> str:
     said = []
     for key, rows in screens:
         if rows:
@@ -37,10 +37,23 @@ def _finding(screens: list[tuple[str, tuple[Evidence, ...]]], guards: list[Evide
             names = f" ({', '.join(str(row.provenance.get(key)) for row in worse[:4])})" if worse else ""
             noun = "classes" if key == "class" else "groups"
             said.append(f"{count_of(len(worse), len(rows), noun)} shown worse by more than the margin{names}")
+    for source, rows in _by_source(view).items():
+        worse = [row for row in rows if row.provenance.get("worse_beyond_margin")]
+        if worse:
+            names = ", ".join(str(row.provenance.get("class")) for row in worse[:4])
+            said.append(f"{count_of(len(worse), len(rows), 'classes')} worse with {source} than without it ({names})")
     broken = [row for row in guards if row.provenance["guard"] != "kept"]
     said += [f"{count_of(len(broken), len(guards), 'guards')} not kept"] if guards else []
     text = "; ".join(said) or "accuracy on the group that is served worst"
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _by_source(view: View) -> dict[str, list[Evidence]]:
+    """The rows of a fusion against itself without a source, class by class, by source."""
+    found: dict[str, list[Evidence]] = {}
+    for row in view.find(BY_SOURCE):
+        found.setdefault((row.versus or "").removeprefix("without/"), []).append(row)
+    return found
 
 
 def _screen(view: View, key: str, rows: tuple[Evidence, ...]) -> list[Block]:
