@@ -156,3 +156,21 @@ def test_another_kind_of_record_is_a_document_of_its_own_rows() -> None:
     assert "transfuse choose" in text
     assert 'id="E1"' in text
     assert markdown(made).startswith("# Which source?")
+
+
+def test_attacks_are_bounds_shaded_by_what_they_take() -> None:
+    common = {"unit": "share", "split": "test"}
+    made = document(
+        row("robust_accuracy", "concat", 0.4, **common, condition="pgd@0.03"),
+        row("worst_case_accuracy", "concat", 0.3, **common, condition="linf@0.03"),
+        row("worst_case_accuracy", "concat", -0.2, "frozen/a", **common, condition="linf@0.03"),
+        row("gradient_masking", "concat", 0.05, **common, provenance={"sentence": "5 % survive by hiding only."}),
+    )
+    heading, blocks = section(made, "attacks")
+    assert heading.finding == "Under the worst attack tried, concat keeps at most 30.0 % (linf 0.03)."
+    text = markdown(made)
+    assert "5 % survive by hiding only." in text
+    assert "upper bound" in text
+    shades = [span.shade for span in spans_of(blocks) if span.shade]
+    assert len(shades) == 3
+    assert {shade[0] for shade in shades} == {"worse"}

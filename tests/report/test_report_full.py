@@ -115,6 +115,7 @@ def test_every_chart_tells_its_finding_and_all_its_numbers_in_words(document: Do
     for drawing in charts:
         assert drawing.finding.endswith(".")
         assert re.search(r"\d", drawing.summary)
+        assert drawing.evidence
         assert f"{drawing.finding} {drawing.summary}" in labels
         assert drawing.finding in whole.replace("&#39;", "'")
 

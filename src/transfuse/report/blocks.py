@@ -84,7 +84,8 @@ class Table:
 class Chart:
     """A drawing at two widths, made by `charts/` alone.
 
-    `finding` is the one sentence that it shows, `caption` says how to read it, `summary` tells all of it in words.
+    `finding` is the one sentence that it shows, `caption` says how to read it, `summary` tells all of it in words;
+    `evidence` are the rows that its numbers were read from.
     """
 
     wide: str
@@ -92,6 +93,7 @@ class Chart:
     finding: str
     caption: str
     summary: str
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def _block(block: Block, found: Marks) -> str:
         Facts: lambda one, _: "\n".join(
             f"- {escape(fact.label)}: **{escape(fact.value.text)}** ({escape(fact.hint)})" for fact in one.facts
         ),
-        Chart: lambda one, _: f"*Chart.* {escape(one.finding)} {escape(one.summary)}",
+        Chart: _chart,
         Gallery: lambda one, _: "\n".join(
             [f"{escape(one.caption)}:\n", *(f"- {escape(each.name)}: {_prose(each.words)}" for each in one.pictures)]
         ),
@@ -97,6 +97,12 @@ def _callout(box: Callout, found: Marks) -> str:
     rests = [f"Rests on {', '.join(found[name] for name in box.evidence)}."] if box.evidence else []
     lines = [f"**{escape(box.label)}: {escape(box.title)}**{hint}", *(_prose(part) for part in box.body), *rests]
     return "\n>\n".join(f"> {line}" for line in lines)
+
+
+def _chart(block: Chart, found: Marks) -> str:
+    rests = [found[name] for name in block.evidence if name in found]
+    ends = f" (rests on {', '.join(rests)})" if rests else ""
+    return f"*Chart.* {escape(block.finding)} {escape(block.summary)}{ends}"
 
 
 def _code(block: Code, _: Marks) -> str:

@@ -69,6 +69,7 @@ def _dropped(rows: tuple[Evidence, ...]) -> Chart | None:
         finding=" ".join(said),
         caption=f"{first.arm} minus the same fusion refitted without the source; lines are 95 % intervals.",
         summary=f"Difference in {metric_of(first)} with each source. {told}.",
+        rows=[row for row, _ in known],
     )
 
 
@@ -107,4 +108,5 @@ def _shares(rows: tuple[Evidence, ...]) -> Chart | None:
         else f"{marks[0].label} alone.",
         caption="Shapley values with 95 % intervals; they add up to what all sources together gain over none.",
         summary=f"{measure(first)} by source. {told}.",
+        rows=[row for row, _ in known],
     )

@@ -71,6 +71,7 @@ def _diagram(view: View) -> Chart | None:
         "On the dotted line confidence and truth agree; below it an arm is too sure. "
         f"Bins of fewer than {FEWEST} answers are left out.",
         summary=f"Share answered right against stated confidence, in bins. {told}.",
+        rows=rows,
     )
 
 

@@ -72,6 +72,7 @@ def _chart(view: View) -> Chart | None:
         finding=_finding(view, front),
         caption=caption,
         summary=f"{measure(sample)}, against compute per item. {told}.",
+        rows=[row for _, cost, level in placed for row in (cost, level)],
     )
 
 

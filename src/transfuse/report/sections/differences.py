@@ -55,6 +55,7 @@ def _forest(view: View, name: str) -> Chart | None:
         finding=_finding([claim for claim, _, _ in pairs], name),
         caption=f"Difference in {quantity(name).title}; right is better.{band} {shapes}",
         summary=f"{axis}, {better(first.direction)}. {summary}.",
+        rows=[row for _, row, _ in pairs],
     )
 
 

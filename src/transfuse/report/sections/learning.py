@@ -75,6 +75,7 @@ def _curves(view: View, rows: tuple[Evidence, ...]) -> Chart | None:
         finding=_leader(lines, first.direction == "lower"),
         caption=f"{first.direction.capitalize()} is better. Bars are 95 % intervals over the runs.{more}",
         summary=f"{measured} against the number of training rows. {told}.",
+        rows=[row for row in rows if row.arm in {line.label for line in lines}],
     )
 
 

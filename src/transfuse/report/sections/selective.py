@@ -74,6 +74,7 @@ def _curves(rows: list[Evidence]) -> Chart | None:
         finding=f"When the surest half is answered, {lowest[0]} errs least: {fixed(lowest[2], 1)} %.",
         caption="Lower is better. Where a curve stays flat, confidence tells little about who is wrong.",
         summary=f"Error against the share answered. {told}.",
+        rows=rows,
     )
 
 

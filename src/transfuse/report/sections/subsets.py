@@ -101,6 +101,7 @@ def _lattice(row: Evidence, found: list[Subset], priced: bool) -> Chart:
         caption="Thin lines join sets that differ by one source; the dashed line joins sets that no cheaper one "
         f"matches, the ring is the cheapest within 5 % of the best.{left_out}",
         summary=f"Gain in log-loss over class frequencies against cost, by set of sources. {told}.",
+        rows=[row],
     )
 
 

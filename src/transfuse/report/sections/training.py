@@ -75,6 +75,7 @@ def _curves(view: View, rows: tuple[Evidence, ...], clock: str) -> Chart | None:
         finding=f"Over {of}, {best.label} comes furthest in {measured}: {fixed(pick(best.y), 3)}.",
         caption=f"{first.direction.capitalize()} is better. {STOPPED}{more}",
         summary=f"{measured} against {CURVES[clock]}. {told}.",
+        rows=[row for row in rows if row.arm in {line.label for line in lines}],
     )
 
 
@@ -99,6 +100,7 @@ def _arrivals(view: View, name: str) -> Chart | None:
         summary=f"{quantity(name).title} at the target {target}. "
         + "; ".join(f"{each.label}: {each.words}" for each in drawn)
         + ".",
+        rows=rows,
     )
 
 
