@@ -4,7 +4,7 @@ UV := .uv/bin/uv
 RUN := $(UV) run --frozen
 export UV_PROJECT_ENVIRONMENT = .venv
 
-.PHONY: help demo test check format bench assets gates setup clean
+.PHONY: help demo test test-all check format bench assets gates setup clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
@@ -24,6 +24,9 @@ demo: setup     ## fuse three small networks on scikit-learn digits and print th
 
 test: setup     ## the whole suite, two workers
 	$(RUN) pytest -n 2
+
+test-all: setup ## every test there is, those of hours too
+	$(RUN) pytest -n 2 -m ""
 
 check: setup    ## format, lint, types
 	$(RUN) ruff format --check .

@@ -270,3 +270,13 @@ def test_the_same_record_gives_the_same_bytes_and_stays_as_it_was(whole: str) ->
     before = copy.deepcopy(record)
     assert page(report(View(record))) == whole
     assert record == before
+
+
+def test_arms_that_reach_the_target_at_the_same_time_are_told_by_name() -> None:
+    record = full_record()
+    times = [row for row in record["evidence"] if row["quantity"] == "time_to_target_items" and "value" in row]
+    assert len(times) > 1
+    for row in times:
+        row |= {"value": 1000.0}
+    first = min(row["arm"] for row in times)
+    assert f"{first} reaches" in section(report(View(record)), "training")[0].finding

@@ -85,9 +85,9 @@ def _arrivals(view: View, name: str) -> Chart | None:
         return None
     target = rows[0].provenance.get("target")
     drawn = [_arrival(row) for row in rows]
-    ranked = sorted((row.value, row) for row in rows if not isinstance(row.value, Undefined))
+    ranked = sorted((row.value, row.arm) for row in rows if not isinstance(row.value, Undefined))
     never = sum(len(each.watched) for each in drawn)
-    first = f"{ranked[0][1].arm} reaches {target:g} first" if ranked and isinstance(target, int | float) else ""
+    first = f"{ranked[0][1]} reaches {target:g} first" if ranked and isinstance(target, int | float) else ""
     total = sum(len(each.watched) + len(each.reached) for each in drawn)
     total = sum(len(each.watched) + len(each.reached) for each in drawn)
     lost = f"{never} of {total} runs never get there" if never else f"all {total} runs get there"
