@@ -68,6 +68,11 @@ def observations(runs: int) -> tuple[Observation, ...]:
     return tuple(found)
 
 
+def losses(skill: float) -> np.ndarray:
+    """Item losses of a candidate on rows apart."""
+    return np.abs(np.random.default_rng(int(10 * skill)).normal(1.0 / skill, 0.3, 150))
+
+
 def full_case(runs: int = 3, count: int = 240) -> Case:
     """concat wins over frozen/a; b is the second source; conditions, outside sets, features and curves are there."""
     known, strange = items(count, groups=8), items(90, seed=9)
@@ -90,4 +95,5 @@ def full_case(runs: int = 3, count: int = 240) -> Case:
         observations=observations(runs),
         guards={"worst_class": 0.02, "brier": 0.01},
         target=0.5,
+        selection_losses={"all": {name: losses(ARMS[name][3]) for name in ("concat", "gate")}},
     )

@@ -26,6 +26,7 @@ ASKED = {
     "relative_corruption_error", "worst_corruption", "data_efficiency", "aulc", "jump_start", "asymptote",
     "transfer_ratio", "data_multiplier", "time_to_target_items", "time_to_target_flops", "time_to_target_flops_warm",
     "speed_up", "retention_kl", "shapley", "shapley_interaction", "ridge_gain",
+    "auroc", "sign_flip_items", "all_required", "selection_optimism",
 }  # fmt: skip
 
 
@@ -95,9 +96,11 @@ def test_questions_about_classes_are_silent_for_other_tasks() -> None:
     case = full_case()
     scores = {name: Table(name, case.items, table.probs[:, :, :1], table.runs) for name, table in case.tables.items()}
     empty: dict[str, object] = {"conditions": {}, "outside": {}, "features": None, "observations": (), "guards": {}}
+    empty["selection_losses"] = {}
     one = changed(case, task=Task("regression", (), "loss", ()), tables=scores, **empty)
     asked = {row.quantity for row in judge(one).evidence if row.quantity != "loss"}
-    kept = {"group_difference", "negative_transfer", "pareto", "next_experiment"}
+    kept = {"group_difference", "negative_transfer", "pareto", "next_experiment", "all_required"}
+    kept |= {"sign_flip_runs", "sign_flip_items"}
     assert asked <= kept | {"parameters", "trainable_parameters", "inference_flops", "train_flops", "temperature"}
     assert {"group_difference", "negative_transfer"} <= asked
 

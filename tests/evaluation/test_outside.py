@@ -11,7 +11,6 @@ from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.errors import UserError
 from transfuse.evaluation.outside import (
-    auroc,
     average_precision,
     average_precision_outside,
     false_positive_rate,
@@ -19,6 +18,7 @@ from transfuse.evaluation.outside import (
     scores,
 )
 from transfuse.evaluation.questions import outside as question
+from transfuse.evaluation.rank import auroc
 
 MEASURES = [auroc, average_precision, average_precision_outside, false_positive_rate]
 
@@ -123,7 +123,7 @@ def test_no_items_are_refused() -> None:
 def test_the_question_names_set_score_and_positive_class() -> None:
     case = full_case()
     rows = question.ask(case)
-    assert len({row.id for row in rows}) == len(rows) == 3 * 4 * 4
+    assert len({row.id for row in rows}) == len(rows) == 3 * 4 * 4 + 4
     assert {row.condition for row in rows} == {"ood:noise"}
     assert {row.provenance["positive"] for row in rows} == {"inside"}
     row = next(row for row in rows if row.id == "ood_auroc:concat:test:ood:noise:energy")

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.tables import Table
@@ -69,7 +71,9 @@ class Case:
     `outside` tables of items of another kind by set (`ood:NAME`) and arm, whose targets mean nothing;
     `features` of the sources on rows apart; `observations` of trainings. `guards` are margins by metric: an arm that is
     worse than the best single by more may do harm. `target` is a value of the primary metric that was fixed beforehand,
-    for the time until it is reached.
+    for the time until it is reached. `selection_losses` are the item losses [n] by which the winner was chosen, by
+    choice (one, or one a fold) and candidate, all of the same rows; `chosen_by` names their metric (None: the primary
+    one, turned so that lower is better), and `chosen_on_judged` says that these rows are the judged ones.
     """
 
     task: Task
@@ -93,6 +97,9 @@ class Case:
     observations: tuple[Observation, ...] = ()
     guards: Mapping[str, float] = field(default_factory=dict)
     target: float | None = None
+    selection_losses: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    chosen_by: str | None = None
+    chosen_on_judged: bool = False
 
     def __post_init__(self) -> None:
         names = [arm.name for arm in self.arms]

@@ -86,7 +86,7 @@ def joined(tables: Sequence[Table]) -> Joined:
 
 
 def restricted(table: Table, rows: np.ndarray, *, grouped: bool = True) -> Table:
-    """The table of some of its rows [n]; `grouped` keeps the items' groups."""
+    """The table of some of its rows [n], without folds, which parts may lack; `grouped` keeps the items' groups."""
     items, places = table.items, rows.tolist()
     groups = tuple(items.groups[row] for row in places) if items.groups is not None and grouped else None
     kept = ItemTable(tuple(items.ids[row] for row in places), np.asarray(items.targets)[rows], groups)
@@ -96,7 +96,7 @@ def restricted(table: Table, rows: np.ndarray, *, grouped: bool = True) -> Table
         probs=table.probs[:, rows],
         temperatures=None,
         logits=None,
-        folds=None if table.folds is None else table.folds[:, rows],
+        folds=None,
     )
 
 

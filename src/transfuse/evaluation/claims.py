@@ -10,8 +10,10 @@ from transfuse.evaluation.case import Case
 from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
+from transfuse.evaluation.permutation import family, max_t
 from transfuse.evaluation.power import detectable_effect, holm, needed_k, needed_n
 from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.tables import differences, meeting
 from transfuse.types import CLEAN, Direction, Evidence, Status, Undefined
 
 ALPHA = 0.05
@@ -75,10 +77,27 @@ def comparison_rows(
         return rows
     family = f"{len(rows)} pairs in {metric_name}, Holm"
     adjusted = holm([1.0 if row.p is None else row.p for row in rows])
+    together = _max_t(case, couples, metric)
     return [
-        replace(row, family=family, adjusted=None if row.p is None else level)
-        for row, level in zip(rows, adjusted, strict=True)
+        replace(row, family=family, adjusted=None if row.p is None else level, provenance=row.provenance | more)
+        for row, level, more in zip(rows, adjusted, together, strict=True)
     ]
+
+
+def _max_t(case: Case, couples: Sequence[tuple[str, str]], metric: Metric) -> list[dict[str, float]]:
+    """p of each pair by max-T, which uses that pairs share arms and items: beside Holm's, never in its place.
+
+    Of means over items whose arms share all runs; else nothing.
+    """
+    if not metric.item_mean or len({case.tables[name].runs for couple in couples for name in couple}) > 1:
+        return [{} for _ in couples]
+    known = case.tables[couples[0][0]].items
+    gaps = []
+    for arm, versus in couples:
+        rows = meeting(known, case.tables[arm].items, f"'{arm}'")
+        found = differences(case.tables[arm], case.tables[versus], metric)
+        gaps.append(found if rows is None else found[:, rows])
+    return [{"max_t": level} for level in max_t(family(gaps, known.groups))]
 
 
 def _row(

@@ -134,6 +134,12 @@ def _case(
         others = question.versus or tuple(name for name in tables if name != question.candidate)
         couples = tuple((question.candidate, name) for name in others)
         best_single = next((name for name in ranked if name in others), winner)
+    sign = 1.0 if primary.direction == "lower" else -1.0
+    losses = {
+        name: sign * primary.run_columns(np.asarray(table.items.targets), table.probs)[..., 0].mean(axis=0)
+        for name, table in chosen_on.items()
+        if primary.item_mean
+    }
     arms = tuple(
         Arm(
             name=name,
@@ -158,6 +164,8 @@ def _case(
         margin=rule,
         protocol=PROTOCOL,
         selected_on=ON_JUDGED if chosen_on is tables else "the selection rows",
+        selection_losses={"all": losses} if question.candidate is None and len(losses) > 1 else {},
+        chosen_on_judged=chosen_on is tables,
     )
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from transfuse.evaluation.bootstrap import Finish, Resampled, by_unit, interval, refusal, resample
+from transfuse.evaluation.folds import corrected
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.resample import Interval, exact_zero, moments
-from transfuse.evaluation.tables import Table, match_runs, pair
+from transfuse.evaluation.tables import Table, match_runs, meeting, pair
 from transfuse.types import Undefined, Value, checked
 
 
@@ -94,7 +95,9 @@ def compare(first: Table, second: Table, metric: Metric) -> Estimate:
     elif metric.item_mean:
         one, other = metric.run_columns(targets, joined.first), metric.run_columns(targets, joined.second)
         values = metric.finish(one.sum(axis=1)) - metric.finish(other.sum(axis=1))
-        found = moments((one - other)[..., 0], groups)
+        gaps, folds = (one - other)[..., 0], shared_folds(first, second)
+        repeated = folds is not None and len(folds) == len(gaps) > 1
+        found = corrected(gaps, folds) if repeated else moments(gaps, groups)  # pyright: ignore[reportArgumentType]
     else:
         drawn = _difference(first, second, metric)
         found = drawn if isinstance(drawn, Undefined) else interval(drawn)
@@ -103,6 +106,15 @@ def compare(first: Table, second: Table, metric: Metric) -> Estimate:
         else:
             values = drawn.points
     return _estimate(values, found, joined.runs, len(joined.items), joined.note)
+
+
+def shared_folds(first: Table, second: Table) -> np.ndarray | None:
+    """The fold of each row of `first` in each repeat [k, N], where both arms were cross-fitted in the same folds."""
+    if first.folds is None or second.folds is None or first.runs != second.runs:
+        return None
+    rows = meeting(first.items, second.items, f"'{first.arm}' against '{second.arm}'")
+    other = second.folds if rows is None else second.folds[:, rows]
+    return first.folds if np.array_equal(first.folds, other) else None
 
 
 def _difference(first: Table, second: Table, metric: Metric) -> Resampled | Undefined:

@@ -7,12 +7,12 @@ values of both sides whose means are the measure itself and whose spread is its 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp, stdtrit
+from scipy.special import logsumexp, stdtr, stdtrit
 
 from transfuse.errors import UserError
+from transfuse.evaluation.rank import TwoSided
 from transfuse.evaluation.resample import Interval, moments
 from transfuse.evaluation.rows import Measured, by_run
 from transfuse.evaluation.tables import Table
@@ -22,27 +22,7 @@ SLOPE_REACH = 0.025
 FLOOR = 1e-15
 
 
-@dataclass(frozen=True)
-class TwoSided:
-    """A measure of m inside and n outside scores, with the influence of each item. [m], [n]; both have mean 0."""
-
-    value: float
-    inside: np.ndarray
-    outside: np.ndarray
-
-
 Measure = Callable[[np.ndarray, np.ndarray], TwoSided]
-
-
-def auroc(inside: np.ndarray, outside: np.ndarray) -> TwoSided:
-    """P(inside score > outside score), ties half. Influences are DeLong's placements (DeLong et al., 1988)."""
-    low, high = np.sort(outside), np.sort(inside)
-    ours = (np.searchsorted(low, inside, "left") + np.searchsorted(low, inside, "right")) / (2.0 * len(low))
-    theirs = 1.0 - (np.searchsorted(high, outside, "left") + np.searchsorted(high, outside, "right")) / (
-        2.0 * len(high)
-    )
-    value = float(ours.mean())
-    return TwoSided(value, ours - value, theirs - value)
 
 
 def false_positive_rate(inside: np.ndarray, outside: np.ndarray) -> TwoSided:
@@ -101,14 +81,19 @@ def measured(
     runs: Sequence[str],
     groups: Sequence[str] | None = None,
 ) -> Measured:
-    """A measure's mean over runs with a t interval over runs, inside and outside items, all crossed. [k, m], [k, n].
-
-    var = s_run² / k + s_in² / m + s_out² / n with item influences averaged over runs; Satterthwaite's degrees of
-    freedom. With groups of inside items, their influences are summed within groups.
-    """
+    """A measure's mean over runs with the interval of `crossed`. Scores [k, m] and [k, n]."""
     if not (inside.shape[1] and outside.shape[1]):
         raise UserError("telling inside from outside needs items of both kinds")
-    found = [measure(ours, theirs) for ours, theirs in zip(inside, outside, strict=True)]
+    return crossed([measure(ours, theirs) for ours, theirs in zip(inside, outside, strict=True)], runs, groups)
+
+
+def crossed(found: Sequence[TwoSided], runs: Sequence[str], groups: Sequence[str] | None = None) -> Measured:
+    """The mean over runs with a t interval over runs, inside and outside items, all crossed.
+
+    var = s_run² / k + s_in² / m + s_out² / n with item influences averaged over runs; Satterthwaite's degrees of
+    freedom. With groups of inside items, their influences are summed within groups. For one run of `auroc` this is
+    DeLong's variance, and for the difference of two arms DeLong's paired one.
+    """
     values = np.array([each.value for each in found])
     per_run = by_run(runs, values)
     parts = [
@@ -122,8 +107,9 @@ def measured(
         return Measured(value, items, method="no interval: all items on either side fare alike", per_run=per_run)
     df = variance**2 / sum(part**2 / freedom for part, freedom in parts)
     half = float(stdtrit(df, 0.975)) * variance**0.5
+    p = float(min(1.0, 2.0 * stdtr(df, -abs(value) / variance**0.5)))
     method = "t interval over runs, inside and outside items; inside is the positive class"
-    return Measured(value, items, value - half, value + half, method=method, per_run=per_run)
+    return Measured(value, items, value - half, value + half, p, method, per_run)
 
 
 def _part(influence: np.ndarray, groups: Sequence[str] | None) -> tuple[float, int]:

@@ -164,7 +164,7 @@ def pair(first: Table, second: Table) -> Pair:
     Raises: `UserError` where ids differ, targets differ, or no run is common.
     """
     where = f"'{first.arm}' against '{second.arm}'"
-    rows = _meeting(first.items, second.items, where)
+    rows = meeting(first.items, second.items, where)
     if first.probs.shape[2] != second.probs.shape[2]:
         raise UserError(
             "the two arms know different numbers of classes",
@@ -175,7 +175,7 @@ def pair(first: Table, second: Table) -> Pair:
     return Pair(first.items, _taken(first.probs, left, None), _taken(second.probs, right, rows), runs, note)
 
 
-def _meeting(first: ItemTable, second: ItemTable, where: str) -> np.ndarray | None:
+def meeting(first: ItemTable, second: ItemTable, where: str) -> np.ndarray | None:
     """The rows of `second` that hold the items of `first`, in its order; None where both are in one order already."""
     rows = None
     if first.ids != second.ids:

@@ -83,6 +83,11 @@ def _power(row: Evidence, word: Status) -> str:
 
 def _scope(row: Evidence, case: Case) -> str:
     """What the claim speaks of: with one run, or one set of folds, it is the trained models and not the methods."""
+    if row.method.startswith("corrected"):
+        return (
+            "This speaks of these trained models, not of the methods that made them; the interval allows for the luck"
+            " of the folds and, in part, of the training rows."
+        )
     if row.seeds == 1 or case.protocol == "crossfit":
         return "This speaks of these trained models, not of the methods that made them."
     return ""

@@ -11,7 +11,7 @@ import numpy as np
 from transfuse.data.items import Items
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.verdict import judge, record
-from transfuse.steps import _apart, _case, _exposed, _observed, _retained
+from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained
 from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
@@ -124,6 +124,8 @@ def _made(
         observations=tuple(seen),
         guards=dict(params["guards"]),
         target=params["target"],
+        selection_losses=_chosen.selection_losses(sound.values(), params["arms"], targets, params["protocol"]),
+        chosen_by=_chosen.METRIC,
     )
 
 

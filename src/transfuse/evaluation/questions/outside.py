@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import chief, classifies
 from transfuse.evaluation.outside import (
     Measure,
-    auroc,
     average_precision,
     average_precision_outside,
+    crossed,
     false_positive_rate,
     measured,
     scores,
 )
+from transfuse.evaluation.rank import TwoSided, auroc
 from transfuse.evaluation.rows import Quantity, Subject, evidence
 from transfuse.evaluation.tables import Table, match_runs
 from transfuse.types import Evidence
@@ -30,19 +33,20 @@ MEASURES: Mapping[Quantity, Measure] = {
 
 
 def ask(case: Case) -> list[Evidence]:
-    """How well four scores of the winner, the best single and the ensemble tell judged items from each outside set.
+    """How well four scores of the winner, the best single and the ensemble tell judged items from each outside set;
+    and the winner's area under the ROC curve less the best single's, by the same score on the same items.
 
     Judged items are the positive class. No score is tuned on an outside set.
     """
     if not classifies(case):
         return []
-    return [
-        row
-        for name, tables in sorted(case.outside.items())
-        for arm in chief(case)
-        if arm in tables
-        for row in _rows(case, name, case.tables[arm], tables[arm])
-    ]
+    rows = []
+    for name, tables in sorted(case.outside.items()):
+        for arm in chief(case):
+            rows += _rows(case, name, case.tables[arm], tables[arm]) if arm in tables else []
+        if case.winner != case.best_single and {case.winner, case.best_single} <= set(tables):
+            rows += _against(case, name)
+    return rows
 
 
 def _rows(case: Case, name: str, inside: Table, outside: Table) -> list[Evidence]:
@@ -59,3 +63,44 @@ def _rows(case: Case, name: str, inside: Table, outside: Table) -> list[Evidence
         if score in strange
         for quantity, measure in MEASURES.items()
     ]
+
+
+def _against(case: Case, name: str) -> list[Evidence]:
+    """The difference in areas, winner − best single, with DeLong's paired variance."""
+    sides = [(case.tables[arm], case.outside[name][arm]) for arm in (case.winner, case.best_single)]
+    shared = [set(inside.runs) & set(outside.runs) for inside, outside in sides]
+    runs = tuple(run for run in sides[0][0].runs if all(run in held for held in shared))
+    if not runs:
+        return []
+    first, second = (_placements(inside, outside, runs, sides[0]) for inside, outside in sides)
+    groups = sides[0][0].items.groups
+    return [
+        evidence(
+            Quantity("ood_auroc", "share", "higher"),
+            Subject(case.winner, case.best_single, case.split, name, score),
+            crossed([one.minus(two) for one, two in zip(first[score], second[score], strict=True)], runs, groups),
+            {"score": score, "positive": "inside", "variance": "DeLong, paired"},
+        )
+        for score in first
+        if score in second
+    ]
+
+
+def _placements(
+    inside: Table, outside: Table, runs: Sequence[str], order: tuple[Table, Table]
+) -> dict[str, list[TwoSided]]:
+    """The area of each run by score, its items in the order of the first arm's."""
+    found: dict[str, list[TwoSided]] = {}
+    known = [_ordered(side, like, runs) for side, like in zip((inside, outside), order, strict=True)]
+    for score in known[0]:
+        if score in known[1]:
+            found[score] = [auroc(*run) for run in zip(known[0][score], known[1][score], strict=True)]
+    return found
+
+
+def _ordered(table: Table, like: Table, runs: Sequence[str]) -> dict[str, np.ndarray]:
+    """Scores [k, N] of these runs, rows in the order of another table of the same items."""
+    places = {item: row for row, item in enumerate(table.items.ids)}
+    rows = [places[item] for item in like.items.ids]
+    kept = [table.runs.index(run) for run in runs]
+    return {score: values[kept][:, rows] for score, values in scores(table).items()}
