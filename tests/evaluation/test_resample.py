@@ -32,12 +32,24 @@ def test_one_run_is_the_t_interval_over_items() -> None:
 
 
 def test_variance_and_degrees_of_freedom_by_hand() -> None:
-    values = drawn(4, 30)
+    values = drawn(6, 30)
     found = interval(moments(values))
-    from_runs, from_items = values.mean(axis=1).var(ddof=1) / 4, values.mean(axis=0).var(ddof=1) / 30
+    from_runs, from_items = values.mean(axis=1).var(ddof=1) / 6, values.mean(axis=0).var(ddof=1) / 30
     assert found.se**2 == pytest.approx(from_runs + from_items)
-    assert found.df == pytest.approx((from_runs + from_items) ** 2 / (from_runs**2 / 3 + from_items**2 / 29))
+    assert found.df == pytest.approx((from_runs + from_items) ** 2 / (from_runs**2 / 5 + from_items**2 / 29))
     assert (found.run_variance, found.item_variance) == (pytest.approx(from_runs), pytest.approx(from_items))
+
+
+@pytest.mark.parametrize("runs", [2, 3, 4])
+def test_few_runs_add_the_squares_of_both_half_widths(runs: int) -> None:
+    values = drawn(runs, 30)
+    found = interval(moments(values))
+    from_runs = stats.t.ppf(0.975, runs - 1) ** 2 * values.mean(axis=1).var(ddof=1) / runs
+    from_items = stats.t.ppf(0.975, 29) ** 2 * values.mean(axis=0).var(ddof=1) / 30
+    satterthwaite = found.se**4 / (found.run_variance**2 / (runs - 1) + found.item_variance**2 / 29)
+    wide = max((from_runs + from_items) ** 0.5, stats.t.ppf(0.975, satterthwaite) * found.se)
+    assert (found.high - found.low) / 2 == pytest.approx(wide)
+    assert found.df <= satterthwaite and "cautious" in found.method
 
 
 def test_runs_without_items_of_their_own_leave_the_t_test_over_runs() -> None:

@@ -16,6 +16,7 @@ from transfuse.evaluation.tables import Table, pair
 from transfuse.types import ItemTable
 
 ENSEMBLE = "ensemble"
+ELSEWHERE = "predictions"
 SOLO = ("frozen/", "tuned/")
 MOST_SINGLES = 10
 
@@ -34,8 +35,14 @@ def item_metric(case: Case) -> Metric | None:
 
 
 def chief(case: Case) -> tuple[str, ...]:
-    """The arms that are looked at in depth: the winner, the best single and the ensemble, where they are judged."""
+    """The arms that are looked at in depth: the winner, the best single and the ensemble, where they are judged.
+
+    Of predictions from elsewhere, which have no ladder, also the others, at most 10 in all, the best first.
+    """
     found = dict.fromkeys((case.winner, case.best_single, ENSEMBLE))
+    if case.protocol == ELSEWHERE:
+        others = sorted((name for name in case.tables if name in case.selection), key=lambda name: badness(case, name))
+        found = dict.fromkeys([*found, *others][:MOST_SINGLES])
     return tuple(name for name in found if name in case.tables)
 
 

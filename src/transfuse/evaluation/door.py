@@ -12,6 +12,7 @@ import numpy as np
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation.case import Case, MarginRule
+from transfuse.evaluation.cast import ELSEWHERE
 from transfuse.evaluation.files import Labels, read_item_scores, read_labels, read_predictions
 from transfuse.evaluation.join import class_names, items_of, table_of, with_groups
 from transfuse.evaluation.metric import metric as find_metric
@@ -19,7 +20,6 @@ from transfuse.evaluation.tables import Table, listed
 from transfuse.evaluation.verdict import Judgement, judge
 from transfuse.types import Arm, Direction, ItemTable, Scale, Task
 
-PROTOCOL = "predictions"
 JUDGED, SELECTION = "test", "val"
 ON_JUDGED = "the judged rows themselves, which flatters the best"
 
@@ -128,7 +128,7 @@ def _case(
         for name, table in chosen_on.items()
     }
     ranked = sorted(selection, key=lambda name: (selection[name] * (1 if primary.direction == "lower" else -1), name))
-    winner, best_single = question.candidate or ranked[0], ranked[0]
+    winner, best_single = question.candidate or ranked[0], ranked[min(1, len(ranked) - 1)]
     couples = tuple(combinations(ranked, 2))
     if question.candidate is not None:
         others = question.versus or tuple(name for name in tables if name != question.candidate)
@@ -145,7 +145,7 @@ def _case(
             name=name,
             role="candidate" if question.candidate in (None, name) else "baseline",
             members=(name,),
-            method=PROTOCOL,
+            method=ELSEWHERE,
             train="elsewhere",
             form="single",
             seeds=len(table.runs),
@@ -162,7 +162,7 @@ def _case(
         best_single=best_single,
         comparisons=couples,
         margin=rule,
-        protocol=PROTOCOL,
+        protocol=ELSEWHERE,
         selected_on=ON_JUDGED if chosen_on is tables else "the selection rows",
         selection_losses={"all": losses} if question.candidate is None and len(losses) > 1 else {},
         chosen_on_judged=chosen_on is tables,

@@ -13,7 +13,7 @@ import numpy as np
 
 from transfuse import seeds
 from transfuse.errors import UserError
-from transfuse.evaluation.resample import group_codes
+from transfuse.evaluation.resample import degrees_of_freedom, group_codes
 
 MOST_EXACT = 16
 DRAWS = 4999
@@ -100,11 +100,11 @@ def family(differences: Sequence[np.ndarray], groups: Sequence[str] | np.ndarray
         from_runs = centred @ centred.T / (runs - 1) / runs
     spread = from_items + from_runs
     variance = np.diag(spread)
-    shares = np.diag(from_items) ** 2 / max(units - 1, 1) + (np.diag(from_runs) ** 2 / (runs - 1) if runs > 1 else 0.0)
     varies = variance > 1e-26 * np.maximum(1.0, np.abs(stacked).max(axis=(1, 2))) ** 2
     t = np.divide(means, np.sqrt(variance), out=np.zeros(count), where=varies)
-    df = np.divide(variance**2, shares, out=np.full(count, 1e6), where=varies & (shares > 0))
-    return Family(t, df, spread)
+    parts = zip(np.diag(from_runs), np.diag(from_items), varies, strict=True)
+    df = [degrees_of_freedom(run, item, runs, units) if some else float(units) for run, item, some in parts]
+    return Family(t, np.array(df), spread)
 
 
 def max_t(found: Family, draws: int = 20_000) -> list[float]:

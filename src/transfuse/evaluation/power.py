@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import bdtr, nctdtrinc, ndtri, stdtrit
 
 from transfuse.errors import UserError
-from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.resample import Interval, degrees_of_freedom
 from transfuse.types import Undefined
 
 LARGEST_FACTOR = 1000.0
@@ -68,10 +68,9 @@ def _detectable(interval: Interval, more_runs: float, more_items: float, power: 
     variance = from_runs + from_items
     if variance == 0.0:
         return 0.0
-    inverse_df = (from_items / variance) ** 2 / max(interval.units * more_items - 1.0, 1.0)
-    if interval.runs > 1:
-        inverse_df += (from_runs / variance) ** 2 / max(interval.runs * more_runs - 1.0, 1.0)
-    return detectable_effect(variance**0.5, 1.0 / inverse_df, power)
+    runs = interval.runs * more_runs if interval.runs > 1 else 1
+    df = degrees_of_freedom(from_runs, from_items, runs, interval.units * more_items)
+    return detectable_effect(variance**0.5, df, power)
 
 
 def _smallest_factor(detectable: Callable[[float], float], gap: float) -> float | None:

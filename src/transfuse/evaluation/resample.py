@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr, stdtridf, stdtrit
 
 from transfuse.errors import UserError
 from transfuse.types import Undefined
+
+FEW_RUNS = 5
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,31 @@ def group_codes(groups: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
 
 
+def degrees_of_freedom(run_variance: float, item_variance: float, runs: float, units: float) -> float:
+    """Degrees of freedom of a variance that is the sum of what runs and what items add. Satterthwaite, 1946.
+
+    From 2 to 4 runs, the fewer of these and those at which t² (V_run + V_item) = t²_run V_run + t²_item V_item (as
+    Graybill and Wang, 1980, add bounds): a variance seen in so few runs may be near 0 by luck, and Satterthwaite's rule
+    then claims too much.
+    One run: those of the items.
+    """
+    variance = run_variance + item_variance
+    from_items = max(units - 1.0, 1.0)
+    if runs <= 1:
+        return from_items
+    inverse = (item_variance / variance) ** 2 / from_items + (run_variance / variance) ** 2 / max(runs - 1.0, 1e-9)
+    if runs >= FEW_RUNS:
+        return 1.0 / inverse
+    reach = stdtrit(runs - 1.0, 0.975) ** 2 * run_variance + stdtrit(from_items, 0.975) ** 2 * item_variance
+    cautious = float(stdtridf(0.975, np.sqrt(reach / variance)))
+    return min(1.0 / inverse, cautious) if np.isfinite(cautious) and cautious > 0.0 else 1.0 / inverse
+
+
 def moments(differences: np.ndarray, groups: Sequence[str] | np.ndarray | None = None) -> Interval | Undefined:
     """t interval of a mean over crossed runs and items: var = s_run² / k + s_item² / n. [k, N].
 
     s_run² is the variance of the k run means, s_item² that of the N item means over runs; degrees of freedom by
-    Satterthwaite (1946). With groups, deviations of item means are summed within groups first (cluster-robust), and the
+    `degrees_of_freedom`. With groups, deviations of item means are summed within groups first (cluster-robust), and the
     number of groups takes the place of n. One run: items only, so the claim is about these trained models.
     `Undefined` with fewer than two items or groups, or where nothing varies at all.
     Raises: `UserError` for values that are not finite or not [k, N].
@@ -96,13 +118,11 @@ def moments(differences: np.ndarray, groups: Sequence[str] | np.ndarray | None =
     # Sums of equal numbers differ in their last bits; a variance of that size is none.
     if variance <= (1e-13 * max(1.0, float(np.abs(values).max()))) ** 2:
         return Undefined(f"all {items} items gave the same value in all runs, so nothing tells how it would vary")
-    inverse_df = (item_variance / variance) ** 2 / (units - 1)
-    if runs > 1:
-        inverse_df += (run_variance / variance) ** 2 / (runs - 1)
-    se, df = float(np.sqrt(variance)), 1.0 / inverse_df
+    se, df = float(np.sqrt(variance)), degrees_of_freedom(run_variance, item_variance, runs, units)
     half95, half90 = float(stdtrit(df, 0.975)) * se, float(stdtrit(df, 0.95)) * se
     what = "groups" if groups is not None else "items"
-    method = f"t interval over {what} only" if runs == 1 else f"t interval over crossed runs and {what}, Satterthwaite"
+    few = "few runs, cautious" if runs < FEW_RUNS else "Satterthwaite"
+    method = f"t interval over {what} only" if runs == 1 else f"t interval over crossed runs and {what}, {few}"
     limits = (mean - half95, mean + half95, mean - half90, mean + half90)
     return Interval(mean, se, df, *limits, runs, items, units, run_variance, item_variance, method)
 

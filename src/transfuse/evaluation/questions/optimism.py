@@ -22,7 +22,11 @@ def ask(case: Case) -> list[Evidence]:
     bootstrap of the choice itself over those rows, run by run, and the most it could be (expected maximum of so many
     equal, independent candidates). The judged rows are not touched by this.
     """
-    held = {run: losses for run, losses in case.selection_losses.items() if len(losses) > 1}
+    held = {
+        run: losses
+        for run, losses in case.selection_losses.items()
+        if len(losses) > 1 and min(len(each) for each in losses.values()) > 1
+    }
     if not held:
         return []
     metric = find_metric(case.chosen_by or case.task.metric)

@@ -1,0 +1,103 @@
+"""`python -m gates.table FILE`: every cell of the gates, one after the other, as the page that docs keep."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from gates.grid import EQUIVALENCE_LEVEL, FAMILY_LEVEL, LEVEL, POWER, TRIALS, Row, everything, most, problems
+
+HEAD = """# Release gates of the judge
+
+Simulated predictions whose truth is known, judged by the functions the judge uses (`moments`, `corrected`, `statuses`,
+`crossed_bootstrap`, `max_t`). {trials:,} simulations a cell. Written by `PYTHONPATH=src:tests python -m gates.table
+docs/gates.md`; `make gates` runs the same cells as tests and prints them.
+
+Held are: false claims at most {level:.1f} % (of `better` at no difference, and at a difference equal to the margin),
+false equivalence at a difference equal to the margin at most {equal:.0f} %, any false claim in a family at most
+{family:.0f} %, coverage of 95 %, and power of at least {power:.0f} % at the detectable effect that is printed. A share
+may pass its level by chance: with {trials:,} simulations up to {most:.1f} % for {level:.1f} %, {five:.1f} % for 5 %.
+
+"""
+NOTES = {
+    "locked": (
+        "Two arms of 85 % that share hard items. `spread`: standard deviation of a run's true accuracy, in points;"
+        " `persistence`: share of an arm's own errors that its runs have in common; `own`: how much the arms' errors"
+        " differ."
+    ),
+    "chosen on validation": "The winner is the best of five equal candidates on rows apart.",
+    "family": "All pairs of five equal arms.",
+    "required": "All three comparisons must be shown; one opponent is as good as the winner.",
+    "cross-fitted": (
+        "Two learners that are equally good in expectation. False claims are those about the trained models; for stable"
+        " learners with repeats also those about the methods. Told beside: false claims about the methods, and what the"
+        " interval over items alone would make. `jump` learners show the limit: about methods that jump from column to"
+        " column, one data set cannot be trusted, and the judge does not claim it can."
+    ),
+    "bootstrap": "Metrics that are no means over items: centred percentiles; told beside what BCa would make.",
+}
+TITLES = {
+    "false_at_0": "false at 0",
+    "false_at_margin": "false at margin",
+    "false_equivalent": "false equivalent",
+    "family_false": "false in family",
+    "power": "power",
+    "effect": "printed effect",
+    "coverage": "coverage",
+}
+
+
+def shown(row: Row, name: str) -> str:
+    """One share in per cent, or nothing."""
+    value = getattr(row, name)
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def lines(rows: Sequence[Row]) -> list[str]:
+    """The table as text, with what a cell breaks."""
+    found = []
+    for row in rows:
+        facts = [f"{title} {shown(row, name)} %" for name, title in TITLES.items() if shown(row, name)]
+        broken = problems(row)
+        verdict = f"  BROKEN: {'; '.join(broken)}" if broken else ""
+        found.append(f"{row.group}: {row.cell}: {', '.join([*facts, *([row.told] if row.told else [])])}{verdict}")
+    return found
+
+
+def page(rows: Sequence[Row]) -> str:
+    """The page for docs."""
+    text = HEAD.format(
+        trials=TRIALS, level=100 * LEVEL, equal=100 * EQUIVALENCE_LEVEL, family=100 * FAMILY_LEVEL, power=100 * POWER,
+        most=100 * most(LEVEL, TRIALS), five=100 * most(FAMILY_LEVEL, TRIALS),
+    )  # fmt: skip
+    broken = [row for row in rows if problems(row)]
+    text += f"{len(rows)} cells, {len(rows) - len(broken)} hold.\n"
+    for group, held in groupby(rows, key=lambda row: row.group):
+        cells = list(held)
+        names = [name for name in TITLES if any(shown(row, name) for row in cells)]
+        told = any(row.told for row in cells)
+        titles = ["cell", *(f"{TITLES[name]}, %" for name in names), *(["told"] if told else []), ""]
+        text += f"\n## {group.capitalize()}\n\n{NOTES[group]}\n\n| {' | '.join(titles)} |\n"
+        text += "|---" + "|--:" * len(names) + ("|---" if told else "") + "|---|\n"
+        for row in cells:
+            values = [row.cell, *(shown(row, name) for name in names), *([row.told] if told else [])]
+            text += f"| {' | '.join([*values, '; '.join(problems(row)) or 'holds'])} |\n"
+    return text
+
+
+def run(cells: Iterable[object]) -> list[Row]:
+    """All rows, printed as they come."""
+    rows = []
+    for cell in cells:
+        began = time.process_time()
+        row = cell()  # pyright: ignore[reportCallIssue]
+        rows.append(row)
+        print(f"{time.process_time() - began:5.1f} s  {lines([row])[0]}", flush=True)
+    return rows
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(page(run(everything())), encoding="utf-8")

@@ -1,0 +1,20 @@
+"""The release gates of the judge: false claims, coverage and power, cell by cell; minutes, so `make gates` only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from gates import grid
+
+pytestmark = pytest.mark.gates
+
+
+@pytest.mark.parametrize("cell", [pytest.param(each, id=str(number)) for number, each in enumerate(grid.everything())])
+def test_the_cell_holds(cell: Callable[[], grid.Row], record_property: Any) -> None:
+    row = cell()
+    record_property("gate", asdict(row))
+    assert grid.problems(row) == []
