@@ -4,11 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.errors import UserError
-from transfuse.evaluation.learning import area_by_log_rows, data_multiplier, falling, rows_to_reach
+from transfuse.evaluation.learning import (
+    area_by_log_rows,
+    data_multiplier,
+    falling,
+    ratio_interval,
+    rows_to_reach,
+)
 from transfuse.evaluation.questions import learning, retention
 from transfuse.types import Evidence, Observation, Undefined
 
@@ -134,3 +141,24 @@ def test_retention_is_a_mean_over_runs_and_zero_where_frozen() -> None:
     frozen, moved = retention.ask(changed(full_case(), observations=observed))
     assert (frozen.versus, frozen.value, frozen.low) == ("a", 0.0, None)
     assert moved.value == pytest.approx(0.2) and moved.low == 0.0 and "a proxy" in moved.method
+
+
+def test_a_ratio_has_the_jackknifes_interval_of_its_logarithm() -> None:
+    """For a mean of logarithms the jackknife is the t interval."""
+    logs = np.array([0.3, 0.5, 0.1, 0.4])
+    without = [float(np.exp(np.delete(logs, place).mean())) for place in range(4)]
+    found = ratio_interval(float(np.exp(logs.mean())), without)
+    expected = stats.t.interval(0.95, 3, logs.mean(), stats.sem(logs))
+    assert found is not None and np.log(found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("without", [[], [2.0], [2.0, 2.0], [2.0, Undefined("not reached")], [2.0, -1.0]])
+def test_a_ratio_without_spread_or_value_has_no_interval(without: list[float | Undefined]) -> None:
+    assert ratio_interval(2.0, without) is None
+
+
+def test_the_multiplier_says_how_sure_it_is() -> None:
+    rows = rows_for(seen("concat", [0.8, 0.5, 0.3], 4, 0.03), seen("frozen/a", [0.9, 0.7, 0.5], 4, 0.01))
+    row = rows["data_multiplier:concat-vs-frozen/a:selection:clean"]
+    assert isinstance(row.value, float) and row.low is not None and row.high is not None
+    assert row.low < row.value < row.high and "jackknife over 4 runs" in row.method

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.learning import area_by_log_rows, data_multiplier, falling
+from transfuse.evaluation.learning import area_by_log_rows, data_multiplier, falling, ratio_interval
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Measured, Quantity, Subject, by_run, evidence, mean_of_runs
-from transfuse.types import Evidence, Undefined
+from transfuse.types import Evidence, Undefined, Value
 
 ORDER = 90
 CITATION = "Taylor, Stone, Transfer learning for reinforcement learning domains, JMLR 2009"
@@ -145,7 +145,19 @@ def _multiplier(
         return evidence(MULTIPLIER, subject, Measured(value, method=method), about)
     each = (data_multiplier(rows, base, arm, target) for arm, base in zip(*losses, strict=True))
     told = {run: _known(found) for run, found in zip(runs, each, strict=True)}
-    return evidence(MULTIPLIER, subject, Measured(value, method=method), about | {"by_run": told})
+    without = [_without(rows, losses, place, target if fixed else None) for place in range(len(runs))]
+    low, high = ratio_interval(value, without) or (None, None)
+    over = f"; jackknife over {len(runs)} runs" if low is not None else ""
+    measured = Measured(value, low=low, high=high, method=method + over)
+    return evidence(MULTIPLIER, subject, measured, about | {"by_run": told})
+
+
+def _without(rows: np.ndarray, losses: tuple[np.ndarray, np.ndarray], place: int, target: float | None) -> Value:
+    """The multiplier of the mean curves without one run; a target that is not fixed is read off again."""
+    if len(losses[0]) < 2:
+        return Undefined("one run")
+    own, other = (np.delete(side, place, axis=0).mean(axis=0) for side in losses)
+    return data_multiplier(rows, other, own, float(falling(other)[-1]) if target is None else target)
 
 
 def _known(value: float | Undefined) -> float | None:

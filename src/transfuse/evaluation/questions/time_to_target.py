@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfuse.evaluation.case import Case
+from transfuse.evaluation.learning import ratio_interval
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, mean_of_runs
 from transfuse.evaluation.survival import Times, first_reached, log_rank, median, restricted_mean
-from transfuse.types import Evidence, Observation, Undefined
+from transfuse.types import Evidence, Observation, Undefined, Value
 
 ORDER = 95
 CITATION = "Kaplan, Meier, JASA, 1958; Mantel, 1966; Dodge et al. (compute to target)"
@@ -120,8 +121,24 @@ def _speed_up(each: Arrivals, base: Arrivals, clock: str) -> Evidence:
     if own <= 0.0:
         return evidence(SPEED_UP, subject, Measured.not_there(f"{each.arm} met the target at once"), about)
     method = "ratio of mean times; runs that did not arrive count up to the common horizon"
-    found = Measured(restricted_mean(base.found, limit) / own, method=method)
-    return evidence(SPEED_UP, subject, found, about)
+    value = restricted_mean(base.found, limit) / own
+    low, high = ratio_interval(value, _without(each, base, limit)) or (None, None)
+    over = f"; jackknife over {len(each.runs)} runs" if low is not None else ""
+    return evidence(SPEED_UP, subject, Measured(value, low=low, high=high, method=method + over), about)
+
+
+def _without(each: Arrivals, base: Arrivals, limit: float) -> list[Value]:
+    """The speed-up without each run, where both arms have the same runs, and more than one."""
+    if each.runs != base.runs or len(each.runs) < 2:
+        return []
+    found: list[Value] = []
+    for place in range(len(each.runs)):
+        first, second = (
+            Times(np.delete(side.found.times, place), np.delete(side.found.reached, place)) for side in (base, each)
+        )
+        own = restricted_mean(second, limit)
+        found.append(restricted_mean(first, limit) / own if own > 0.0 else Undefined("met at once"))
+    return found
 
 
 def _watched(found: Times) -> float:
