@@ -79,7 +79,7 @@ class Job:
                 part,
                 Unit(
                     name=name,
-                    x=x.reshape(-1, *form) if form != (-1,) else x,
+                    x=x.reshape(len(x), *form) if form != (-1,) else x,
                     w=self.weights.copy(),
                     rng=_Later(self.seed, "merge", name, begin // step),
                     base=None if start is None else room[-1, :count].reshape(form),
