@@ -83,11 +83,12 @@ def early_cut(card: Card) -> str:
 def stages(card: Card) -> list[str]:
     """Up to three cuts along a source's depth, the last before its features. Raises UserError where there is none.
 
-    Of each grid it is the last place where one value crosses; of tokens they are evenly spaced.
+    Of each grid it is the last place where one value crosses; of tokens, or on a single grid, they are evenly spaced.
     """
     maps = [tap for tap in _before_features(card) if tap.kind == "map" and tap.cut and min(tap.size, default=0) > 1]
     found = list({tap.size: tap.name for tap in maps}.values())
-    if depth := _along_tokens(card):
+    depth = _along_tokens(card) or maps
+    if depth is not maps or len(found) < 2:
         steps = min(MOST_STAGES, len(depth))
         found = [depth[(number + 1) * len(depth) // steps - 1].name for number in range(steps)]
     if not found:

@@ -63,7 +63,7 @@ def as_map(block: Tensor) -> Tensor:
     if grid is None:
         return pooled(block)[:, :, None, None]
     prefix, rows, columns = grid
-    return block[:, prefix:].transpose(1, 2).reshape(len(block), -1, rows, columns)
+    return block[:, prefix:].transpose(1, 2).reshape(len(block), block.shape[2], rows, columns)
 
 
 def resized(block: Tensor, grid: Sequence[int]) -> Tensor:

@@ -133,6 +133,8 @@ def by_hooks(network: nn.Module, images: Tensor, begin: Tap | None, end: Tap, *,
         raise UserError(f"nothing leads on from '{begin.name}'", where=where)
     with still(network), torch.no_grad(), watched(network) as calls:
         network(images)
+    if end.place and _moment(calls, end) <= _moment(calls, begin):
+        raise _unled(begin, end, where)
     made = Hooked(network, begin, end, _finished(calls, begin), images[:1])
     values = {call.path: call.left if begin.side == "output" else call.entered for call in calls}
     with still(network), torch.no_grad():
@@ -142,8 +144,7 @@ def by_hooks(network: nn.Module, images: Tensor, begin: Tap | None, end: Tap, *,
 
 def _finished(calls: list[Call], begin: Tap) -> dict[str, Tensor]:
     """{path: what it gave} for the outermost modules that ran once, gave one tensor and were done at the beginning."""
-    place = next(call for call in calls if call.path == begin.place)
-    limit = place.start if begin.side == "input" else place.end
+    limit = _moment(calls, begin)
     count = Counter(call.path for call in calls)
     done = {
         call.path: call.left
@@ -152,6 +153,16 @@ def _finished(calls: list[Call], begin: Tap) -> dict[str, Tensor]:
     }
     inside = {path for path in done if any(path.startswith(f"{other}.") for other in done)}
     return {path: value for path, value in done.items() if path not in inside}
+
+
+def _moment(calls: list[Call], tap: Tap) -> int:
+    """When the tap is read."""
+    place = next(call for call in calls if call.path == tap.place)
+    return place.start if tap.side == "input" else place.end
+
+
+def _unled(begin: Tap, end: Tap, where: str) -> UserError:
+    return UserError(f"'{end.name}' does not follow from '{begin.name}'", where=where, hint="name an earlier tap")
 
 
 def _require_one_value(made: Hooked, value: Tensor | None, where: str) -> None:
@@ -169,4 +180,4 @@ def _require_one_value(made: Hooked, value: Tensor | None, where: str) -> None:
     if crossing:
         raise many_problems(f"no cut at '{name}': these values cross there", sorted([name, *crossing]), where=where)
     if torch.equal(made(torch.zeros_like(value)), plain) and bool(value.any()):
-        raise UserError(f"'{made.end.name}' does not follow from '{name}'", where=where, hint="name an earlier tap")
+        raise _unled(made.begin, made.end, where)

@@ -5,7 +5,8 @@
 The stitch is a 1 x 1 convolution (with tokens, a linear map) between the two cuts. Before training it is fitted on
 training rows, without labels: by least squares to B's own block at the cut, then (`match: penultimate`) by gradient
 steps so that B's penultimate features come out. Matching at the cut alone is not enough at shallow cuts: what is small
-there need not be small where it is used. The first source gives the front, the second the tail.
+there need not be small where it is used. The first source gives the front up to its cut, the second the tail from the
+first of its stages on.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ PARAMETERS = {
 TRAITS = {"accepts": "any", "symmetric": False, "convex_head": False, "least": 2, "most": 2}
 READS = [
     {"of": "host", "at": "cut"},
-    {"of": "guests", "at": "cut", "use": "target"},
+    {"of": "guests", "at": "entry", "use": "target"},
     {"of": "guests", "at": "features", "use": "target"},
 ]
 BATCH, RATE, RIDGE = 32, 3e-3, 1e-6
