@@ -27,7 +27,8 @@ Sources = Mapping[str, Any] | Sequence[Any]
 def compare(sources: Sources, data: Any, *, out: str | Path | None = None, **recipe: Any) -> Study:
     """The whole job: which of these sources, alone or fused, to ship for this data, with the evidence.
 
-    `sources`: specs (`torchvision:resnet18`) or `nn.Module`s, as a list or {name: source}. `data`: what stands under
+    `sources`: specs (`torchvision:resnet18`) or `nn.Module`s, as a list or {name: source}; {"spec": module,
+    "seen": ids} is a network that you have just trained on some of these very items. `data`: what stands under
     `data:` in a recipe, `(images, labels)` arrays, or a torch Dataset. `recipe`: any other key of a recipe, e.g.
     `ladder="standard"`, `seeds=3`, `budget={"train": "20min"}`. Without `out` the results stay in a temporary folder.
     """
@@ -35,8 +36,14 @@ def compare(sources: Sources, data: Any, *, out: str | Path | None = None, **rec
     from transfuse.run.run import Request, run
 
     named = _named(sources)
-    modules = {name: entry for name, entry in named.items() if not isinstance(entry, str | dict)}
-    entries = {name: f"module:{name}" if name in modules else entry for name, entry in named.items()}
+    modules = {name: _module(entry) for name, entry in named.items() if not isinstance(_module(entry), str)}
+    entries: dict[str, Any] = {}
+    for name, entry in named.items():
+        more = entry if isinstance(entry, dict) else {}
+        entries[name] = {**more, "spec": f"module:{name}"} if name in modules else entry
+    if recipe.get("recipient") is not None and not isinstance(recipe["recipient"], str | dict):
+        modules["recipient"] = recipe["recipient"]
+        recipe = {**recipe, "recipient": "module:recipient"}
     checked = validated({"sources": entries, "data": data, **recipe}, where="compare(...)")
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="transfuse-"))
     outcome = run(Request(checked, Path.cwd(), folder, modules=modules))
@@ -79,29 +86,34 @@ def fuse(
     taps: Mapping[str, str | Sequence[str]] | None = None,
     canvas: int = 224,
     seed: int = 0,
+    recipient: nn.Module | None = None,
     **params: Any,
 ) -> Fused:
     """Connect sources into one trainable network by a method of `features/` or `structure/`.
 
     The result takes a canvas [N, 3, S, S] in [0, 1] and gives logits [N, C]; it is a Source and can be fused again.
     `classes` is a number or names; by default those of the first source. `taps` says what is read of which source.
-    `canvas` is the side at which sources are looked at. Train it with your own loop: `settle(images)` first puts the
+    `canvas` is the side at which sources are looked at. A `recipient` is your own network, which receives the sources
+    and is used as it is, not copied. Train it with your own loop: `settle(images)` first puts the
     sources' blocks on one scale, `freeze("NAME.TAP")` holds parts.
     """
     from transfuse.fusion.connect import connect, connecting
+    from transfuse.fusion.recipient import received
     from transfuse.reads import reads_of
 
-    members = _opened(sources, canvas)
+    members = {} if recipient is not None and not sources else _opened(sources, canvas)
     entry = connecting(method)
     named = {name: [given] if isinstance(given, str) else list(given) for name, given in (taps or {}).items()}
-    reads = reads_of(entry, {name: member.card for name, member in members.items()}, named)
-    first = next(iter(members.values())).card
+    own = None if recipient is None else received(recipient, canvas=canvas)
+    cards = {name: member.card for name, member in members.items()}
+    reads = reads_of(entry, cards, named, None if own is None else own.card)
+    first = next(iter([*members.values(), *([] if own is None else [own])])).card
     wanted: Sequence[str] = (
         [str(index) for index in range(classes)] if isinstance(classes, int) else list(classes or first.classes)
     )
     if len(wanted) < 2:
         raise UserError("a fusion needs its classes", hint="classes=10, or classes=['cat', 'dog', ...]")
-    return connect(method, members, reads, wanted, settings=params, seed=seed)
+    return connect(method, members, reads, wanted, settings=params, seed=seed, recipient=own)
 
 
 def merge(
@@ -184,6 +196,11 @@ def load(path: str | Path, *, modules: Mapping[str, nn.Module] | None = None) ->
         where=str(folder),
         expected="evidence.json or model.json in the folder",
     )
+
+
+def _module(entry: Any) -> Any:
+    """What stands for a source: a spec, or a module, which may come with `seen` and the like beside it."""
+    return entry.get("spec", "") if isinstance(entry, dict) else entry
 
 
 def _named(sources: Sources) -> dict[str, Any]:

@@ -117,6 +117,19 @@ class Fused(Made):
     def member(self, name: str) -> Source:
         return self.members[_key(name)]  # pyright: ignore[reportReturnType]
 
+    def reads_of(self, name: str) -> list[Read]:
+        """What is read of a member, or of the recipient, and the places where parts of it begin or end."""
+        return [read for read in self.reads if read.member == name]
+
+    def tree(self) -> str:
+        """The network in a few lines: origins, what is new, what is frozen."""
+        from transfuse.fusion.tree import tree
+
+        return tree(self)
+
+    def __repr__(self) -> str:
+        return self.tree()
+
     def member_blocks(self, batch: Tensor | Mapping[str, Any], *, targets: bool = False) -> list[Tensor]:
         """All blocks [N, ...] in the order of the reads, with `targets` those of training rows after them.
 

@@ -155,7 +155,7 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
 
 
 def _blank(card: Card, folder: Path, modules: Mapping[str, nn.Module]) -> Source:
-    if card.origin != "module":
+    if card.origin != "module" and not (card.origin == "factory" and card.name in modules):
         return blank_source(card, root=folder)
     if card.name not in modules:
         raise UserError(

@@ -8,13 +8,15 @@ from typing import Any
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.recipe import Recipe
-from transfuse.reads import Read, reads_of
+from transfuse.reads import RECIPIENT, Read, divides, reads_of
 from transfuse.registry import Entry, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
 from transfuse.types import Card, Form, Role
 
 AUTO = ("features/concat", "features/gate")
-RESERVED = ("fuse", "of", "train", "taps", "cut", "weights")
+RESERVED = ("fuse", "of", "train", "taps", "cut", "weights", "into", "start")
+# A network that learns from its first layer on is trained like one, though its sources stay frozen.
+GROWN = {"epochs": 10, "batch": 32, "rates": [3e-3], "weight_decay": 0.05, "patience": 3, "least_steps": 1}
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class ArmSpec:
 
     `reads` and `random` (members that are re-initialised) belong to networks; `merge` says that the members' weights
     are merged into one source before it is read. `match` names what of the winner the arm is brought up to before it is
-    trained: `flops` (of training) or `parameters`. With `recipient` the members are connected into the user's network.
+    trained: `flops` (of training) or `parameters`. With `recipient` the members are connected into the user's network,
+    which starts with what it shares with the member `start` by name and shape.
     """
 
     name: str
@@ -39,6 +42,7 @@ class ArmSpec:
     merge: Mapping[str, Any] | None = None
     match: str = ""
     recipient: bool = False
+    start: str = ""
 
     @property
     def regime(self) -> str:
@@ -120,13 +124,44 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
             raise unknown_name("source", str(member), scene.cards, where=where)
     given = facts.get("train", "frozen")
     own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
+    if own["regime"] == "frozen" and divides(how):
+        own = {**GROWN, **scene.recipe.train.get("frozen", {}), **own}
     plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train")
     if how.shelf == "fusion/weights":
         merge = {"method": how.full_name, "settings": settings, "weights": facts.get("weights")}
         base = single(scene, name, of[0], plan)
         return replace(base, role="candidate", form="soup", members=tuple(of), merge=merge)
-    reads = reads_of(how, {member: scene.cards[member] for member in of}, _taps(scene, how, facts, of, where))
-    return ArmSpec(name, "candidate", "fused", "train", tuple(of), how.full_name, settings, tuple(reads), plan)
+    into, start = _receiving(scene, facts, of, where)
+    named = _taps(scene, how, facts, [*of, RECIPIENT] if into else of, where)
+    reads = reads_of(how, {member: scene.cards[member] for member in of}, named, scene.own if into else None)
+    arm = ArmSpec(name, "candidate", "fused", "train", tuple(of), how.full_name, settings, tuple(reads), plan)
+    return replace(arm, recipient=into, start=start)
+
+
+def _receiving(scene: Scene, facts: Mapping[str, Any], of: Sequence[str], where: str) -> tuple[bool, str]:
+    """Whether the sources go into the recipient, and which of them it starts from."""
+    into, start = facts.get("into"), facts.get("start", "")
+    if into is not None and (into != RECIPIENT or scene.own is None):
+        hint = "recipient: pkg.module:factory" if scene.own is None else f"into: {RECIPIENT}"
+        raise UserError("sources can go into the recipe's recipient only", where=where, got=f"into: {into}", hint=hint)
+    if start and (start not in of or into is None):
+        raise UserError(
+            "`start` names one of `of`, and belongs to `into: recipient`", where=where, got=f"start: {start}"
+        )
+    return into is not None, start
+
+
+def alone(scene: Scene) -> list[ArmSpec]:
+    """The recipient by itself: as its maker gives it, and, where anything is tuned, from scratch."""
+    if scene.own is None:
+        return []
+    how = method("structure/alone")
+    plan = scene.schedule("frozen", {**GROWN, **scene.recipe.train.get("frozen", {})})
+    reads = tuple(reads_of(how, {}, None, scene.own))
+    arm = ArmSpec(RECIPIENT, "baseline", "single", "train", (), how.full_name, how.settings({}), reads, plan)
+    arm = replace(arm, recipient=True)
+    again = replace(arm, name=f"{RECIPIENT}/scratch", role="control", random=(RECIPIENT,))
+    return [arm] if scene.recipe.ladder == "quick" else [arm, again]
 
 
 def _taps(scene: Scene, how: Entry, facts: Mapping[str, Any], of: Sequence[str], where: str) -> dict[str, list[str]]:

@@ -125,6 +125,8 @@ class Builder:
         inputs: dict[str, Ref] = {
             f"card{index}": Given(self.setting.card_keys[member]) for member, index in number.items()
         }
+        if arm.start:
+            params["start"] = number[arm.start]
         if arm.recipient:
             inputs[RECIPIENT] = Given(self.setting.card_keys[RECIPIENT])
         files = [method(arm.method).digest, *([method(arm.merge["method"]).digest] if arm.merge else [])]

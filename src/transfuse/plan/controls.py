@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from transfuse.plan.arms import ArmSpec, Scene, single
-from transfuse.reads import VIEWS, Read, pools, reads_of
+from transfuse.reads import RECIPIENT, VIEWS, Read, pools, reads_of
 from transfuse.registry import method
 from transfuse.schedules import Schedule
 
@@ -47,7 +47,8 @@ def random(fusion: ArmSpec, member: str) -> ArmSpec:
 
 def scratch(fusion: ArmSpec, plan: Schedule) -> ArmSpec:
     """The same network with nothing pretrained, trained in full."""
-    return replace(fusion, name="scratch", role="control", schedule=plan, random=fusion.members)
+    own = (RECIPIENT,) if fusion.recipient else ()
+    return replace(fusion, name="scratch", role="control", schedule=plan, random=(*fusion.members, *own))
 
 
 def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec]) -> ArmSpec | None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from transfuse.plan import controls
-from transfuse.plan.arms import ArmSpec, Scene, candidates, pool, single
+from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
 from transfuse.plan.recipe import ALTERNATIVE, Recipe
-from transfuse.reads import Read
+from transfuse.reads import RECIPIENT, Read
 from transfuse.registry import method
 from transfuse.types import Card
 
@@ -73,11 +73,12 @@ class Ladder:
 def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) -> Ladder:
     """All arms of a recipe, from cards alone; the alternative's card stands among them under its own name."""
     sources = {name: card for name, card in cards.items() if name in recipe.sources}
-    scene = Scene(recipe, sources)
+    scene = Scene(recipe, sources, cards.get(RECIPIENT) if recipe.recipient is not None else None)
     tuning = recipe.ladder != "quick"
     frozen, full = scene.schedule("frozen"), scene.schedule("full") if tuning else None
     singles = [single(scene, f"frozen/{name}", name, frozen) for name in sources]
     fixed, skipped = _fixed(sources, classes, singles)
+    fixed += alone(scene)
     named = set(recipe.candidates) if isinstance(recipe.candidates, dict) else set()
     for arms, missing in (_soup(scene, tuning, named), _alternative(Scene(recipe, cards), tuning)):
         fixed += arms

@@ -21,6 +21,7 @@ from pydantic import (
 from transfuse.errors import many_problems, nearest
 from transfuse.plan.conditions import Conditions
 from transfuse.plan.text import dumped, loaded, text_of
+from transfuse.reads import RECIPIENT
 from transfuse.registry import shelf
 
 ALTERNATIVE = "alternative"
@@ -128,6 +129,7 @@ class Recipe(Strict):
 
     sources: dict[str, SourceEntry]
     alternative: SourceEntry | None = None
+    recipient: SourceEntry | None = None
     data: Any
     task: TaskEntry = TaskEntry()
     ladder: Literal["quick", "standard", "full"] = "quick"
@@ -176,10 +178,19 @@ class Recipe(Strict):
     def _alternative(cls, given: Any) -> Any:
         return {"spec": given} if isinstance(given, str) else given
 
+    @field_validator("recipient", mode="before")
+    @classmethod
+    def _recipient(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            spec = given if given.startswith(("factory:", "module:")) else f"factory:{given}"
+            return {"spec": spec, "seen": "none"}
+        return given
+
     @model_validator(mode="after")
     def _apart(self) -> Recipe:
-        if self.alternative is not None and ALTERNATIVE in self.sources:
-            raise ValueError(f"a source may not be called '{ALTERNATIVE}' where the recipe has an alternative")
+        for name, entry in ((ALTERNATIVE, self.alternative), (RECIPIENT, self.recipient)):
+            if entry is not None and name in self.sources:
+                raise ValueError(f"a source may not be called '{name}' where the recipe has one")
         return self
 
     @field_validator("sizes")
@@ -191,8 +202,9 @@ class Recipe(Strict):
 
     @property
     def entries(self) -> dict[str, SourceEntry]:
-        """The sources, and the alternative under its own name."""
-        return self.sources | ({ALTERNATIVE: self.alternative} if self.alternative else {})
+        """The sources, and the alternative and the recipient under these names."""
+        more = {ALTERNATIVE: self.alternative, RECIPIENT: self.recipient}
+        return self.sources | {name: entry for name, entry in more.items() if entry is not None}
 
     @property
     def smaller_sizes(self) -> tuple[float, ...]:
@@ -272,6 +284,7 @@ def _keys(location: tuple[Any, ...]) -> set[str]:
         "run": RunEntry,
         "sources": SourceEntry,
         "alternative": SourceEntry,
+        "recipient": SourceEntry,
     }
     return set((models.get(str(location[0]), Recipe) if location else Recipe).model_fields)
 

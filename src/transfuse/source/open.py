@@ -39,10 +39,11 @@ CARD_REVISION = 2
 def identity(spec: str, root: Path) -> dict[str, Any]:
     """What a card is keyed by: the spec, {file: SHA-256} of local files that decide it, and the packages' versions.
 
-    Torch-free. Raises UserError for a spec that cannot be read and for a missing file.
+    Torch-free but for factories. Raises UserError for a spec that cannot be read and for a missing file.
     """
     parsed = parse(spec)
-    return {
+    made = {"state": _made_by(parsed, root)} if parsed.scheme == "factory" else {}
+    return made | {
         "spec": spec,
         "files": {str(path.name): file_digest(existing(path)) for path in _files(parsed, root)},
         "versions": {package: _version(package) for package in PACKAGES},
@@ -51,6 +52,13 @@ def identity(spec: str, root: Path) -> dict[str, Any]:
 
 def _files(spec: Spec, root: Path) -> list[Path]:
     return find(SHELF, spec.scheme).load().files(spec, root)
+
+
+def _made_by(spec: Spec, root: Path) -> str:
+    """The digest of what a factory gives: it alone knows what that rests on, so it has to be asked."""
+    from transfuse.source.weights import state_digest
+
+    return state_digest(find(SHELF, spec.scheme).load().build(spec, root).module)
 
 
 def _version(package: str) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SHELF = "source/adapters"
 RANDOM = "random"
 # Of these the target is a path, in which '@' is an ordinary character.
-PATH_SCHEMES = ("file", "module")
+PATH_SCHEMES = ("file", "module", "factory")
 LATER = {
     "hf": "Hugging Face models",
     "keras": "Keras models",

@@ -17,6 +17,7 @@ from torch import nn
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Crown, Fused
 from transfuse.fusion.parts import Opened
+from transfuse.fusion.recipient import take_over
 from transfuse.fusion.weights_lift import merge_states
 from transfuse.jsonio import canonical
 from transfuse.reads import CANVAS, OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, divides, pools
@@ -109,11 +110,16 @@ def canvas_place(params: Mapping[str, Any]) -> int | None:
 
 
 def recipient(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context) -> Source | None:
-    """The network that receives the sources, where there is one: as its maker gave it, or started anew."""
+    """The network that receives the sources, where there is one: as its maker gave it, started anew, or with
+    what it shares with a source by name and shape."""
     if RECIPIENT not in inputs:
         return None
-    card = Card.from_record(inputs[RECIPIENT].meta)
-    return source(replace(card, name=RECIPIENT), context, fresh=OF_RECIPIENT in params["random"])
+    fresh = OF_RECIPIENT in params["random"]
+    found = source(replace(Card.from_record(inputs[RECIPIENT].meta), name=RECIPIENT), context, fresh=fresh)
+    if "start" in params and not fresh:
+        begun = source(cards(inputs)[params["start"]], context)
+        take_over(found.network, begun.network.state_dict())
+    return found
 
 
 def new_crown(params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int, context: Context) -> Crown:
