@@ -78,7 +78,9 @@ def hold(method: str, *pair: str) -> None:
     logits = model(images)
     assert logits.shape == (2, CLASSES)
     logits.square().sum().backward()
-    for part in (*model.members.values(), model.crown):
+    # A control that leaves a source out reads nothing of it, and sends nothing back.
+    listened = [model.member(name) for name in model.names if model.reads_of(name)]
+    for part in (*listened, model.crown):
         moved = [one for one in part.parameters() if one.grad is not None and bool(one.grad.isfinite().all())]
         assert any(bool(one.grad.any()) for one in moved), f"no gradient in {getattr(part, 'card', part)}"
     model.zero_grad(set_to_none=True)
