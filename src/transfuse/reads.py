@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.levels import stage_ends
 from transfuse.registry import Entry
 from transfuse.types import Card, Tap
 
@@ -133,6 +134,21 @@ def default_tap(traits: Mapping[str, Any], card: Card) -> str:
     return features_tap(card) if traits.get("accepts", "vector") == "vector" else early_cut(card)
 
 
+def default_taps(traits: Mapping[str, Any], card: Card) -> list[str]:
+    """The taps a method without `READS` reads when none is named: one, or several by its trait `taps`.
+
+    `levels`: the ends of the deepest stages that give maps. `layers`: stages spread evenly, and the features.
+    """
+    asked, known = traits.get("taps"), stage_ends(card) if "taps" in traits else []
+    if asked == "levels":
+        return [name for name in known if card.taps[name].kind == "map"][-MOST_STAGES:] or [early_cut(card)]
+    if asked == "layers":
+        step = max(1.0, (len(known) - 1) / (MOST_STAGES - 1))
+        spread = [known[-1 - round(index * step)] for index in range(min(MOST_STAGES, len(known)))]
+        return [*reversed(spread), features_tap(card)]
+    return [default_tap(traits, card)]
+
+
 def reads_of(
     entry: Entry,
     cards: Mapping[str, Card],
@@ -154,7 +170,7 @@ def reads_of(
         reads = [
             Read(member, tap)
             for member, card in cards.items()
-            for tap in named.get(member) or [default_tap(entry.traits, card)]
+            for tap in named.get(member) or default_taps(entry.traits, card)
         ]
     else:
         found = dict.fromkeys(_declared(entry, cards, named, recipient))

@@ -33,7 +33,10 @@ WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One declared setting of a method: its type, default, range and meaning."""
+    """One declared setting of a method: its type, default, range and meaning.
+
+    `example` is another value for the contract suite, where one near the default would not suit three small sources.
+    """
 
     name: str
     type: str
@@ -42,6 +45,7 @@ class Parameter:
     high: float | None = None
     options: tuple[str, ...] = ()
     doc: str = ""
+    example: Any = None
 
     def problem(self, value: Any) -> str | None:
         """What is wrong with a value, or None."""

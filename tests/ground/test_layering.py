@@ -17,7 +17,7 @@ import transfuse
 
 PACKAGE = Path(transfuse.__file__).parent
 LAYERS = (
-    ("errors", "types", "jsonio", "registry", "seeds", "events", "schedules", "reads", "store", "kinds"),
+    ("errors", "types", "jsonio", "registry", "seeds", "events", "schedules", "reads", "levels", "store", "kinds"),
     ("files",),
     ("demo",),
     ("data", "source"),

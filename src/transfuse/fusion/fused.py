@@ -54,14 +54,20 @@ class Crown(nn.Module):
                 self.head.weight.copy_(weight)
                 self.head.bias.copy_(bias)
 
-    def settle(self, blocks: Sequence[Tensor]) -> None:
-        """Fit the joints' statistics, and whatever the body settles, on the training rows' blocks and targets."""
+    def settle(self, blocks: Sequence[Tensor], classes: Tensor | None = None) -> None:
+        """Fit the joints' statistics, and whatever the body settles, on the training rows' blocks and targets.
+
+        A body that is fitted in closed form is given the rows' class numbers [N] too, where they are known.
+        """
         count = len(self.joints)
         for joint, block in zip(self.joints, blocks[:count], strict=True):
             joint.settle(block)  # pyright: ignore[reportCallIssue]
         settle = getattr(self.body, "settle", None)
         if settle is not None:
             settle(self.joined(blocks), list(blocks[count:]))
+        if hasattr(self.body, "fit"):
+            with torch.no_grad():
+                self.body.fit(self.joined(blocks), classes)  # pyright: ignore[reportCallIssue]
 
     def joined(self, blocks: Sequence[Tensor]) -> list[Tensor]:
         """Blocks as the body meets them; targets after them are left out."""
@@ -145,10 +151,13 @@ class Fused(Made):
             found |= {read: given[read.tap] for read in wanted}
         return [pooled(found[read]) if self.pool else found[read] for read in reads]
 
-    def settle(self, batch: Tensor | Mapping[str, Any]) -> None:
-        """Give the crown what it takes from these training images, once, before training; else blocks pass as is."""
+    def settle(self, batch: Tensor | Mapping[str, Any], classes: Tensor | None = None) -> None:
+        """Give the crown what it takes from these training images, once, before training; else blocks pass as is.
+
+        A method that is fitted in closed form is fitted to them too; some need the images' class numbers [N].
+        """
         with torch.no_grad():
-            self.crown.settle(self.member_blocks(batch, targets=True))
+            self.crown.settle(self.member_blocks(batch, targets=True), classes)
 
     def blocks(self, batch: Tensor | Mapping[str, Any], taps: Sequence[str]) -> dict[str, Tensor]:
         """{tap: block} in the order asked; a member's own tap runs only that member."""

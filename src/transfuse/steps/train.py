@@ -136,15 +136,15 @@ def _builder(
     from transfuse.steps import _networks
     from transfuse.train.loop import settle
 
-    device = context.torch_device()
+    device, targets = context.torch_device(), table(inputs["items"]).targets()
 
     def build(rows: np.ndarray) -> nn.Module:
         top = _networks.new_crown(params, inputs, params["seed"], context)
         if plan.regime == "frozen":
-            settle(top.to(device), lambda batch: batch, feed, rows)
+            settle(top.to(device), lambda batch: batch, feed, rows, targets)
             return top
         model = _networks.whole(params, inputs, context, top).to(device)
-        settle(model.crown, lambda batch: model.eval().member_blocks(batch[0], targets=True), feed, rows)
+        settle(model.crown, lambda batch: model.eval().member_blocks(batch[0], targets=True), feed, rows, targets)
         for until in plan.until.split(",") if plan.until else []:
             model.freeze(until.strip())
         return model

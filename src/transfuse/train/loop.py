@@ -175,12 +175,22 @@ def score(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def settle(crown: Any, blocks: Callable[[list[Tensor]], list[Tensor]], feed: Feed, rows: np.ndarray) -> None:
-    """Give a crown's joints the statistics of these rows' blocks, at most a few thousand of them, spread evenly."""
+def settle(
+    crown: Any,
+    blocks: Callable[[list[Tensor]], list[Tensor]],
+    feed: Feed,
+    rows: np.ndarray,
+    targets: np.ndarray | None = None,
+) -> None:
+    """Give a crown what it computes from these rows' blocks beforehand: its joints' statistics, and what its method
+    fits in closed form. At most a few thousand rows, spread evenly; `targets` are those of all rows of the data."""
     step = max(1, len(rows) // SETTLING_ROWS)
+    chosen = np.sort(rows)[::step]
     with torch.no_grad():
-        parts = [blocks(feed.batch(chosen)) for chosen in _slices(np.sort(rows)[::step], SCORING_BATCH)]
-        crown.settle([torch.cat(column) for column in zip(*parts, strict=True)])
+        parts = [blocks(feed.batch(part)) for part in _slices(chosen, SCORING_BATCH)]
+        joined = [torch.cat(column) for column in zip(*parts, strict=True)]
+        known = None if targets is None else torch.from_numpy(targets[chosen]).to(joined[0].device)
+        crown.settle(joined, known)
 
 
 def log_loss(scores: np.ndarray, targets: np.ndarray) -> float:

@@ -28,6 +28,7 @@ ROWS = 12
 WIDTHS = (5, 3, 4)
 GRIDS = ((6, 6), (3, 3), (4, 4))
 CLASSES = ("a", "b", "c")
+TARGETS = torch.arange(ROWS) % len(CLASSES)
 # Float32, and batches of other sizes take other paths through the linear algebra.
 ROUNDING = 1e-4
 
@@ -92,10 +93,13 @@ def _blocks(
 
 
 def _cases(entry: Entry, *counts: int) -> Iterator[tuple[Crown, list[Tensor]]]:
-    """A stirred crown and its blocks, at every variant of the settings and for each number of sources."""
+    """A fitted and stirred crown and its blocks, at every variant of the settings and for each number of sources."""
     for settings in variants(entry):
         for count in _counts(entry, *(counts or (len(WIDTHS),))):
-            yield _stirred(_crown(entry, count, settings)), _blocks(entry, count)
+            top, blocks = _crown(entry, count, settings), _blocks(entry, count)
+            if hasattr(top.body, "fit"):
+                top.settle(blocks, TARGETS)
+            yield _stirred(top), blocks
 
 
 def _fused(top: Crown, blocks: Sequence[Tensor]) -> Tensor:
@@ -145,7 +149,7 @@ def blocks_stay(entry: Entry) -> None:
 
 
 def gradients(entry: Entry) -> None:
-    """Finite gradients reach every block and every parameter; with a single source, at least its block."""
+    """Finite gradients reach every block and parameter; with one source, or one that selects, at least one block."""
     for top, blocks in _cases(entry, 1, 3):
         for block in blocks:
             block.requires_grad_(True)
@@ -155,19 +159,23 @@ def gradients(entry: Entry) -> None:
         # What weighs sources against each other has nothing to learn from a single one.
         parameters = top.named_parameters() if len(blocks) > 1 or entry.reads else []
         received |= {f"parameter '{name}'": parameter.grad for name, parameter in parameters}
-        for name, gradient in received.items():
-            require(gradient is not None and bool((gradient != 0).any()), f"none reaches {name}")
+        reached = [gradient is not None and bool((gradient != 0).any()) for gradient in received.values()]
+        require(any(reached[: len(top.joints)]) or not len(top.joints), "none reaches any block")
+        for name, gradient, arrived in zip(received, received.values(), reached, strict=True):
+            # What selects among blocks owes the others nothing.
+            require(arrived or bool(entry.traits.get("selects") and name.startswith("block")), f"none reaches {name}")
             require(gradient is not None and bool(gradient.isfinite().all()), f"NaN or infinity at {name}")
 
 
 def seeded(entry: Entry) -> None:
     """A seed fixes the start, another seed gives another start, and no global random state moves."""
     with quiet("building"):
-        first, again, other = (
-            _crown(entry, _several(entry), entry.settings({}), seed).body.state_dict() for seed in (0, 0, 1)
-        )
+        bodies = [_crown(entry, _several(entry), entry.settings({}), seed).body for seed in (0, 0, 1)]
+    first, again, other = (body.state_dict() for body in bodies)
     require(all(torch.equal(first[name], again[name]) for name in first), "the same seed gave another start")
-    drawn = [name for name, value in first.items() if value.numel() > 1 and bool((value != value.flatten()[0]).any())]
+    # What is fitted in closed form lies in buffers and is not drawn.
+    begun = {name: value for name, value in bodies[0].named_parameters() if value.numel() > 1}
+    drawn = [name for name, value in begun.items() if bool((value != value.flatten()[0]).any())]
     require(not drawn or any(not torch.equal(first[name], other[name]) for name in drawn), "two seeds gave one start")
 
 
@@ -185,11 +193,27 @@ def flat_blocks(entry: Entry) -> None:
         for top, blocks in _cases(entry):
             # Images are numbers from 0 to 1.
             flat = [torch.full_like(block, value / 5) for block in blocks]
-            top.settle(flat)
+            top.settle(flat, TARGETS)
             top(flat).sum().backward()
             found = [top(flat).detach(), *(parameter.grad for parameter in top.parameters())]
             sound = all(tensor is not None and bool(tensor.isfinite().all()) for tensor in found)
             require(sound, f"blocks of {value}: NaN or infinity")
+
+
+def fitted_once(entry: Entry) -> None:
+    """What a closed form computes from training rows is the same for any order of them, and learns nothing else."""
+    for settings in variants(entry):
+        if not hasattr(_crown(entry, _several(entry), settings).body, "fit"):
+            return
+        blocks, order = _blocks(entry, _several(entry)), torch.arange(ROWS - 1, -1, -1)
+        tops = [_crown(entry, _several(entry), settings) for _ in range(2)]
+        with quiet("fitting"):
+            tops[0].settle(blocks, TARGETS)
+            tops[1].settle([block[order] for block in blocks], TARGETS[order])
+        require_same(_fused(tops[1], blocks), _fused(tops[0], blocks), "fitted to the rows reversed", ROUNDING)
+        start = _crown(entry, _several(entry), settings)
+        for (name, fitted), (_, before) in zip(tops[0].named_parameters(), start.named_parameters(), strict=True):
+            require(torch.equal(fitted, before), f"fitting changed the trained parameter '{name}'")
 
 
 def shares_on_simplex(entry: Entry) -> None:
@@ -279,6 +303,7 @@ COMMON = (
     seeded,
     state_is_whole,
     flat_blocks,
+    fitted_once,
     shares_on_simplex,
 )
 BY_TRAIT = {"symmetric": (source_order,), "convex_head": (only_the_head_learns,)}
@@ -288,7 +313,13 @@ def _use(entry: Entry, settings: Mapping[str, Any]) -> Crown:
     return _crown(entry, _several(entry), settings)
 
 
-FEATURES = Family(COMMON, BY_TRAIT, frozenset(BY_TRAIT), _use, maker="Fuser", given=1)
+def any_grid_of_maps(entry: Entry) -> None:
+    """A fuser that reads maps takes any grid, down to 1 x 1."""
+    if _maps(entry):
+        any_grid(entry)
+
+
+FEATURES = Family((*COMMON, any_grid_of_maps), BY_TRAIT, frozenset(BY_TRAIT), _use, maker="Fuser", given=1)
 STRUCTURE = Family(
     (*COMMON, any_grid, reads_maps, sources_stay), BY_TRAIT, frozenset(BY_TRAIT), _use, maker="build", given=1
 )

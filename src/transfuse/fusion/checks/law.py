@@ -108,6 +108,8 @@ def variants(entry: Entry) -> Iterator[dict[str, Any]]:
 def _moved(parameter: Parameter) -> Any:
     """A valid value other than the default where there is one. Numbers move up by 7 or half-way to the bound."""
     default = parameter.default
+    if parameter.example is not None:
+        return parameter.example
     if parameter.options:
         return next((option for option in reversed(parameter.options) if option != default), default)
     if parameter.type == "bool":
