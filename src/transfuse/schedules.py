@@ -23,6 +23,7 @@ class Schedule:
     falls to zero along a half cosine. Training stops after `patience` epochs without a better held loss. Small training
     sets get more epochs, and patience in proportion, so that no head learns for fewer than `least_steps` steps.
     `objective` and `augment` name files of `train/objectives` and `train/augment`, each with its whole settings.
+    `thaw` says how members wake (`train/stages.py`), `average` which mean of weights is kept (`train/averaging.py`).
     """
 
     regime: str = "frozen"
@@ -38,6 +39,12 @@ class Schedule:
     least_steps: int = 400
     objective: Named = (("supervised", {}),)
     augment: Named = ()
+    thaw: str = "at_once"
+    thaw_epochs: int = 1
+    layer_decay: float = 1.0
+    average: str = "none"
+    average_decay: float = 0.99
+    average_from: float = 0.5
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Schedule:
@@ -80,7 +87,15 @@ SETTINGS = {
     "smoothing": Parameter("smoothing", "float", 0.0, low=0.0, high=0.9),
     "least_steps": Parameter("least_steps", "int", 1, low=1, high=10_000_000),
     "until": Parameter("until", "str", None),
+    "thaw": Parameter("thaw", "str", "at_once", options=("at_once", "head_first", "gradual")),
+    "thaw_epochs": Parameter("thaw_epochs", "int", 1, low=1, high=100_000),
+    "layer_decay": Parameter("layer_decay", "float", 1.0, low=0.01, high=1.0),
+    "average": Parameter("average", "str", "none", options=("none", "ema", "swa")),
+    "average_decay": Parameter("average_decay", "float", 0.99, low=0.0, high=0.99999),
+    "average_from": Parameter("average_from", "float", 0.5, low=0.0, high=0.95),
 }
+# What these move is frozen under `frozen`.
+MOVING = ("thaw", "thaw_epochs", "layer_decay")
 
 
 def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:
@@ -99,6 +114,9 @@ def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:
         settings["rates"] = rates
     if (regime == "partial") != bool(settings.get("until")):
         problems.append("`until: SOURCE.TAP` belongs to partial, and partial needs it: up to there sources stay frozen")
+    if regime == "frozen":
+        idle = [name for name in MOVING if name in settings]
+        problems += [f"{name} has nothing to do where all members are frozen" for name in idle]
     if "epochs" in settings:
         # Who names a number of epochs gets it.
         settings.setdefault("least_steps", 1)
@@ -128,8 +146,8 @@ def _shelved(settings: dict[str, Any], regime: str, where: str) -> dict[str, Nam
             raise UserError(f"'{name}' could be a setting of several parts of this training", where=where, hint=hint)
         takers[0][name] = settings.pop(name)
     place = "blocks" if regime == "frozen" else "canvas"
-    for entry, _ in ways:
-        if entry.traits.get("on") != place:
+    for entry, _ in (*goals, *ways):
+        if entry.traits.get("on", place) != place:
             raise UserError(
                 f"{entry.full_name} works on {entry.traits.get('on')}, this training is given {place}",
                 where=where,

@@ -121,6 +121,11 @@ class Source(HeldModule):
         for parameter in upstream:
             parameter.requires_grad_(False)
 
+    def behind(self, tap: str) -> tuple[list[nn.Module], list[nn.Parameter]]:
+        """The modules that have ended when this tap is read, and the trainable parameters that its block depends on."""
+        found = self.card.tap(tap)
+        return self._before(found) if found.place else ([self.network], list(self.network.parameters()))
+
     def _before(self, tap: Tap) -> tuple[list[nn.Module], list[nn.Parameter]]:
         """The modules that have ended when the tap is read, and the parameters that its block depends on."""
         side = self.card.prepare.size

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from transfuse.schedules import Schedule
 from transfuse.seeds import integer, stream
+from transfuse.train import averaging, stages
 from transfuse.train.augment._contract import augmented
 from transfuse.train.batches import TRAIN, Batch, Stream
 from transfuse.train.feed import Feed
@@ -91,14 +92,18 @@ def fit(
     """
     schedule, forward = lesson.schedule, lesson.forward(model)
     goal = _objective(lesson, model, forward)
-    optimiser = torch.optim.AdamW(_groups(model, goal, rate, schedule), weight_decay=schedule.weight_decay, fused=True)
+    depth = stages.Stages(model, schedule)
+    groups = _groups(model, goal, rate, schedule, depth)
+    optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay, fused=True)
     per_epoch = sum(1 for _ in _batches(rows, schedule.batch))
+    average = averaging.Average(model, schedule, per_epoch * schedule.epochs)
     planner = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(schedule, per_epoch))
     given = _given(lesson, rows)
     result = Fitted()
     with torch.random.fork_rng(devices=_accelerators(model)):
         torch.manual_seed(integer(lesson.seed, "dropout"))
         for epoch in range(1, (stop_after or schedule.epochs) + 1):
+            depth.thaw(epoch)
             model.train()
             told: dict[str, float] = {}
             for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
@@ -111,28 +116,38 @@ def fit(
                 torch.nn.utils.clip_grad_norm_([*model.parameters(), *goal.parameters()], GRADIENT_NORM)
                 optimiser.step()
                 planner.step()
+                average.update()
                 _tell(told, loss, losses, len(batches[TRAIN].rows))
             result.items += len(rows)
             means = {name: value / len(rows) for name, value in told.items()}
             _check(means["train"], "training", epoch, rate)
-            scores = None if held is None else score(lesson, model, held)
-            loss_held = None if scores is None or held is None else log_loss(scores, lesson.targets[held])
+            with average.in_place(lambda: _pass(lesson, model, rows)):
+                scores = None if held is None else score(lesson, model, held)
+                loss_held = None if scores is None or held is None else log_loss(scores, lesson.targets[held])
+                better = loss_held is None or loss_held < result.loss
+                if better:
+                    result.epoch, result.scores = epoch, scores
+                    result.loss = math.inf if loss_held is None else loss_held
+                    result.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
             _check(loss_held or 0.0, "held", epoch, rate)
             result.curve.append({"epoch": epoch} | means | _named(loss_held))
             if lesson.report is not None:
                 lesson.report(epoch, means["train"], loss_held)
             if scores is not None:
                 result.every.append(scores)
-            if loss_held is None or loss_held < result.loss:
-                result.epoch, result.scores = epoch, scores
-                result.loss = math.inf if loss_held is None else loss_held
-                result.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-            elif epoch - result.epoch >= schedule.patience:
+            if not better and epoch - result.epoch >= schedule.patience:
                 break
     model.load_state_dict(result.state)
     if not all(bool(value.isfinite().all()) for value in result.state.values()):
         raise DivergedError(f"a weight stopped being a number by epoch {result.epoch} (learning rate {rate:g})")
     return result
+
+
+def _pass(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> None:
+    """Run these rows through the network, for what it keeps count of."""
+    forward = lesson.forward(model)
+    for chosen in _batches(np.sort(rows), lesson.schedule.batch):
+        forward(lesson.feed.batch(chosen))
 
 
 def _objective(lesson: Lesson, model: nn.Module, forward: Any) -> Objective:
@@ -216,16 +231,22 @@ def _named(held: float | None) -> dict[str, float]:
     return {} if held is None else {"held": held}
 
 
-def _groups(model: nn.Module, goal: nn.Module, rate: float, schedule: Schedule) -> list[dict[str, Any]]:
-    """Sources learn at `member_rate` times the rate of what is new; norms and biases do not decay."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+def _groups(
+    model: nn.Module, goal: nn.Module, rate: float, schedule: Schedule, depth: stages.Stages
+) -> list[dict[str, Any]]:
+    """Sources learn at `member_rate` times the rate of what is new, and slower the deeper they lie; norms and biases do
+    not decay, nor do sources that are pulled elsewhere."""
+    pulled = any(entry.traits.get("decays_members") for entry in schedule.entries)
+    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
     for name, parameter in [*model.named_parameters(), *goal.named_parameters()]:
         if parameter.requires_grad:
-            groups.setdefault((name.startswith("members."), parameter.dim() > 1), []).append(parameter)
+            inside = name.startswith("members.")
+            kind = (inside, parameter.dim() > 1 and not (inside and pulled), depth.slowing(parameter))
+            groups.setdefault(kind, []).append(parameter)
     return [
-        {"params": parameters, "lr": rate * (schedule.member_rate if inside else 1.0)}
+        {"params": parameters, "lr": rate * slowing * (schedule.member_rate if inside else 1.0)}
         | ({} if decays else {"weight_decay": 0.0})
-        for (inside, decays), parameters in groups.items()
+        for (inside, decays, slowing), parameters in groups.items()
     ]
 
 
