@@ -24,6 +24,7 @@ class Schedule:
     sets get more epochs, and patience in proportion, so that no head learns for fewer than `least_steps` steps.
     `objective` and `augment` name files of `train/objectives` and `train/augment`, each with its whole settings.
     `thaw` says how members wake (`train/stages.py`), `average` which mean of weights is kept (`train/averaging.py`).
+    `branch_dropout`, `feature_dropout` and `monte_carlo` say what is left out (`fusion/dropping.py`).
     """
 
     regime: str = "frozen"
@@ -45,6 +46,9 @@ class Schedule:
     average: str = "none"
     average_decay: float = 0.99
     average_from: float = 0.5
+    branch_dropout: float = 0.0
+    feature_dropout: float = 0.0
+    monte_carlo: int = 0
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Schedule:
@@ -93,6 +97,9 @@ SETTINGS = {
     "average": Parameter("average", "str", "none", options=("none", "ema", "swa")),
     "average_decay": Parameter("average_decay", "float", 0.99, low=0.0, high=0.99999),
     "average_from": Parameter("average_from", "float", 0.5, low=0.0, high=0.95),
+    "branch_dropout": Parameter("branch_dropout", "float", 0.0, low=0.0, high=0.95),
+    "feature_dropout": Parameter("feature_dropout", "float", 0.0, low=0.0, high=0.95),
+    "monte_carlo": Parameter("monte_carlo", "int", 0, low=0, high=1024),
 }
 # What these move is frozen under `frozen`.
 MOVING = ("thaw", "thaw_epochs", "layer_decay")

@@ -58,7 +58,11 @@ def crown(
             torch.manual_seed(integer(seed, "init"))
             body = module.build(_fronts(every, chosen, parts), **given)
         plain = entry.traits.get("joints") == "plain"
-        return Crown(widths, body, classes, entry.full_name, given, plain=plain)
+        made = Crown(widths, body, classes, entry.full_name, given, plain=plain)
+    views = [(read.member, read.view) for read in chosen if read.use == "block"]
+    known = list(dict.fromkeys(views))
+    made.dropping.branches = tuple(known.index(view) for view in views)
+    return made
 
 
 def _width(cards: Mapping[str, Card], read: Read) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
+from transfuse.fusion.dropping import Dropping, averaged
 from transfuse.fusion.joints import Plain, Standardise, pooled
 from transfuse.fusion.made import Made, made_card
 from transfuse.reads import CANVAS, Read
@@ -23,8 +24,11 @@ class Crown(nn.Module):
 
     While the members are frozen their blocks are computed once, and only the crown is built and trained. `widths` are
     those of the blocks it reads; with `plain` these go to the body as they are. More blocks than it has joints may be
-    given: those after them are targets that only settling looks at.
+    given: those after them are targets that only settling looks at. With `passes` its answer in evaluation is the mean
+    over so many networks with parts left out.
     """
+
+    passes: int = 0
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Crown(nn.Module):
         self.settings = dict(settings)
         self.joints = nn.ModuleList([Plain(width) if plain else Standardise(width) for width in widths])
         self.body = body
+        self.dropping = Dropping(range(len(widths)))
         self.width: int = body.width  # pyright: ignore[reportAttributeAccessIssue]
         self.classes = tuple(classes)
         self.head = nn.Linear(self.width, len(classes))
@@ -69,16 +74,22 @@ class Crown(nn.Module):
             with torch.no_grad():
                 self.body.fit(self.joined(blocks), classes)  # pyright: ignore[reportCallIssue]
 
+    def drop(self, *, branch: float = 0.0, feature: float = 0.0, passes: int = 0) -> None:
+        """What training leaves out by chance, and over how many such networks an answer is averaged afterwards."""
+        self.dropping.branch, self.dropping.feature, self.passes = branch, feature, passes
+
     def joined(self, blocks: Sequence[Tensor]) -> list[Tensor]:
-        """Blocks as the body meets them; targets after them are left out."""
+        """Blocks after their joints; targets after them are left out."""
         return [joint(block) for joint, block in zip(self.joints, blocks[: len(self.joints)], strict=True)]
 
     def fuse(self, blocks: Sequence[Tensor]) -> Tensor:
         """Blocks to the fused block [N, width]."""
-        return self.body(self.joined(blocks))
+        return self.body(self.dropping(self.joined(blocks)))
 
     def forward(self, blocks: Sequence[Tensor]) -> Tensor:
         """Blocks to logits [N, C]."""
+        if self.passes and not self.training:
+            return averaged(self, blocks, self.passes)
         return self.head(self.fuse(blocks))
 
 
@@ -165,8 +176,9 @@ class Fused(Made):
             self.card.tap(tap)
         given: dict[str, Tensor] = {}
         if {"fused", "logits"} & set(taps):
-            given["fused"] = self.crown.fuse(self.member_blocks(batch))
-            given["logits"] = self.crown.head(given["fused"])
+            read = self.member_blocks(batch)
+            given["fused"] = self.crown.fuse(read)
+            given["logits"] = self.crown(read) if self.crown.passes else self.crown.head(given["fused"])
         rest = [tap for tap in taps if tap not in given]
         for name in dict.fromkeys(self.inner[tap][0] for tap in rest):
             wanted = {tap: self.inner[tap][1] for tap in rest if self.inner[tap][0] == name}

@@ -61,6 +61,9 @@ def describe(model: nn.Module) -> dict[str, Any]:
         members = [[name, describe(model.member(name))] for name in model.names]
         body = {"method": model.crown.method, "settings": model.crown.settings, "classes": list(model.crown.classes)}
         own = {} if model.recipient is None else {"recipient": describe(model.recipient)}
+        if model.crown.passes:
+            left_out = {"branch": model.crown.dropping.branch, "feature": model.crown.dropping.feature}
+            own["monte_carlo"] = {"passes": model.crown.passes, **left_out}
         return {
             "kind": "fused",
             "name": model.card.name,
@@ -150,6 +153,9 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
     recipient = None if own is None else build(own, folder, modules)
     parts = Opened(members, recipient)
     top = crown(record["method"], cards, reads, record["classes"], settings=record["settings"], parts=parts)
+    if "monte_carlo" in record:
+        chance = record["monte_carlo"]
+        top.drop(branch=float(chance["branch"]), feature=float(chance["feature"]), passes=int(chance["passes"]))
     pool = pools(connecting(record["method"]))
     return Fused(record["name"], members, reads, top, pool=pool, recipient=recipient)
 

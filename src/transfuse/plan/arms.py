@@ -127,6 +127,11 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     if own["regime"] == "frozen" and divides(how):
         own = {**GROWN, **scene.recipe.train.get("frozen", {}), **own}
     plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train")
+    if plan.monte_carlo and not (plan.branch_dropout or plan.feature_dropout or settings.get("dropout")):
+        raise UserError(
+            "monte_carlo averages over dropouts, and this arm has none", where=f"{where}.train",
+            hint="give it dropout, feature_dropout or branch_dropout",
+        )  # fmt: skip
     if how.shelf == "fusion/weights":
         merge = {"method": how.full_name, "settings": settings, "weights": facts.get("weights")}
         base = single(scene, name, of[0], plan)

@@ -263,6 +263,8 @@ class Builder:
             network, inputs, digests = self.network(arm)
             assert arm.schedule is not None  # noqa: S101 - as above
             params |= network | {"regime": arm.regime, "until": arm.schedule.until}
+            if arm.schedule.monte_carlo:
+                params["schedule"] = {"monte_carlo": arm.schedule.monte_carlo}
             if arm.match and run is not None:
                 inputs["match"] = self.match(arm, after, run)
                 after += self.setting.label(run)

@@ -131,7 +131,11 @@ def new_crown(params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int, c
         parts = Opened(dict(zip(names, opened, strict=True)), recipient(params, inputs, context))
     by_name, wanted = dict(zip(names, found, strict=True)), reads(params, inputs)
     facts = {"settings": params["settings"], "seed": seed, "parts": parts}
-    return crown(params["method"], by_name, wanted, params["classes"], **facts)
+    made = crown(params["method"], by_name, wanted, params["classes"], **facts)
+    plan = params.get("schedule", {})
+    left_out = {name: plan.get(f"{name}_dropout", 0.0) for name in ("branch", "feature")}
+    made.drop(**left_out, passes=plan.get("monte_carlo", 0))
+    return made
 
 
 def whole(

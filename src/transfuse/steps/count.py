@@ -55,6 +55,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     with torch.no_grad():
         blocks = network.eval().member_blocks(canvas)
     crown_flops = forward_flops(network.crown, blocks)
+    # Training goes through one network at a time.
+    network.crown.passes = 0
     return {
         "parameters": used_parameters(network, canvas),
         "trainable_parameters": sum(entry.numel() for entry in network.parameters() if entry.requires_grad),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Parts:
-    """What one pass gives: `blocks` K of [N, D_k] (or maps) as the fusing body meets them, `fused [N, D]`,
+    """What one pass gives: `blocks` K of [N, D_k] (or maps) after their joints, before any is dropped, `fused [N, D]`,
     `logits [N, C]`."""
 
     blocks: list[Tensor]
@@ -19,12 +19,16 @@ class Parts:
 
 
 class Learner(Protocol):
-    """Takes a batch of the feed. `widths` are those of the blocks, `width` of the fused block, `outputs` C."""
+    """Takes a batch of the feed. `widths` are those of the blocks, `width` of the fused block, `outputs` C; `branches`
+    says to which branch (a member on a view) each block belongs."""
 
     module: nn.Module
 
     def __call__(self, inputs: list[Tensor]) -> Tensor: ...
     def parts(self, inputs: list[Tensor]) -> Parts: ...
+    def blocks(self, inputs: list[Tensor]) -> list[Tensor]: ...
+    @property
+    def branches(self) -> tuple[int, ...]: ...
     @property
     def widths(self) -> list[int]: ...
     @property
@@ -43,10 +47,19 @@ class OnBlocks:
     def __call__(self, inputs: list[Tensor]) -> Tensor:
         return self.crown(inputs)
 
+    def blocks(self, inputs: list[Tensor]) -> list[Tensor]:
+        return self.crown.joined(inputs)
+
     def parts(self, inputs: list[Tensor]) -> Parts:
-        blocks = self.crown.joined(inputs)
-        fused = self.crown.body(blocks)
+        return self._parts(self.blocks(inputs))
+
+    def _parts(self, blocks: list[Tensor]) -> Parts:
+        fused = self.crown.body(self.crown.dropping(blocks))
         return Parts(blocks, fused, self.crown.head(fused))
+
+    @property
+    def branches(self) -> tuple[int, ...]:
+        return self.crown.dropping.branches
 
     @property
     def widths(self) -> list[int]:
@@ -71,5 +84,5 @@ class OnCanvas(OnBlocks):
     def __call__(self, inputs: list[Tensor]) -> Tensor:
         return self.module(inputs[0])
 
-    def parts(self, inputs: list[Tensor]) -> Parts:
-        return super().parts(self.module.member_blocks(inputs[0]))
+    def blocks(self, inputs: list[Tensor]) -> list[Tensor]:
+        return self.crown.joined(self.module.member_blocks(inputs[0]))

@@ -49,6 +49,11 @@ class Fitted:
     state: dict[str, Tensor] = field(default_factory=dict)
     items: int = 0
 
+    def keep(self, model: nn.Module, epoch: int, scores: np.ndarray | None, loss: float | None) -> None:
+        """Take this epoch and the network as it stands."""
+        self.epoch, self.scores, self.loss = epoch, scores, math.inf if loss is None else loss
+        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -92,6 +97,7 @@ def fit(
     """
     schedule, forward = lesson.schedule, lesson.forward(model)
     goal = _objective(lesson, model, forward)
+    rows = goal.keep(rows, stream(lesson.seed, "keep"))
     depth = stages.Stages(model, schedule)
     groups = _groups(model, goal, rate, schedule, depth)
     optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay, fused=True)
@@ -126,15 +132,14 @@ def fit(
                 loss_held = None if scores is None or held is None else log_loss(scores, lesson.targets[held])
                 better = loss_held is None or loss_held < result.loss
                 if better:
-                    result.epoch, result.scores = epoch, scores
-                    result.loss = math.inf if loss_held is None else loss_held
-                    result.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+                    result.keep(model, epoch, scores, loss_held)
             _check(loss_held or 0.0, "held", epoch, rate)
             result.curve.append({"epoch": epoch} | means | _named(loss_held))
             if lesson.report is not None:
                 lesson.report(epoch, means["train"], loss_held)
             if scores is not None:
                 result.every.append(scores)
+            goal.after(epoch, lambda asked: _measured(lesson, model, goal, asked))
             if not better and epoch - result.epoch >= schedule.patience:
                 break
     model.load_state_dict(result.state)
@@ -148,6 +153,17 @@ def _pass(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> None:
     forward = lesson.forward(model)
     for chosen in _batches(np.sort(rows), lesson.schedule.batch):
         forward(lesson.feed.batch(chosen))
+
+
+def _measured(lesson: Lesson, model: nn.Module, goal: Objective, rows: np.ndarray) -> dict[str, float]:
+    """The objective's losses of these rows, by name, in evaluation mode."""
+    model.eval()
+    forward, sums = lesson.forward(model), {}
+    with torch.no_grad(), lesson.autocast():
+        for chosen in _slices(rows, SCORING_BATCH):
+            for name, loss in goal(forward, {TRAIN: lesson.batch(chosen)}).items():
+                sums[name] = sums.get(name, 0.0) + float(loss) * len(chosen)
+    return {name: value / len(rows) for name, value in sums.items()}
 
 
 def _objective(lesson: Lesson, model: nn.Module, forward: Any) -> Objective:

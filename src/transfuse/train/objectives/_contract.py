@@ -8,10 +8,11 @@ of `supervised`. `NEEDS` names the streams it reads beside the labelled training
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
@@ -23,6 +24,8 @@ from transfuse.types import TaskKind
 
 SHELF = "train/objectives"
 Batches = Mapping[str, Batch]
+# Mean losses by name over labelled rows, in evaluation mode.
+Measure = Callable[[np.ndarray], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class Objective(nn.Module):
         """Weights of the losses once this share of all steps is done, from 0 to 1."""
         return {}
 
+    def keep(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """The rows to train on, of those given; the rest it may use for itself."""
+        return rows
+
+    def after(self, epoch: int, losses: Measure) -> None:
+        """After each epoch (from 1)."""
+
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
         raise NotImplementedError
 
@@ -67,6 +77,15 @@ class Together(Objective):
 
     def weights(self, progress: float) -> dict[str, float]:
         return {name: weight for part in self.parts for name, weight in part.weights(progress).items()}  # pyright: ignore
+
+    def keep(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for part in self.parts:
+            rows = part.keep(rows, rng)  # pyright: ignore[reportCallIssue]
+        return rows
+
+    def after(self, epoch: int, losses: Measure) -> None:
+        for part in self.parts:
+            part.after(epoch, losses)  # pyright: ignore[reportCallIssue]
 
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
