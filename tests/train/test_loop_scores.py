@@ -95,11 +95,13 @@ def test_joints_settle_on_rows_spread_evenly(
     given_blocks: list[Tensor] = []
 
     class Crown:
-        def settle(self, blocks: list[Tensor]) -> None:
+        def settle(self, blocks: list[Tensor], targets: Tensor | None) -> None:
             given_blocks.extend(blocks)
+            assert targets is not None
+            assert targets.tolist() == blobs[1][expected].tolist()
 
     double: Callable[[list[Tensor]], list[Tensor]] = lambda blocks: [blocks[0], 2 * blocks[0]]  # noqa: E731
-    settle(Crown(), double, lesson(*blobs).feed, np.arange(29, 9, -1))
+    settle(Crown(), double, lesson(*blobs).feed, np.arange(29, 9, -1), blobs[1])
     assert len(given_blocks) == 2
     np.testing.assert_array_equal(given_blocks[0].numpy(), blobs[0][expected].astype(np.float32))
     assert torch.equal(given_blocks[1], 2 * given_blocks[0])
