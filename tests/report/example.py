@@ -107,6 +107,16 @@ def levels() -> list[dict[str, Any]]:
     return rows
 
 
+def branches() -> list[dict[str, Any]]:
+    """How the two branches of the winner fare."""
+    facts = {"branch_solo": (0.71, 0.66), "branch_without": (0.66, 0.71), "branch_gradient": (0.62, 0.38)}
+    return [
+        row("concat", name, value, "share", "higher", tail=f":{branch}", provenance={"branch": branch})
+        for name, values in facts.items()
+        for branch, value in zip(("lite0", "squeeze"), values, strict=True)
+    ]
+
+
 def paired(arm: str, versus: str) -> list[dict[str, Any]]:
     """Arm minus versus for log-loss and accuracy, the flips, and McNemar run by run."""
     one, other = ARMS[arm], ARMS[versus]
@@ -269,7 +279,7 @@ def setup() -> dict[str, Any]:
 
 def evidence() -> dict[str, Any]:
     """The whole record, as `evidence.json` holds it."""
-    rows = levels()
+    rows = levels() + branches()
     for arm, versus in [
         *(("concat", name) for name in ("frozen/lite0", "ensemble", "copies", "random/lite0")),
         ("random/lite0", "frozen/lite0"),

@@ -21,6 +21,7 @@ FLAG = {
     "harm": "Something may be worse than before",
     "capacity_not_diversity": "The gain may come from size, not from different sources",
     "unseen_unknown": "A source may have seen the test rows",
+    "dead_branch": "A branch of the fusion does nothing",
 }
 ROLE = {"candidate": "fusion", "baseline": "to beat", "control": "control", "diagnostic": "diagnosis"}
 PROTOCOL = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -65,3 +66,35 @@ def sizes(inputs: Mapping[str, Artifact], metric: str, targets: np.ndarray) -> I
             warm_flops=warm,
             final=True,
         )
+
+
+def trained(places: Mapping[str, Entry]) -> Iterator[Observation]:
+    """`trained_log_loss` and `trained_accuracy`: what a trained network reaches on the rows it learned from."""
+    for name, entry in places.items():
+        for run, fit in entry.fits.items():
+            for metric, value in (fit.meta.get("trained") or {}).items():
+                yield Observation(name, run, f"trained_{metric}", float(value), rows=fit.meta["rows"], final=True)
+
+
+def branches(places: Mapping[str, Entry], described: Mapping[str, Mapping[str, Any]]) -> Iterator[Observation]:
+    """`branch_solo:NAME`, `branch_without`, `branch_gradient`, `branch_share` and `branch_dead` of every branch of the
+    networks that were watched, and `gate_entropy`; a branch is a member, or a member on a view of the canvas."""
+    for name, entry in places.items():
+        for run, arm in entry.arms.items():
+            fit = entry.fits[run]
+            health = fit.meta.get("health")
+            if not health:
+                continue
+            labels = _labels(fit.meta["made_of"]["params"]["reads"], described[arm]["members"])
+            found = {"gate_entropy": health["entropy"]}
+            for label, branch in zip(labels, health["branches"], strict=True):
+                found |= {f"branch_{fact}:{label}": value for fact, value in branch.items()}
+            for quantity, value in found.items():
+                if value is not None:
+                    yield Observation(name, run, quantity, float(value), rows=health["rows"], final=True)
+
+
+def _labels(reads: Sequence[tuple[int, str, str]], members: Sequence[str]) -> list[str]:
+    """The branches' names in order."""
+    seen = dict.fromkeys((member, view) for member, _, view in reads)
+    return [members[member] if view == "plain" else f"{members[member]}@{view}" for member, view in seen]

@@ -106,6 +106,8 @@ def _made(
     seen = [
         *_observed.epochs(standing, rows, task.metric),
         *_observed.sizes(inputs, task.metric, targets),
+        *_observed.trained(standing),
+        *_observed.branches(standing, params["arms"]),
     ]
     return judged, Case(
         task=task,

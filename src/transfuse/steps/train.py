@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from torch import nn
 
     from transfuse.train.feed import Feed
+    from transfuse.train.health import Watch
     from transfuse.train.learner import Learner
     from transfuse.train.tune import Tuned
 
-REVISION = 3
+REVISION = 4
 NEEDS = ("torch",)
+MOST_TRAINED = 1024
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
@@ -45,6 +47,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         autocast=_networks.autocast(params["precision"], device),
         report=lambda epoch, loss, held: context.emit("progress", done=epoch, of=plan.epochs, train=loss, held=held),
         classes=len(params["classes"]),
+        watch=_watch(params, plan, feed, targets, context),
     )
     try:
         build = _builder(params, inputs, context, plan, feed)
@@ -60,7 +63,10 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     facts = _facts(tuned) | {"made_of": made_of(params, context), "rows": _rows(rows)}
     if "match" in inputs:
         facts["match"] = inputs["match"].meta["told"]
-    return fitted(scores, "logit", targets, facts, _networks.state_arrays(tuned.model))
+    some = np.sort(rows["train"])[:: max(1, -(-len(rows["train"]) // MOST_TRAINED))]
+    meta, arrays = fitted(scores, "logit", targets, facts, _networks.state_arrays(tuned.model))
+    meta["trained"] = _reached(score(lesson, tuned.model, some), targets[some], meta["temperature"])
+    return meta, arrays
 
 
 def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> np.ndarray:
@@ -89,6 +95,29 @@ def forward_of(plan: Schedule) -> Callable[[nn.Module], Learner]:
     return OnBlocks if plan.regime == "frozen" else OnCanvas
 
 
+def _reached(scores: np.ndarray, targets: np.ndarray, heat: float) -> dict[str, float]:
+    """Log-loss and accuracy on the rows it learned from, after its temperature."""
+    from transfuse.train.loop import log_loss
+
+    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
+        return {}
+    right = float((scores.argmax(axis=1) == targets).mean())
+    return {"log_loss": log_loss(scores / heat, targets), "accuracy": right}
+
+
+def _watch(
+    params: Mapping[str, Any], plan: Schedule, feed: Feed, targets: np.ndarray, context: Context
+) -> Watch | None:
+    """Who looks at the branches in training; nobody where there is one."""
+    from transfuse.train.batches import Stream
+    from transfuse.train.health import Watch
+
+    if len({(member, view) for member, _, view in params["reads"]}) < 2:
+        return None
+    labelled = Stream(feed, np.zeros(0, dtype=np.int64), targets)
+    return Watch(forward_of(plan), labelled.batch, lambda epoch, found: context.emit("health", epoch=epoch, **found))
+
+
 def _rows(rows: Mapping[str, np.ndarray]) -> int:
     """How many rows one training goes through: under cross-fitting the mean of the inner folds'."""
     sizes = [len(fit) for fit, _ in fits_of(rows)]
@@ -103,6 +132,7 @@ def _facts(tuned: Tuned) -> dict[str, Any]:
         "trials": tuned.trials,
         "items": tuned.items,
         "curve": tuned.curve,
+        "health": None if tuned.health is None else tuned.health.record(),
     }
 
 

@@ -53,6 +53,14 @@ class OnBlocks:
     def parts(self, inputs: list[Tensor]) -> Parts:
         return self._parts(self.blocks(inputs))
 
+    def answer(self, blocks: list[Tensor]) -> Tensor:
+        """Logits of blocks that have passed their joints, nothing dropped."""
+        return self.crown.head(self.crown.body(blocks))
+
+    def shares(self, blocks: list[Tensor]) -> Tensor | None:
+        """Weights [N, K] of such blocks, where the fusing method reports them."""
+        return self.crown.body.shares(blocks) if hasattr(self.crown.body, "shares") else None
+
     def _parts(self, blocks: list[Tensor]) -> Parts:
         fused = self.crown.body(self.crown.dropping(blocks))
         return Parts(blocks, fused, self.crown.head(fused))

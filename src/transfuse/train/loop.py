@@ -18,7 +18,9 @@ from transfuse.train import averaging, stages
 from transfuse.train.augment._contract import augmented
 from transfuse.train.batches import TRAIN, Batch, Stream
 from transfuse.train.feed import Feed
+from transfuse.train.health import Health, Watch
 from transfuse.train.objectives._contract import About, Objective, objective, total
+from transfuse.train.rates import cosine, groups
 from transfuse.types import TaskKind
 
 SCORING_BATCH = 256
@@ -48,6 +50,7 @@ class Fitted:
     every: list[np.ndarray] = field(default_factory=list)
     state: dict[str, Tensor] = field(default_factory=dict)
     items: int = 0
+    health: Health | None = None
 
     def keep(self, model: nn.Module, epoch: int, scores: np.ndarray | None, loss: float | None) -> None:
         """Take this epoch and the network as it stands."""
@@ -61,7 +64,7 @@ class Lesson:
 
     `forward(model)` says how the model takes a batch of the feed: a `Learner`, or for plain training any callable.
     `classes` is how many there are, for targets that are mixed. `beside` are feeds joined to the labelled rows,
-    `streams` further rows that each step draws as many of; `report` hears of every epoch.
+    `streams` further rows that each step draws as many of; `report` hears of every epoch, `watch` looks at branches.
     """
 
     forward: Callable[[nn.Module], Forward]
@@ -75,6 +78,7 @@ class Lesson:
     classes: int = 0
     beside: Mapping[str, Feed] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
+    watch: Watch | None = None
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The labelled batch of these rows."""
@@ -99,11 +103,11 @@ def fit(
     goal = _objective(lesson, model, forward)
     rows = goal.keep(rows, stream(lesson.seed, "keep"))
     depth = stages.Stages(model, schedule)
-    groups = _groups(model, goal, rate, schedule, depth)
-    optimiser = torch.optim.AdamW(groups, weight_decay=schedule.weight_decay, fused=True)
+    parts = groups(model, goal, rate, schedule, depth)
+    optimiser = torch.optim.AdamW(parts, weight_decay=schedule.weight_decay, fused=True)
     per_epoch = sum(1 for _ in _batches(rows, schedule.batch))
     average = averaging.Average(model, schedule, per_epoch * schedule.epochs)
-    planner = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine(schedule, per_epoch))
+    planner = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(schedule, per_epoch))
     given = _given(lesson, rows)
     result = Fitted()
     with torch.random.fork_rng(devices=_accelerators(model)):
@@ -128,15 +132,13 @@ def fit(
             means = {name: value / len(rows) for name, value in told.items()}
             _check(means["train"], "training", epoch, rate)
             with average.in_place(lambda: _pass(lesson, model, rows)):
-                scores = None if held is None else score(lesson, model, held)
-                loss_held = None if scores is None or held is None else log_loss(scores, lesson.targets[held])
+                scores, loss_held = _scored(lesson, model, held)
+                _check(loss_held or 0.0, "held", epoch, rate)
                 better = loss_held is None or loss_held < result.loss
                 if better:
                     result.keep(model, epoch, scores, loss_held)
-            _check(loss_held or 0.0, "held", epoch, rate)
+                _report(lesson, model, held, {"epoch": epoch, "train": means["train"], "held": loss_held})
             result.curve.append({"epoch": epoch} | means | _named(loss_held))
-            if lesson.report is not None:
-                lesson.report(epoch, means["train"], loss_held)
             if scores is not None:
                 result.every.append(scores)
             goal.after(epoch, lambda asked: _measured(lesson, model, goal, asked))
@@ -145,7 +147,24 @@ def fit(
     model.load_state_dict(result.state)
     if not all(bool(value.isfinite().all()) for value in result.state.values()):
         raise DivergedError(f"a weight stopped being a number by epoch {result.epoch} (learning rate {rate:g})")
+    result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
     return result
+
+
+def _scored(lesson: Lesson, model: nn.Module, held: np.ndarray | None) -> tuple[np.ndarray | None, float | None]:
+    """Scores of the held rows and their loss, where there are such rows."""
+    if held is None:
+        return None, None
+    scores = score(lesson, model, held)
+    return scores, log_loss(scores, lesson.targets[held])
+
+
+def _report(lesson: Lesson, model: nn.Module, held: np.ndarray | None, point: Mapping[str, Any]) -> None:
+    """Tell who listens of an epoch that has ended."""
+    if lesson.report is not None:
+        lesson.report(point["epoch"], point["train"], point["held"])
+    if lesson.watch is not None and held is not None:
+        lesson.watch.during(model, point["epoch"], held)
 
 
 def _pass(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> None:
@@ -245,37 +264,6 @@ def _accelerators(model: nn.Module) -> list[torch.device]:
 
 def _named(held: float | None) -> dict[str, float]:
     return {} if held is None else {"held": held}
-
-
-def _groups(
-    model: nn.Module, goal: nn.Module, rate: float, schedule: Schedule, depth: stages.Stages
-) -> list[dict[str, Any]]:
-    """Sources learn at `member_rate` times the rate of what is new, and slower the deeper they lie; norms and biases do
-    not decay, nor do sources that are pulled elsewhere."""
-    pulled = any(entry.traits.get("decays_members") for entry in schedule.entries)
-    groups: dict[tuple[bool, bool, float], list[nn.Parameter]] = {}
-    for name, parameter in [*model.named_parameters(), *goal.named_parameters()]:
-        if parameter.requires_grad:
-            inside = name.startswith("members.")
-            kind = (inside, parameter.dim() > 1 and not (inside and pulled), depth.slowing(parameter))
-            groups.setdefault(kind, []).append(parameter)
-    return [
-        {"params": parameters, "lr": rate * slowing * (schedule.member_rate if inside else 1.0)}
-        | ({} if decays else {"weight_decay": 0.0})
-        for (inside, decays, slowing), parameters in groups.items()
-    ]
-
-
-def _cosine(schedule: Schedule, per_epoch: int) -> Callable[[int], float]:
-    steps = schedule.epochs * per_epoch
-    rising = max(1, round(schedule.warmup * steps))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-
-    return factor
 
 
 def _batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:

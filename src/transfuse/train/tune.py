@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
+from transfuse.train.health import Health
+from transfuse.train.health import mean as mean_health
 from transfuse.train.loop import DivergedError, Fitted, Lesson, fit, log_loss
 
 Builder = Callable[[np.ndarray], nn.Module]
@@ -32,7 +34,8 @@ class Tuned:
     """The final model, with the scores on the held rows that chose it and what it took.
 
     `curve` tells every epoch of the training that was kept: mean loss on its rows (`train`), loss and accuracy on the
-    held rows (`held`, `accuracy`); under cross-fitting these are means over the inner folds.
+    held rows (`held`, `accuracy`); under cross-fitting these are means over the inner folds. So is `health`, of the
+    branches where training watched them.
     """
 
     model: nn.Module
@@ -43,6 +46,7 @@ class Tuned:
     curve: list[dict[str, float]]
     trials: int
     items: int
+    health: Health | None = None
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,8 @@ def tune(training: Training, rows: Rows) -> Tuned:
     if best is None or best_model is None or best.scores is None:
         raise DivergedError(reason)
     curve = _told(training.lesson, [best], [held])
-    return Tuned(
-        best_model, best_rate, best.epoch, held, best.scores, curve, len(training.lesson.schedule.rates), items
-    )
+    trials = len(training.lesson.schedule.rates)
+    return Tuned(best_model, best_rate, best.epoch, held, best.scores, curve, trials, items, best.health)
 
 
 def _crossfit(training: Training, rows: Rows) -> Tuned:
@@ -106,7 +109,9 @@ def _crossfit(training: Training, rows: Rows) -> Tuned:
     held = np.concatenate([held for _, held in rows.fits])
     scores = np.concatenate([fold.every[epoch - 1] for fold in folds])
     curve = _told(training.lesson, folds, [held for _, held in rows.fits])
-    return Tuned(model, rate, epoch, held, scores, curve, len(training.lesson.schedule.rates), items + final.items)
+    seen = [fold.health for fold in folds if fold.health is not None]
+    health, trials = mean_health(seen) if seen else None, len(training.lesson.schedule.rates)
+    return Tuned(model, rate, epoch, held, scores, curve, trials, items + final.items, health)
 
 
 def _told(lesson: Lesson, folds: Sequence[Fitted], helds: Sequence[np.ndarray]) -> list[dict[str, float]]:
