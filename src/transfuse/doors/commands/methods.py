@@ -43,4 +43,18 @@ def check(
         raise UserError(f"{spec} breaks its contract", got=", ".join(failed))
 
 
-COMMANDS = (methods, check)
+def new(
+    shelf: Annotated[str, typer.Argument(metavar="SHELF", help="features, weights, conditions, train/objectives ...")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="of the new file, e.g. my_gate")],
+    out: Annotated[Path, typer.Option("--out", help="folder for NAME.py and test_NAME.py")] = Path(),
+) -> None:
+    """Begin a new method, metric, question ...: a file that lacks only its law, and the test that holds it to it."""
+    from transfuse.doors.writing import entry_point, write
+
+    for path in write(shelf, name, out):
+        say(f"written: {path}")
+    say(f"next: fill in the law, then pytest {out / f'test_{name}.py'}; to install it as a plugin:")
+    say(entry_point(shelf, name))
+
+
+COMMANDS = (methods, check, new)
