@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from transfuse.errors import UserError
 from transfuse.fusion.connect import connect
 from transfuse.fusion.fused import Fused
-from transfuse.reads import Read, stages
+from transfuse.levels import stage_ends
+from transfuse.reads import Read
 from transfuse.schedules import Schedule, schedule
 from transfuse.source.open import make_card, open_source
 from transfuse.train.averaging import Average
@@ -123,7 +124,7 @@ def test_every_regime_trains_the_rest(regime: str, fused: Any, taught: Any) -> N
 
 def test_a_member_is_cut_where_its_card_says(fused: Any) -> None:
     member = fused().member("a")
-    assert stages(member.card) == ["parts.0", "parts.1", "parts"]
+    assert stage_ends(member.card) == ["parts.0", "parts.1", "parts"]
     found = staged(member)
     assert [stage.height for stage in found] == [2, 1, 0]
     own = [{id(parameter) for parameter in member.network.parts[index].parameters()} for index in range(2)]

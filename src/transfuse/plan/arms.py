@@ -127,6 +127,11 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     if own["regime"] == "frozen" and divides(how):
         own = {**GROWN, **scene.recipe.train.get("frozen", {}), **own}
     plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train")
+    if (plan.branch_dropout or plan.feature_dropout) and how.traits.get("joints") == "plain":
+        raise UserError(
+            f"{how.full_name} hands its blocks on as they are, so none can be dropped", where=f"{where}.train",
+            hint="a features/ method, or structure/share",
+        )  # fmt: skip
     if plan.monte_carlo and not (plan.branch_dropout or plan.feature_dropout or settings.get("dropout")):
         raise UserError(
             "monte_carlo averages over dropouts, and this arm has none", where=f"{where}.train",

@@ -94,7 +94,8 @@ def branches(places: Mapping[str, Entry], described: Mapping[str, Mapping[str, A
                     yield Observation(name, run, quantity, float(value), rows=health["rows"], final=True)
 
 
-def _labels(reads: Sequence[tuple[int, str, str]], members: Sequence[str]) -> list[str]:
-    """The branches' names in order."""
-    seen = dict.fromkeys((member, view) for member, _, view in reads)
-    return [members[member] if view == "plain" else f"{members[member]}@{view}" for member, view in seen]
+def _labels(reads: Sequence[Sequence[Any]], members: Sequence[str]) -> list[str]:
+    """The branches' names in order; reads of no member are of the canvas itself."""
+    seen = dict.fromkeys((read[0], read[2]) for read in reads if (*read, "block")[3] == "block")
+    names = {place: members[place] if place >= 0 else "canvas" for place, _ in seen}
+    return [str(names[place]) if view == "plain" else f"{names[place]}@{view}" for place, view in seen]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transfuse.registry import method
 from transfuse.schedules import Schedule
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._fitted import blocks_of, failed, failure, fits_of, fitted, made_of, matched, rows_of
@@ -108,11 +109,12 @@ def _reached(scores: np.ndarray, targets: np.ndarray, heat: float) -> dict[str, 
 def _watch(
     params: Mapping[str, Any], plan: Schedule, feed: Feed, targets: np.ndarray, context: Context
 ) -> Watch | None:
-    """Who looks at the branches in training; nobody where there is one."""
+    """Who looks at the branches in training; nobody where there is one, or where silence has no meaning."""
     from transfuse.train.batches import Stream
     from transfuse.train.health import Watch
 
-    if len({(member, view) for member, _, view in params["reads"]}) < 2:
+    reads = [read for read in params["reads"] if (*read, "block")[3] == "block"]
+    if len({(read[0], read[2]) for read in reads}) < 2 or method(params["method"]).traits.get("joints") == "plain":
         return None
     labelled = Stream(feed, np.zeros(0, dtype=np.int64), targets)
     return Watch(forward_of(plan), labelled.batch, lambda epoch, found: context.emit("health", epoch=epoch, **found))

@@ -105,7 +105,7 @@ def fit(
     depth = stages.Stages(model, schedule)
     parts = groups(model, goal, rate, schedule, depth)
     optimiser = torch.optim.AdamW(parts, weight_decay=schedule.weight_decay, fused=True)
-    per_epoch = sum(1 for _ in _batches(rows, schedule.batch))
+    per_epoch = sum(1 for _ in in_batches(rows, schedule.batch))
     average = averaging.Average(model, schedule, per_epoch * schedule.epochs)
     planner = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(schedule, per_epoch))
     given = _given(lesson, rows)
@@ -170,7 +170,7 @@ def _report(lesson: Lesson, model: nn.Module, held: np.ndarray | None, point: Ma
 def _pass(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> None:
     """Run these rows through the network, for what it keeps count of."""
     forward = lesson.forward(model)
-    for chosen in _batches(np.sort(rows), lesson.schedule.batch):
+    for chosen in in_batches(np.sort(rows), lesson.schedule.batch):
         forward(lesson.feed.batch(chosen))
 
 
@@ -202,7 +202,7 @@ def _given(lesson: Lesson, rows: np.ndarray) -> Iterator[dict[str, Batch]]:
         for name, each in lesson.streams.items()
     }
     while True:
-        for chosen in _batches(order.permutation(rows), schedule.batch):
+        for chosen in in_batches(order.permutation(rows), schedule.batch):
             batch = lesson.batch(chosen)
             if schedule.augment:
                 batch = augmented(batch, schedule.augment, draws, lesson.classes)
@@ -266,7 +266,7 @@ def _named(held: float | None) -> dict[str, float]:
     return {} if held is None else {"held": held}
 
 
-def _batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+def in_batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     """Batches in order; a last one of a single row joins its neighbour, since batch statistics need two."""
     parts = list(_slices(rows, size))
     if len(parts) > 1 and len(parts[-1]) == 1:

@@ -1,6 +1,6 @@
 """Which part of a pretrained member learns when, and how fast; without this file a member would be one lump.
 
-A member is cut into stages at the ends that its card tells (`reads.stages`). Gradual unfreezing lets the last stage
+A member falls into stages at the ends that its card tells (`levels.stage_ends`). Gradual unfreezing lets its last one
 learn first and one more after every `thaw_epochs` epochs (Howard, Ruder, ACL 2018); head first lets only what is new
 learn for `thaw_epochs` epochs, then everything (Kumar et al., ICLR 2022). What sleeps is held as a frozen part is:
 parameters, statistics and dropout. Layer-wise decay multiplies the learning rate of each stage by `layer_decay` once
@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from transfuse.reads import stages
+from transfuse.levels import stage_ends
 from transfuse.schedules import Schedule
 
 
@@ -33,7 +33,7 @@ def staged(member: Any) -> list[Stage]:
     free = {id(each): each for each in member.parameters() if each.requires_grad}
     awake = {id(each): each for each in member.modules() if not getattr(each, "held", False)}
     found: list[tuple[list[nn.Parameter], list[nn.Module]]] = []
-    for end in stages(member.card)[:-1]:
+    for end in stage_ends(member.card)[:-1]:
         modules, parameters = member.behind(end)
         inner = [part for module in modules for part in module.modules()]
         upstream = [*parameters, *(parameter for part in inner for parameter in part.parameters(recurse=False))]

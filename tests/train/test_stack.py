@@ -1,0 +1,123 @@
+"""Stacked trainings are those of the plain loop, track by track, to rounding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from transfuse.fusion.connect import crown
+from transfuse.fusion.fused import Crown
+from transfuse.reads import Read
+from transfuse.schedules import Schedule, schedule
+from transfuse.train.feed import BlockFeed
+from transfuse.train.learner import OnBlocks
+from transfuse.train.loop import Lesson, fit, settle
+from transfuse.train.stack import Track, fit_stacked, stackable
+from transfuse.types import Card, Prepare, Tap
+
+CPU, N = torch.device("cpu"), 120
+TARGETS = np.arange(N) % 3
+RNG = np.random.default_rng(0)
+BLOCKS = [(RNG.normal(size=(N, width)) + 0.8 * np.eye(3, width)[TARGETS]).astype(np.float32) for width in (6, 4)]
+FEED = BlockFeed(np.arange(N), BLOCKS, CPU)
+
+
+def network(method: str, seed: int, rows: np.ndarray, **settings: Any) -> Crown:
+    cards = {
+        name: Card(
+            name=name, spec="", origin="", sha256="", prepare=Prepare(size=8), class_count=3,
+            taps={"vector": Tap("vector", "vector", width, "")},
+        )
+        for name, width in (("a", 6), ("b", 4))
+    }  # fmt: skip
+    reads = [Read("a", "vector"), Read("b", "vector")]
+    made = crown(method, cards, reads, ["x", "y", "z"], settings=settings, seed=seed)
+    settle(made, lambda batch: batch, FEED, rows, TARGETS)
+    return made
+
+
+def plan(**given: Any) -> Schedule:
+    return schedule({"regime": "frozen", "epochs": 6, "batch": 16, "weight_decay": 0.5, **given}, where="test")
+
+
+def tracks(method: str, **settings: Any) -> list[Track]:
+    """Two seeds with rows of their own, at three rates each."""
+    found = []
+    for seed in (0, 1):
+        rows = np.sort(np.random.default_rng(seed).permutation(90)[:65])
+        for rate in (1e-3, 1e-2, 3e-2):
+            found.append(Track(network(method, seed, rows, **settings), rows, np.arange(90, N), rate, seed))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("features/concat", {}),
+        ("features/gate", {"width": 5}),
+        ("features/mixture", {"width": 5, "top": 1}),
+        ("features/select", {}),
+        ("features/pca_concat", {"columns": 3}),
+        ("features/combo", {"columns": 3, "width": 4}),
+    ],
+)
+def test_stacked_is_one_by_one_within_rounding(method: str, settings: dict[str, Any]) -> None:
+    lesson = Lesson(OnBlocks, FEED, TARGETS, plan(smoothing=0.1), 0)
+    together = fit_stacked(lesson, given := tracks(method, **settings))
+    for track, one, alone in zip(given, together, tracks(method, **settings), strict=True):
+        wanted = fit(replace(lesson, seed=alone.seed), alone.model, alone.rows, held=alone.held, rate=alone.rate)
+        assert one is not None and one.scores is not None
+        assert (one.epoch, one.items, len(one.every)) == (wanted.epoch, wanted.items, len(wanted.every))
+        np.testing.assert_allclose(one.scores, wanted.scores, rtol=1e-5, atol=1e-5)
+        assert [point["train"] for point in one.curve] == pytest.approx([p["train"] for p in wanted.curve], abs=1e-5)
+        # AdamW makes a full step of a gradient that is all rounding, which a router's idle entries have at times.
+        if not list(alone.model.body.parameters()):
+            for name, value in track.model.state_dict().items():
+                torch.testing.assert_close(value, alone.model.state_dict()[name], rtol=1e-5, atol=1e-5)
+
+
+def test_each_track_ends_by_its_own_patience() -> None:
+    lesson = Lesson(OnBlocks, FEED, TARGETS, plan(epochs=30, patience=2), 0)
+    found = [one for one in fit_stacked(lesson, tracks("features/concat")) if one is not None]
+    lengths = [len(one.curve) for one in found]
+    assert len(set(lengths)) > 1
+    assert all(length == 30 or length == one.epoch + 2 for length, one in zip(lengths, found, strict=True))
+
+
+def test_a_track_that_diverges_leaves_the_others_alone() -> None:
+    given = tracks("features/concat")
+    wild = [replace(track, rate=1e39) if place == 1 else track for place, track in enumerate(given)]
+    lesson = Lesson(OnBlocks, FEED, TARGETS, plan(), 0)
+    found = fit_stacked(lesson, wild)
+    assert [one is None for one in found] == [False, True, False, False, False, False]
+    plain = fit_stacked(lesson, tracks("features/concat"))
+    assert found[0] is not None and plain[0] is not None
+    np.testing.assert_allclose(found[0].every[-1], plain[0].every[-1], atol=1e-6)
+
+
+def test_without_held_rows_the_last_epoch_is_kept_and_a_stop_is_kept_to() -> None:
+    lesson = Lesson(OnBlocks, FEED, TARGETS, plan(), 0)
+    given = [replace(track, held=None) for track in tracks("features/concat")]
+    assert [one.epoch for one in fit_stacked(lesson, given, stop_after=3) if one is not None] == [3] * 6
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "changes", "wanted"),
+    [
+        ("features/concat", {}, {}, True),
+        ("features/concat", {"dropout": 0.2}, {}, False),
+        ("features/attention", {"width": 8}, {}, False),
+        ("features/concat", {}, {"augment": "feature_mixup"}, False),
+        ("features/concat", {}, {"objective": "branch_heads"}, False),
+        ("features/concat", {}, {"average": "ema"}, False),
+        ("features/concat", {}, {"branch_dropout": 0.1}, False),
+    ],
+)
+def test_only_what_is_the_same_in_every_track_is_stacked(
+    method: str, settings: Any, changes: Any, wanted: bool
+) -> None:
+    assert stackable(plan(**changes), network(method, 0, np.arange(50), **settings)) == wanted
