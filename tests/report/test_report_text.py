@@ -39,7 +39,7 @@ def test_the_terminal_is_narrow_and_short() -> None:
 
 def test_markdown_has_all_sections_and_names_its_evidence() -> None:
     text = render_markdown(example.evidence(), example.measurements())
-    assert text.count("\n## ") == 11
+    assert text.count("\n## ") == 12
     assert "| **concat** | fusion |" in text
     assert "Rests on E" in text
     assert "prior, worst class: the prior answers one class only" in text
