@@ -21,8 +21,11 @@ def selection_losses(
 ) -> dict[str, dict[str, np.ndarray]]:
     """Log-loss of every selection row, by choice and candidate: one choice over the mean of all seeds, or one a fold.
 
-    A candidate that failed, or was not scored on the rows of the others, is left out.
+    Of classes only: other kinds of task are not chosen by it. A candidate that failed, or was not scored on the rows of
+    the others, is left out.
     """
+    if targets.ndim != 1 or targets.dtype.kind not in "iu":
+        return {}
     by_run: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for entry in places:
         for run, arm in entry.arms.items():
