@@ -5,10 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
-from gates.grid import EQUIVALENCE_LEVEL, FAMILY_LEVEL, LEVEL, POWER, TRIALS, Row, everything, most, problems
+from gates.grid import (
+    EQUIVALENCE_LEVEL,
+    FAMILY_LEVEL,
+    LEVEL,
+    POWER,
+    TRIALS,
+    Row,
+    locked_cells,
+    most,
+    other_cells,
+    problems,
+)
 
 HEAD = """# Release gates of the judge
 
@@ -100,4 +111,4 @@ def run(cells: Iterable[object]) -> list[Row]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(run(everything())), encoding="utf-8")
+    Path(sys.argv[1]).write_text(page(run(chain(locked_cells(), other_cells()))), encoding="utf-8")
