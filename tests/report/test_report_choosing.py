@@ -55,7 +55,7 @@ def test_shares_of_the_gain_are_bars_with_intervals_and_a_pair_a_sentence() -> N
         row("shapley_interaction", "a", -0.2, "b"),
     )
     heading, blocks = section(made, "attribution")
-    assert heading.finding.endswith("a brings most, b least.")
+    assert heading.finding.endswith("With a plain head on frozen features, shown to bring something: a.")
     shares = [block for block in blocks if isinstance(block, Chart)][1]
     assert "a: 0.600 [0.500, 0.700]; b: 0.300 [−0.100, 0.700]" in shares.summary
     assert any("Interaction of a and b" in str(block) for block in blocks)

@@ -211,7 +211,24 @@ def test_an_open_comparison_says_what_would_settle_it() -> None:
     record["evidence"].append(row)
     text = markdown(report(View(record)))
     assert "What would settle it:** Train 4 more seeds of both arms." in text
-    assert "No gain over it is shown: where cost matters, **frozen/a** is the cheaper choice." in text
+    assert "No gain over it beyond the margin is shown: where cost matters, **frozen/a** is the cheaper choice." in text
+
+
+def test_without_a_next_experiment_the_claims_own_numbers_say_what_would_settle_it() -> None:
+    record = full_record()
+    claim = record["verdict"]["claims"][0]
+    claim["status"] = "not shown"
+    row = next(row for row in record["evidence"] if row["id"] == claim["evidence"][0])
+    row["provenance"] |= {"settling_items": 4100, "settling_runs": 9}
+    assert "settle it:** about 4,100 judged items or 9 runs in all, if the difference" in markdown(report(View(record)))
+
+
+def test_arms_that_arrive_at_the_same_time_are_drawn() -> None:
+    record = full_record()
+    for row in record["evidence"]:
+        if row["quantity"].startswith("time_to_target") and "value" in row:
+            row["value"] = 1000.0
+    assert "concat reaches 0.5 first" in section(report(View(record)), "training")[0].finding
 
 
 def test_flipped_items_are_pictures_where_there_are_any_and_names_elsewhere() -> None:

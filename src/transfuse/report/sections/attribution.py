@@ -92,6 +92,13 @@ def _mark(row: Evidence, value: float, name: str) -> forest.Mark:
     return forest.Mark(name, value, low, high, tone, spell(row, with_unit=False))
 
 
+def _brought(names: list[str]) -> str:
+    """Which sources are shown to bring something, the largest share first."""
+    if not names:
+        return "With a plain head on frozen features, no source is shown to bring anything."
+    return f"With a plain head on frozen features, shown to bring something: {listed(names)}."
+
+
 def _shares(rows: tuple[Evidence, ...]) -> Chart | None:
     known = [(row, value) for row in rows if (value := defined(row)) is not None]
     if not known:
@@ -103,9 +110,7 @@ def _shares(rows: tuple[Evidence, ...]) -> Chart | None:
     told = "; ".join(f"{mark.label}: {mark.words}" for mark in marks)
     return chart(
         lambda width: forest.draw(width, marks, look),
-        finding=f"{marks[0].label} brings most, {marks[-1].label} least."
-        if len(marks) > 1
-        else f"{marks[0].label} alone.",
+        finding=_brought([row.arm for row, _ in ranked if _sign(row) > 0]),
         caption="Shapley values with 95 % intervals; they add up to what all sources together gain over none.",
         summary=f"{measure(first)} by source. {told}.",
         rows=[row for row, _ in known],

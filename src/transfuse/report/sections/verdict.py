@@ -140,7 +140,7 @@ def _cost(view: View) -> Prose:
         return said
     return (
         *said,
-        " No gain over it is shown: where cost matters, ",
+        " No gain over it beyond the margin is shown: where cost matters, ",
         Span(base.arm, tone="name"),
         " is the cheaper choice.",
     )
@@ -166,7 +166,21 @@ def settling(view: View) -> Prose:
         return (lead, Span(str(row.provenance["sentence"]), (row.id,)))
     if found.status != "not shown":
         return (lead, SETTLED)
-    return ()
+    return _in_all(view, found, lead)
+
+
+def _in_all(view: View, claim: Claim, lead: Span) -> Prose:
+    """How many items or runs in all would do, at the difference seen."""
+    row = view.claimed(claim)
+    if row is None:
+        return ()
+    counts = (
+        (row.provenance.get(key), noun) for key, noun in (("settling_items", "judged item"), ("settling_runs", "run"))
+    )
+    known = [plural(count, noun) for count, noun in counts if isinstance(count, int)]
+    if not known:
+        return ()
+    return (lead, "about ", Span(" or ".join(known), (row.id,)), " in all, if the difference stays as it is.")
 
 
 def _why(view: View) -> Prose:
