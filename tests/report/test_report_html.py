@@ -266,3 +266,9 @@ def test_the_style_serves_phones_paper_and_those_who_want_no_motion() -> None:
         "focus-visible",
     ):
         assert asked in style
+
+
+def test_only_numbers_in_tables_are_kept_on_one_line() -> None:
+    style = (FOLDER / "style.css").read_text(encoding="utf-8")
+    kept = [rule.split("{")[0].strip() for rule in style.splitlines() if "white-space: nowrap" in rule]
+    assert kept == ["td a.figure, dd a.figure", ".number"]

@@ -41,11 +41,12 @@ def shown(row: Evidence, number: float) -> float:
     return number * 100 if share and row.unit not in ("%", "percent", "points") else number
 
 
-def decimals(numbers: list[float], least: int) -> int:
-    """Digits behind the point for a value and its bounds: from the half width, and no bound but 0 may read as 0."""
+def decimals(numbers: list[float], least: int, most: int = 6) -> int:
+    """Digits behind the point for a value and its bounds, from the half width, between `least` and `most`; more only
+    where a bound that is not 0 would read as 0."""
     places = least
     if len(numbers) == 3 and numbers[2] > numbers[1]:
-        places = max(places, 1 - math.floor(math.log10((numbers[2] - numbers[1]) / 2)))
+        places = max(places, min(1 - math.floor(math.log10((numbers[2] - numbers[1]) / 2)), most))
     while places < 6 and any(number and not float(f"{number:.{places}f}") for number in numbers[1:]):
         places += 1
     return min(places, 6)
@@ -94,7 +95,8 @@ def _spelled(row: Evidence, with_unit: bool) -> tuple[str, tuple[str, ...]]:
         return probability(row.value), ()
     ends = [row.low, row.high] if row.low is not None and row.high is not None else []
     numbers = [shown(row, number) for number in [row.value, *ends]]
-    places = decimals(numbers, 1 if style in ("share", "rate", "s", "MB") else 3 if style == "plain" else 2)
+    least = 1 if style in ("share", "rate", "s", "MB") else 3 if style == "plain" else 2
+    places = decimals(numbers, least, 2 if style in ("share", "rate") else 6)
     signed = row.versus is not None and style not in UNSIGNED
     value, *texts = [fixed(number, places, signed=signed) for number in numbers]
     if style == "times":

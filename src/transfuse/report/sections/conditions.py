@@ -24,7 +24,7 @@ def blocks(view: View) -> list[Block]:
     levels = [row for row in rows if row.versus is None]
     pairs = [row for row in rows if row.versus is not None]
     told = (
-        "The same judged items, spoilt in the same way for every arm. Severities run from 1, hardly visible, to 5. "
+        "The same judged items, spoilt in the same way for every arm. Severities run from 1 to 5. "
         "Shades tell how much is lost against clean inputs, and below who loses less."
     )
     return [

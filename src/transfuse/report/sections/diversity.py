@@ -36,10 +36,12 @@ def blocks(view: View) -> list[Block]:
 
 
 def _finding(view: View) -> str:
-    row = next(iter(view.find("der")), None)
-    if row is not None and not isinstance(row.value, Undefined):
-        helps = "so pooling their answers should help" if row.value >= 1 else "so little was to be expected of pooling"
-        return f"Members disagree {row.value:.2f} times as often as they err, {helps} (about 1 is the line)."
+    ratio, removed = (next(iter(view.find(name)), None) for name in ("der", "eir"))
+    if ratio is not None and not isinstance(ratio.value, Undefined):
+        pooled = ""
+        if removed is not None and defined(removed) is not None:
+            pooled = f"; pooling removes {spell(removed, interval=False)} of the average member's errors"
+        return f"Members disagree {ratio.value:.2f} times as often as they err{pooled}."
     rows = view.find("disagreement")
     if rows:
         return f"Single models answer differently on {spell(rows[0], interval=False)} of items or so."

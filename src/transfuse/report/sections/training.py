@@ -89,7 +89,6 @@ def _arrivals(view: View, name: str) -> Chart | None:
     never = sum(len(each.watched) for each in drawn)
     first = f"{ranked[0][1]} reaches {target:g} first" if ranked and isinstance(target, int | float) else ""
     total = sum(len(each.watched) + len(each.reached) for each in drawn)
-    total = sum(len(each.watched) + len(each.reached) for each in drawn)
     lost = f"{never} of {total} runs never get there" if never else f"all {total} runs get there"
     finding = f"{'; '.join(filter(None, [first, lost]))}."
     return chart(
