@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch.nn import functional
 
 from benchmarks.pairs import line, ratio
 from transfuse.fusion.connect import connect
+from transfuse.fusion.fused import Fused
 from transfuse.reads import Read
 from transfuse.run.worker import set_threads
 from transfuse.schedules import Schedule
@@ -27,7 +30,13 @@ def table() -> list[str]:
     card = make_card("lite0", SPEC, root=Path(), canvas=SIDE)
     source = open_source(card, root=Path())
     canvas = torch.rand(BATCH, 3, SIDE, SIDE)
-    return [_layout(source, canvas), _wrapper(source, canvas), _loop()]
+    return [
+        _layout(source, canvas),
+        _wrapper(canvas),
+        _fused_layout(canvas),
+        _fused_compiled(canvas),
+        _loop(),
+    ]
 
 
 def _layout(source: nn.Module, canvas: torch.Tensor) -> str:
@@ -42,22 +51,62 @@ def _layout(source: nn.Module, canvas: torch.Tensor) -> str:
     return line("channels last / as built, Lite0 at 96 px, batch 32", found, "lower is better")
 
 
-def _wrapper(source: nn.Module, canvas: torch.Tensor) -> str:
-    """A fused network of two sources against the same layers called by hand, forward and backward."""
-    members = {name: open_source(source.card, root=Path()) for name in ("a", "b")}  # pyright: ignore[reportArgumentType]
-    fused = connect("features/concat", members, [Read("a", "vector"), Read("b", "vector")], ["x", "y"])
-    head = nn.Linear(2560, 2)
-    networks = [member.network for member in members.values()]
+def _pair() -> tuple[Fused, list[nn.Module]]:
+    """A fusion of Lite0 and ResNet-18 and, in the same order, the very networks it holds."""
+    specs = {"lite0": SPEC, "resnet": "torchvision:resnet18@random"}
+    cards = {name: make_card(name, spec, root=Path(), canvas=SIDE) for name, spec in specs.items()}
+    members = {name: open_source(card, root=Path()) for name, card in cards.items()}
+    fused = connect("features/concat", members, [Read("lite0", "vector"), Read("resnet", "vector")], ["x", "y"])
+    return fused, [member.network for member in members.values()]
+
+
+def _wrapper(canvas: torch.Tensor) -> str:
+    """A fused network of two architectures against the same layers called by hand, forward and backward."""
+    fused, (lite0, resnet) = _pair()
+    head = nn.Linear(1280 + 512, 2)
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    trunk = nn.Sequential(*list(resnet.children())[:-1], nn.Flatten())
 
     def ours() -> None:
         fused(canvas).sum().backward()
 
     def by_hand() -> None:
-        prepared = (canvas - 0.5) / 0.5
-        blocks = [network.forward_head(network.forward_features(prepared), pre_logits=True) for network in networks]
-        head(torch.cat(blocks, 1)).sum().backward()
+        first = lite0.forward_head(lite0.forward_features((canvas - 0.5) / 0.5), pre_logits=True)  # pyright: ignore
+        head(torch.cat([first, trunk((canvas - mean) / std)], 1)).sum().backward()
 
-    return line("fused network / by hand, forward and backward", ratio(ours, by_hand), "≤ 1.03 wanted")
+    return line("fused Lite0 + ResNet-18 / by hand, forward and backward", ratio(ours, by_hand), "≤ 1.03 wanted")
+
+
+def _fused_layout(canvas: torch.Tensor) -> str:
+    """The same fused network in both layouts, forward."""
+    plain, _ = _pair()
+    last = copy.deepcopy(plain).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def run(network: nn.Module) -> None:
+        with torch.no_grad():
+            network.eval()(canvas)
+
+    found = ratio(lambda: run(last), lambda: run(plain))
+    return line("fused network, channels last / as built, forward", found, "lower is better")
+
+
+def _fused_compiled(canvas: torch.Tensor) -> str:
+    """The same fused network compiled, forward; where there is no compiler the row says so."""
+    plain, _ = _pair()
+    plain.eval()
+    try:
+        compiled = torch.compile(plain)
+        with torch.no_grad():
+            compiled(canvas)
+    except (RuntimeError, OSError) as error:
+        return f"{'fused network, torch.compile / eager, forward':<58} not here: {str(error).splitlines()[0][:60]}"
+
+    def run(network: Callable[[torch.Tensor], object]) -> None:
+        with torch.no_grad():
+            network(canvas)
+
+    found = ratio(lambda: run(compiled), lambda: run(plain), pairs=15, warm_up=3)
+    return line("fused network, torch.compile / eager, forward", found, "lower is better")
 
 
 def _loop() -> str:

@@ -1,6 +1,6 @@
 """Any two architectures, any fuser: a fixed set of cells that holds every fuser on every architecture, and every pair.
 
-`matrix_all.py` beside this file tries all of them.
+`test_matrix_all.py` beside this file tries all of them.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _prepare(
         return read(stated, where=where, base=built.prepare), built.notes
     if built.prepare is not None:
         return built.prepare, built.notes
-    if spec.scheme == "module":
+    if spec.scheme in ("module", "factory"):
         note = "no prepare was stated: the network takes images in [0, 1] as they are"
         return Prepare(size=canvas, mean=(0.0,) * 3, std=(1.0,) * 3), (*built.notes, note)
     raise UserError(

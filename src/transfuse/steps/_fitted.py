@@ -92,5 +92,5 @@ def blocks_of(inputs: Mapping[str, Artifact]) -> tuple[np.ndarray, list[np.ndarr
     parts: dict[int, list[Artifact]] = {}
     for role in sorted(role for role in inputs if role.startswith("x") and "|" in role):
         parts.setdefault(int(role[1:].split("|", 1)[0]), []).append(inputs[role])
-    rows = np.concatenate([part["rows"] for part in parts[0]])
+    rows = np.concatenate([part["rows"] for part in parts[min(parts)]])
     return rows, [np.concatenate([part["block"] for part in parts[index]]) for index in sorted(parts)]

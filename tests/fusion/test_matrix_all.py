@@ -1,7 +1,4 @@
-"""The whole matrix, every fuser on every pair of architectures; minutes, so it is asked for by its name:
-
-pytest tests/fusion/matrix_all.py
-"""
+"""The whole matrix, every fuser on every pair of architectures; minutes, so `make test-all` only."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ import pytest
 
 from fusion.matrix_cells import METHODS, PAIRS, hold
 
+pytestmark = pytest.mark.exhaustive
 CELLS = [(method, *pair) for method in METHODS for pair in PAIRS]
 
 

@@ -1,0 +1,13 @@
+"""A network of one's own, for `recipient: own_network:small` in a recipe of this folder: untrained, small."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def small(classes: int = 10) -> nn.Module:
+    """Four convolutions, three of which halve the grid, with BatchNorm; it takes images in [0, 1] as they are."""
+    layers: list[nn.Module] = []
+    for entering, leaving, stride in ((3, 32, 2), (32, 48, 2), (48, 64, 1), (64, 96, 2)):
+        layers += [nn.Conv2d(entering, leaving, 3, stride, 1, bias=False), nn.BatchNorm2d(leaving), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(96, classes))
