@@ -12,12 +12,14 @@ from evaluation.judged import case, changed, items, judged
 from transfuse.errors import UserError
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import restricted
+from transfuse.evaluation.claims import comparison_rows
 from transfuse.evaluation.folds import FoldMeans, corrected, fold_means, rope
 from transfuse.evaluation.measure import compare
 from transfuse.evaluation.metric import metric
 from transfuse.evaluation.questions import folds as question
 from transfuse.evaluation.resample import Interval
 from transfuse.evaluation.verdict import judge
+from transfuse.evaluation.words import sentence
 from transfuse.types import Undefined
 
 
@@ -151,3 +153,13 @@ def test_few_runs_of_one_arm_alone_are_not_cross_fitted() -> None:
     plain, held = judged("concat", known, 2.0, 2), judged("gate", known, 2.5, 2)
     found = compare(plain, replace(held, folds=dealt(2, 60)), metric("log_loss"))
     assert "crossed" in found.method
+
+
+def test_an_arm_that_was_chosen_in_each_fold_is_not_trusted_to_the_last_digit() -> None:
+    one = repeated(case(runs=2), 2)
+    row = comparison_rows(one, one.comparisons, "log_loss", False)[0]
+    assert "repeats help" not in sentence(row, one) and "luck of the folds" in sentence(row, one)
+    arms = tuple(replace(arm, method="chosen in each fold") if arm.name == "concat" else arm for arm in one.arms)
+    assert "may be too narrow; repeats help" in sentence(row, changed(one, arms=arms))
+    locked = changed(one, arms=arms, protocol="locked")
+    assert "too narrow" not in sentence(row, locked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from transfuse.evaluation.case import Case
 from transfuse.types import Evidence, Status, Undefined
 
+CHOSEN_IN_FOLDS = "chosen in each fold"
 QUANTITIES = {
     "log_loss": "log-loss",
     "brier": "Brier score",
@@ -83,11 +84,12 @@ def _power(row: Evidence, word: Status) -> str:
 
 def _scope(row: Evidence, case: Case) -> str:
     """What the claim speaks of: with one run, or one set of folds, it is the trained models and not the methods."""
+    trained = "This speaks of these trained models, not of the methods that made them"
     if row.method.startswith("corrected"):
-        return (
-            "This speaks of these trained models, not of the methods that made them; the interval allows for the luck"
-            " of the folds and, in part, of the training rows."
-        )
-    if row.seeds == 1 or case.protocol == "crossfit":
-        return "This speaks of these trained models, not of the methods that made them."
-    return ""
+        text = f"{trained}; the interval allows for the luck of the folds and, in part, of the training rows."
+    else:
+        text = f"{trained}." if row.seeds == 1 or case.protocol == "crossfit" else ""
+    jumps = any(case.arm(name).method == CHOSEN_IN_FOLDS for name in (row.arm, row.versus or row.arm))
+    if case.protocol == "crossfit" and jumps:
+        text += " One of the two was chosen anew in each fold, so the interval may be too narrow; repeats help."
+    return text
