@@ -132,3 +132,10 @@ def test_marks_count_the_rows_of_their_files_and_notes_their_first_appearance(vi
     assert found[view.measurements[-1].id] == f"M{len(view.measurements)}"
     tables = [block for _, blocks in shelved(view) for block in blocks if isinstance(block, Table)]
     assert max(len(notes(table)) for table in tables) == 2
+
+
+def test_a_measure_that_nobody_judged_has_no_column() -> None:
+    record = example.evidence()
+    record["evidence"] = [row for row in record["evidence"] if row["quantity"] != "accuracy"]
+    (table,) = only(ladder.blocks(View(record)), Table)
+    assert not [column.title for column in table.columns if "accuracy" in column.title]

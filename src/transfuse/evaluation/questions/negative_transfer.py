@@ -56,9 +56,10 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
     for name in _refits(case):
         worse = [row for row in shown_worse_parts(rows, BY_CLASS) if row.versus == name]
         if worse:
+            noun = "class" if len(worse) == 1 else "classes"
             why = (
                 f"{name.removeprefix(WITHOUT)} does harm on some classes: {case.winner} is shown worse with it than"
-                f" without it, by more than the margin, on {named_parts(worse, 'class')}."
+                f" without it, by more than the margin, on {noun} {named_parts(worse, 'class')}."
             )
             found.append(Flag("negative_transfer", why, tuple(row.id for row in worse)))
     return found

@@ -38,8 +38,8 @@ class Look:
 def draw(width: float, marks: Sequence[Mark], look: Look) -> str:
     """One line a mark, right is better. On a phone the name and number stand above their line."""
     slim = width < 500
-    names = [label(mark.label, 40 if slim else 34) for mark in marks]
-    inset = 8.0 if slim else min(max(map(width_of, names)), 250.0) + 14
+    names = [label(mark.label, 40) for mark in marks]
+    inset = 8.0 if slim else min(max(map(width_of, names)), 275.0) + 14
     written = 0.0 if slim else max((width_of(mark.words, SMALL) for mark in marks), default=0.0)
     step = 40.0 if slim else STEP
     sheet = Sheet(width, TOP + step * len(marks) + BELOW)

@@ -70,7 +70,7 @@ def _finding(claims: list[Claim], name: str) -> str:
             if claim.status == status
         ]
         if rivals:
-            against = "against" if status == "not shown" else "to" if status == "equivalent" else "than"
+            against = "either way against" if status == "not shown" else "to" if status == "equivalent" else "than"
             joined = listed(rivals) if len(rivals) <= 3 else f"{len(rivals)} others"
             said.append(
                 f"{STATUS[status].lower()} {against} {joined}"
