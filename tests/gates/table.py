@@ -96,7 +96,9 @@ def page(rows: Sequence[Row]) -> str:
         if len(rows) >= total
         else f" The other {total - len(rows)} cells of `make gates` were not run for this page."
     )
-    text += f"{len(rows)} cells, {len(rows) - len(broken)} hold.{some}\n"
+    told = [row for row in rows if all(getattr(row, name) is None for name in TITLES)]
+    beside = f", {len(told)} are told and not held" if told else ""
+    text += f"{len(rows)} cells: {len(rows) - len(broken) - len(told)} hold, {len(broken)} do not{beside}.{some}\n"
     for group, held in groupby(rows, key=lambda row: row.group):
         cells = list(held)
         names = [name for name in TITLES if any(shown(row, name) for row in cells)]
