@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.fusion.preflight import START
 from transfuse.fusion.turning import Turn, TurnedReader, turned_statistic
 from transfuse.registry import Entry, shelf
 from transfuse.seeds import stream
@@ -73,12 +74,12 @@ def align(
 ) -> Aligned:
     """Members turned into one order. `network` is of their architecture; `example` [N, ...] is what it takes.
 
-    `stat[need][member]` is what the maker's `NEEDS` ask for, of the base under `base`. Raises UserError for a network
-    that cannot be traced, a missing statistic, and a turned network that computes something else.
+    `stat[need][member]` is what the maker's `NEEDS` ask for, of the base under `preflight.START`. Raises UserError for
+    a network that cannot be traced, a missing statistic, and a turned network that computes something else.
     """
     given = how.settings(settings or {})
     groups = find_groups(network, example)
-    kept_name = "base" if base is not None else next(iter(members))
+    kept_name = START if base is not None else next(iter(members))
     kept = _tensors(base if base is not None else members[kept_name])
     made = Aligned(groups, dict(members), {}, {})
     for name, reader in members.items():

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from transfuse.fusion.buffers import MEAN, VARIANCE, what_is_no_weight
-from transfuse.fusion.preflight import FLOATS, misfits
+from transfuse.fusion.preflight import FLOATS, START, misfits
 from transfuse.source.weights import Reader
 
 Verdict = Literal["mergeable", "align first", "do not merge"]
@@ -66,14 +66,14 @@ class Lineage:
 def lineage(members: Mapping[str, Reader], base: Reader | None = None) -> Lineage:
     """What the weights of two or more checkpoints tell of where they come from; what does not fit is left out."""
     wrong = misfits(members, base)
-    readers = {**members, **({"base": base} if base is not None else {})}
+    readers = {**members, **({START: base} if base is not None else {})}
     names = _common(readers)
     sums = {pair: _Sums() for pair in combinations(members, 2)}
     changes = dict.fromkeys(members if base is not None else (), 0.0)
     length = 0.0
     for name in names:
         arrays = {who: np.asarray(reader.read(name), dtype=np.float64) for who, reader in readers.items()}
-        start = arrays.pop("base", None)
+        start = arrays.pop(START, None)
         for (first, second), found in sums.items():
             found.add(name, arrays[first], arrays[second], start)
         if start is not None and not what_is_no_weight(name, names):

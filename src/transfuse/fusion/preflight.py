@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from transfuse.errors import many_problems
 from transfuse.source.weights import Reader
 
+# The base among members: no source can have this name.
+START = "*base"
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 
@@ -22,7 +24,9 @@ def misfits(members: Mapping[str, Reader], base: Reader | None) -> list[str]:
     """Every problem of names, shapes and types, in the order of the members, then of the tensors."""
     first_name, first = next(iter(members.items()))
     problems: list[str] = []
-    for source, reader in {**members, **({"base": base} if base is not None else {})}.items():
+    # A member may be called so itself, hence pairs.
+    every = [*members.items(), *([("base", base)] if base is not None else [])]
+    for source, reader in every:
         there, here = set(first.names()), set(reader.names())
         problems += [f"tensor '{name}' is missing in '{source}'" for name in sorted(there - here)]
         problems += [f"tensor '{name}' of '{source}' is unknown to '{first_name}'" for name in sorted(here - there)]

@@ -71,7 +71,7 @@ def merge_files(
     work = job(
         entry, {name: one.reader for name, one in given.items()}, base=None if start is None else start.reader, **more
     )
-    for name, one in {**given, **({"base": start} if start else {})}.items():
+    for name, one in [*given.items(), *([("base", start)] if start else [])]:
         if out.resolve() in {path.resolve() for path in one.files}:
             raise UserError("the output would overwrite a source", where=str(out), got=f"source '{name}'")
     how = sizes or Sizes()

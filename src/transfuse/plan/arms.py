@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
 from transfuse.registry import Entry, method
@@ -14,7 +15,7 @@ from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
 from transfuse.types import Card, Form, Role
 
 AUTO = ("features/concat", "features/gate")
-RESERVED = ("fuse", "of", "train", "taps", "cut", "weights", "into", "start")
+RESERVED = ("fuse", "of", "train", "taps", "cut", "then", "into", "start", *KEYS)
 # A network that learns from its first layer on is trained like one, though its sources stay frozen.
 GROWN = {"epochs": 10, "batch": 32, "rates": [3e-3], "weight_decay": 0.05, "patience": 3, "least_steps": 1}
 
@@ -104,6 +105,8 @@ def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]
                 "a candidate names its method", where=where, expected="{fuse: FAMILY/NAME, of: [...]}", got=repr(entry)
             )
         arms[name] = _candidate(scene, name, facts, {**known, **arms}, where)
+        if "then" in facts:
+            arms[f"{name}+tuned"] = _twin(scene, arms[name], facts["then"], f"{where}.then")
     return arms
 
 
@@ -122,6 +125,10 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     for member in of:
         if member not in scene.cards:
             raise unknown_name("source", str(member), scene.cards, where=where)
+    if how.shelf == "fusion/weights":
+        return _merged(scene, how, facts, (name, of, settings), where)
+    if given := [key for key in (*KEYS, "then") if key in facts and key != "weights"]:
+        raise UserError(f"{how.full_name} merges no weights", where=where, got=", ".join(given))
     given = facts.get("train", "frozen")
     own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
     if own["regime"] == "frozen" and divides(how):
@@ -137,10 +144,6 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
             "monte_carlo averages over dropouts, and this arm has none", where=f"{where}.train",
             hint="give it dropout, feature_dropout or branch_dropout",
         )  # fmt: skip
-    if how.shelf == "fusion/weights":
-        merge = {"method": how.full_name, "settings": settings, "weights": facts.get("weights")}
-        base = single(scene, name, of[0], plan)
-        return replace(base, role="candidate", form="soup", members=tuple(of), merge=merge)
     into, start = _receiving(scene, facts, of, where)
     named = _taps(scene, how, facts, [*of, RECIPIENT] if into else of, where)
     reads = reads_of(how, {member: scene.cards[member] for member in of}, named, scene.own if into else None)
@@ -172,6 +175,40 @@ def alone(scene: Scene) -> list[ArmSpec]:
     arm = replace(arm, recipient=True)
     again = replace(arm, name=f"{RECIPIENT}/scratch", role="control", random=(RECIPIENT,))
     return [arm] if scene.recipe.ladder == "quick" else [arm, again]
+
+
+def _merged(scene: Scene, how: Entry, facts: Mapping[str, Any], given: tuple[Any, Any, Any], where: str) -> ArmSpec:
+    """A merge of weights: read frozen with a new head, trained, or as it is with the members' own head."""
+    name, of, settings = given
+    merge = merge_of(how, settings, facts, scene.cards, where)
+    if facts.get("train") == "none":
+        lacking = [member for member in of if not scene.cards[member].classes]
+        if lacking:
+            raise UserError(
+                "only sources that name their classes can be merged as they are",
+                where=where,
+                got=f"no class names in {', '.join(lacking)}",
+                hint="leave `train` out: a new head is trained on the merged features",
+            )
+        reads = (Read(of[0], "logits"),)
+        return ArmSpec(name, "candidate", "soup", "as_is", tuple(of), how.full_name, settings, reads, merge=merge)
+    base = single(scene, name, of[0], _plan(scene, facts, where))
+    return replace(base, role="candidate", form="soup", members=tuple(of), merge=merge)
+
+
+def _twin(scene: Scene, arm: ArmSpec, then: Any, where: str) -> ArmSpec:
+    """The same merge, trained afterwards: at the budget of whatever regime `then` names."""
+    if arm.merge is None:
+        raise UserError("`then` trains what was merged", where=where, hint="it belongs to methods of weights/")
+    base = single(scene, f"{arm.name}+tuned", arm.members[0], _plan(scene, {"train": then}, where))
+    return replace(base, role="candidate", form="soup", members=arm.members, merge=arm.merge)
+
+
+def _plan(scene: Scene, facts: Mapping[str, Any], where: str) -> Schedule:
+    given = facts.get("train", "frozen")
+    own = {"regime": given} if isinstance(given, str) else {**given}
+    own = {"regime": own.pop("train", own.pop("regime", "frozen")), **own}
+    return scene.schedule(str(own["regime"]), own, where=where)
 
 
 def _taps(scene: Scene, how: Entry, facts: Mapping[str, Any], of: Sequence[str], where: str) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from transfuse.plan.arms import ArmSpec
 from transfuse.plan.attacks import Attack, attack
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
+from transfuse.plan.merges import merge_files, merge_step
 from transfuse.plan.recipe import Recipe
 from transfuse.reads import OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, pools
 from transfuse.registry import method
@@ -119,7 +120,7 @@ class Builder:
                 for read in arm.reads
             ],
             "random": sorted(names[member] for member in arm.random),
-            "merge": None if arm.merge is None else dict(arm.merge),
+            "merge": None if arm.merge is None else True,
             "classes": list(self.setting.classes),
         }
         inputs: dict[str, Ref] = {
@@ -129,13 +130,21 @@ class Builder:
             params["start"] = number[arm.start]
         if arm.recipient:
             inputs[RECIPIENT] = Given(self.setting.card_keys[RECIPIENT])
-        files = [method(arm.method).digest, *([method(arm.merge["method"]).digest] if arm.merge else [])]
-        return params, inputs, tuple(files)
+        return params, inputs, (method(arm.method).digest, *merge_files(arm.merge))
 
-    def extract(self, arm: ArmSpec, read: Read, block: RowBlock, *, judged: bool, exposure: Exposure = JUDGED) -> str:
+    def extract(
+        self,
+        arm: ArmSpec,
+        read: Read,
+        block: RowBlock,
+        *,
+        judged: bool,
+        exposure: Exposure = JUDGED,
+        run: RunRows | None = None,
+    ) -> str:
         """Features of one source (or of one merge of sources) at one tap, on one view of one block of rows."""
-        merged = arm.merge is not None
-        members = arm.members if merged else (read.member,)
+        made = None if arm.merge is None or run is None else merge_step(self, arm, run)
+        members = (read.member,) if made is None else arm.members[:1]
         random = read.member in arm.random
         label = f"{'+'.join(members)}{'~random' if random else ''}.{read.tap}" + (
             f":{read.view}" if read.view != "plain" else ""
@@ -145,20 +154,22 @@ class Builder:
             "tap": read.tap,
             "view": read.view,
             "random": random,
-            "merge": dict(arm.merge) if arm.merge else None,
+            "merge": True if made else None,
             **exposure.params,
         }
         params["pool"] = arm.kind == "train" and pools(method(arm.method))
         items = Given(exposure.items_key or self.setting.items_key)
         inputs: dict[str, Ref] = {"items": items, "rows": Given(block.key)}
         inputs |= {f"card{index}": Given(self.setting.card_keys[member]) for index, member in enumerate(members)}
+        inputs |= {} if made is None else {"merged": made}
+        label = label if made is None else f"{label} of {made}"
         return self.add(
             Step(
                 name=f"extract {label} {block.name}" + ("" if params["pool"] else " unpooled") + exposure.suffix,
                 kind="extract",
                 params=params,
                 inputs=inputs,
-                digests=((method(arm.merge["method"]).digest,) if arm.merge else ()) + exposure.digests,
+                digests=exposure.digests,
                 opens_test=judged and exposure.judged,
                 arm=label,
                 work=Work(members[:1], forward=block.count),
@@ -166,12 +177,12 @@ class Builder:
         )
 
     def features(
-        self, arm: ArmSpec, blocks: Iterable[RowBlock], *, judged: bool, exposure: Exposure = JUDGED
+        self, arm: ArmSpec, blocks: Iterable[RowBlock], run: RunRows, *, judged: bool, exposure: Exposure = JUDGED
     ) -> dict[str, Ref]:
         """Features by read and block of rows; targets are read where a network is fitted only, the canvas never."""
         wanted = ("block",) if judged else ("block", "target")
         return {
-            f"x{index}|{block.name}": self.extract(arm, read, block, judged=judged, exposure=exposure)
+            f"x{index}|{block.name}": self.extract(arm, read, block, judged=judged, exposure=exposure, run=run)
             for index, read in enumerate(arm.reads)
             if read.use in wanted and not read.of_canvas
             for block in blocks
@@ -190,7 +201,7 @@ class Builder:
             params |= {"method": arm.method, "settings": dict(arm.settings)}
             digests = (method(arm.method).digest,)
         elif arm.kind == "as_is":
-            inputs |= self.features(arm, run.blocks, judged=False)
+            inputs |= self.features(arm, run.blocks, run, judged=False)
             inputs["card0"] = Given(self.setting.card_keys[arm.members[0]])
             params |= {"classes": list(self.setting.classes)}
         elif arm.kind == "train":
@@ -202,10 +213,12 @@ class Builder:
             lasting = arm.schedule.lasting(run.train_count)
             fits = len(lasting.rates) * lasting.epochs
             if arm.regime == "frozen":
-                inputs |= self.features(arm, run.blocks, judged=False)
+                inputs |= self.features(arm, run.blocks, run, judged=False)
                 work = Work(crown=fits * -(-run.train_count // arm.schedule.batch))
             else:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
+        if arm.merge is not None:
+            inputs["merged"] = merge_step(self, arm, run)
         name = f"fit {arm.name}{after} {run.name}"
         return self.add(Step(name, arm.kind, params, inputs, digests=digests, arm=arm.name, work=work))
 
@@ -218,7 +231,9 @@ class Builder:
             "fit": self.fit(arm, run, after=after),
         }
         step = self.steps[str(inputs["fit"])]
-        inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith(("card", "match", RECIPIENT))}
+        inputs |= {
+            role: ref for role, ref in step.inputs.items() if role.startswith(("card", "match", "merged", RECIPIENT))
+        }
         work = Work()
         if arm.kind == "pool":
             inputs |= {
@@ -226,7 +241,7 @@ class Builder:
                 for index, member in enumerate(arm.members)
             }
         elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
-            inputs |= self.features(arm, exposure.blocks(run), judged=True, exposure=exposure)
+            inputs |= self.features(arm, exposure.blocks(run), run, judged=True, exposure=exposure)
         elif arm.kind == "train":
             work = Work(arm.members, forward=count)
         return self.add(

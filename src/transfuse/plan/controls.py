@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from transfuse.plan.arms import ArmSpec, Scene, single
 from transfuse.reads import RECIPIENT, VIEWS, Read, pools, reads_of
@@ -63,6 +64,8 @@ def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec
     rest = tuple(member for member in arm.members if member != source)
     if not rest or source not in arm.members:
         return None
+    if arm.kind == "as_is":
+        return _merge_without(arm, rest, name)
     plan = restricted(arm.schedule, rest)
     if len(rest) == 1 and not arm.recipient:
         frozen = scene.schedule("frozen")
@@ -72,11 +75,24 @@ def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec
     if arm.merge is None:
         reads = _reads_without(scene, arm, rest, source)
         return replace(arm, name=name, role="control", members=rest, reads=reads, schedule=plan)
+    base = single(scene, name, rest[0], plan or scene.schedule("frozen"))
+    return replace(base, role="control", form="soup", members=rest, merge=_merging(arm, rest))
+
+
+def _merging(arm: ArmSpec, rest: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """The same merge of the rest; one source alone is merged with nothing."""
+    if arm.merge is None or len(rest) == 1:
+        return None
     weights = arm.merge.get("weights")
     if isinstance(weights, list):
-        weights = [share for member, share in zip(arm.members, weights, strict=True) if member != source]
-    base = single(scene, name, rest[0], plan or scene.schedule("frozen"))
-    return replace(base, role="control", form="soup", members=rest, merge={**arm.merge, "weights": weights})
+        weights = [share for member, share in zip(arm.members, weights, strict=True) if member in rest]
+    return {**arm.merge, "weights": weights}
+
+
+def _merge_without(arm: ArmSpec, rest: tuple[str, ...], name: str) -> ArmSpec:
+    """A merge with its members' own head, of the rest of them."""
+    reads = (replace(arm.reads[0], member=rest[0]),)
+    return replace(arm, name=name, role="control", members=rest, reads=reads, merge=_merging(arm, rest))
 
 
 def _reads_without(scene: Scene, arm: ArmSpec, rest: Sequence[str], source: str) -> tuple[Read, ...]:

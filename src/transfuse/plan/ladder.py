@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from transfuse.plan import controls
 from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
+from transfuse.plan.merges import merge_of
 from transfuse.plan.recipe import ALTERNATIVE, Recipe
 from transfuse.reads import RECIPIENT, Read
 from transfuse.registry import method
@@ -141,7 +142,7 @@ def _soup(scene: Scene, tuning: bool, named: set[str]) -> tuple[list[ArmSpec], l
         return [], [("soup", "no two sources have the same architecture, so their weights have no mean")]
     how = method("weights/mean")
     base = single(scene, "soup", group[0], scene.schedule("frozen"))
-    merge = {"method": how.full_name, "settings": how.settings({}), "weights": None}
+    merge = merge_of(how, how.settings({}), {}, scene.cards, "ladder, soup")
     return [replace(base, form="soup", members=tuple(group), merge=merge)], []
 
 

@@ -27,7 +27,7 @@ def has_head(card: Card) -> bool:
 
 def trains_members(arm: ArmSpec) -> bool:
     """Whether its members are no longer what they were: trained, or merged into one."""
-    return arm.merge is not None or arm.regime in ("partial", "full")
+    return arm.kind == "train" and (arm.merge is not None or arm.regime in ("partial", "full"))
 
 
 def parts(build: Builder, arm: ArmSpec) -> list[ArmSpec]:
@@ -82,6 +82,9 @@ def _heads(setting: Setting, arm: ArmSpec) -> list[int]:
 
 
 def _asked(setting: Setting, arm: ArmSpec) -> bool:
+    if arm.kind == "as_is" and arm.merge is not None:
+        # Its head is the merge's own, which answers the target's task.
+        return False
     owned = any(arm.members[number] in setting.own for number in _heads(setting, arm))
     return bool(_heads(setting, arm)) and (trains_members(arm) or owned)
 
@@ -92,7 +95,7 @@ def _retain(build: Builder, arm: ArmSpec, run: RunRows) -> str:
     fit = build.fit(arm, run)
     step = build.steps[fit]
     inputs: dict[str, Ref] = {"items": Given(setting.items_key), "rows": Given(run.key), "fit": fit}
-    inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith("card")}
+    inputs |= {role: ref for role, ref in step.inputs.items() if role.startswith(("card", "merged"))}
     own: dict[str, str] = {}
     moves = trains_members(arm)
     for number in heads:

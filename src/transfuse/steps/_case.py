@@ -184,7 +184,7 @@ def arm_record(entry: Entry, described: Described, found: Cost, most_trials: int
 def notes(fit: Artifact, most_trials: int) -> list[str]:
     """How this training differed from the others': fewer trials, more epochs, a larger head."""
     trials, told = fit.meta.get("trials"), fit.meta.get("match", {})
-    found = []
+    found = _merging_notes(fit.meta.get("merge", {}))
     if trials is not None and trials < most_trials:
         found.append(f"its learning rate was chosen from {trials}, that of other arms from up to {most_trials}")
     if told.get("rule") == "flops":
@@ -199,6 +199,25 @@ def notes(fit: Artifact, most_trials: int) -> list[str]:
             found.append("its own schedule already spends more than the fusion")
     if told.get("rule") == "parameters":
         found.append(f"its head has one hidden layer of {told['hidden']:,}, {told['head_parameters']:,} parameters")
+    return found
+
+
+def _merging_notes(told: Mapping[str, Any]) -> list[str]:
+    """What stands behind a merge of weights: where its members come from, and what was done to them."""
+    if not told:
+        return []
+    found = [f"merged by {told['method']}; lineage: {told['verdict']} ({told['why']})"]
+    if told.get("align"):
+        moved = ", ".join(f"{name} {100 * share:.0f} %" for name, share in told["moved"].items())
+        found.append(f"aligned by {told['align']}, blocks moved: {moved}")
+    if told.get("chosen_by"):
+        values = ", ".join(f"{name} {value:.3g}" for name, value in told["weights"].items())
+        found.append(
+            f"weights {values}, chosen by {told['chosen_by']} from {told['tried']} merges on the selection rows"
+        )
+    if told.get("norms") or told.get("repaired"):
+        layers = f" and {told['repaired']} layers repaired" if told.get("repaired") else ""
+        found.append(f"statistics of {told['norms']} norms estimated anew on {told['rows']} training rows{layers}")
     return found
 
 

@@ -15,6 +15,9 @@ from transfuse.evaluation import temperature
 from transfuse.steps._context import Context, Result
 from transfuse.store import Artifact
 
+# The inputs that a model is built of, beside its own fit.
+BUILT_OF = ("card", "member", "recipient", "merged")
+
 
 def fitted(
     scores: Mapping[str, tuple[np.ndarray, np.ndarray]],
@@ -67,8 +70,13 @@ def made_of(params: Mapping[str, Any], context: Context) -> dict[str, Any]:
     """How to build this arm again: its parameters, and the keys of the cards and members it was made of."""
     return {
         "params": dict(params),
-        "keys": {role: key for role, key in context.keys.items() if role.startswith(("card", "member", "recipient"))},
+        "keys": {role: key for role, key in context.keys.items() if role.startswith(BUILT_OF)},
     }
+
+
+def told_of_merge(inputs: Mapping[str, Artifact]) -> dict[str, Any]:
+    """What is known of the merge that an arm rests on, for its record."""
+    return {"merge": inputs["merged"].meta["told"]} if "merged" in inputs else {}
 
 
 def rows_of(inputs: Mapping[str, Artifact]) -> dict[str, np.ndarray]:

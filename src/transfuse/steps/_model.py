@@ -19,11 +19,13 @@ def opened(key: str, context: Context, name: str) -> Source:
     made = fit.meta["made_of"]
     params = made["params"]
     inputs = {
-        role: context.store.need(made["keys"][role]) for role in made["keys"] if role.startswith(("card", "recipient"))
+        role: context.store.need(made["keys"][role])
+        for role in made["keys"]
+        if role.startswith(("card", "recipient", "merged"))
     }
     kind = fit.meta["kind"]
     if kind == "as_is":
-        return Narrowed(_networks.source(_networks.cards(inputs)[0], context), params["classes"]).eval()
+        return Narrowed(_networks.merged(_networks.cards(inputs)[0], inputs, context), params["classes"]).eval()
     if kind == "pool":
         count = sum(role.startswith("member") for role in made["keys"])
         members = [opened(made["keys"][f"member{index}"], context, f"{name}.{index}") for index in range(count)]

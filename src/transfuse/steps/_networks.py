@@ -18,10 +18,8 @@ from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Crown, Fused
 from transfuse.fusion.parts import Opened
 from transfuse.fusion.recipient import take_over
-from transfuse.fusion.weights_lift import merge_states
 from transfuse.jsonio import canonical
 from transfuse.reads import CANVAS, OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, divides, pools
-from transfuse.registry import method
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
 from transfuse.source.open import open_source
@@ -72,24 +70,19 @@ def frozen(card: Card, context: Context, *, fresh: bool) -> Source:
     return found
 
 
-def merged(found: Sequence[Card], merge: Mapping[str, Any], context: Context) -> Source:
-    """One source whose weights are merged from all; it keeps the first one's card but for its name."""
-    opened = [source(card, context) for card in found]
-    readers = {name: member.weights() for name, member in zip(member_names(found), opened, strict=True)}
-    states = {name: {tensor: reader.read(tensor) for tensor in reader.names()} for name, reader in readers.items()}
-    together = merge_states(method(merge["method"]), states, weights=merge["weights"], settings=merge["settings"])
-    own = opened[0].network.state_dict()
-    opened[0].network.load_state_dict(
-        {name: torch.from_numpy(array).to(own[name].dtype) for name, array in together.items()}
-    )
-    return opened[0]
+def merged(card: Card, inputs: Mapping[str, Any], context: Context) -> Source:
+    """The first member's source with the weights of a merge; without one (counting needs none) as it is."""
+    opened = source(card, context)
+    if "merged" in inputs:
+        load_arrays(opened.network, inputs["merged"])
+    return opened
 
 
 def members(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context) -> dict[str, Source]:
     """The members of a network by name: one merged source, or each its own."""
     found = cards(inputs)
     if params["merge"]:
-        return {found[0].name: merged(found, params["merge"], context)}
+        return {found[0].name: merged(found[0], inputs, context)}
     fresh = set(params["random"])
     return {
         name: source(card, context, fresh=index in fresh)

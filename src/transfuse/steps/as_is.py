@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, fitted, made_of, rows_of, selection_rows
+from transfuse.steps._fitted import blocks_of, failed, failure, fitted, made_of, rows_of, selection_rows, told_of_merge
 from transfuse.store import Artifact
 from transfuse.types import Card
 
@@ -21,7 +21,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         return failed(reason)
     rows = rows_of(inputs)
     scores = {part: (where, _logits(params, inputs, where)) for part, where in selection_rows(rows).items()}
-    facts = {"kind": "as_is", "items": 0, "made_of": made_of(params, context)}
+    facts = {"kind": "as_is", "items": 0, "made_of": made_of(params, context)} | told_of_merge(inputs)
     return fitted(scores, "logit", table(inputs["items"]).targets(), facts)
 
 

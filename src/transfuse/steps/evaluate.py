@@ -16,7 +16,7 @@ from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 4
+REVISION = 5
 AGAINST = (
     "ensemble",
     "soup",
@@ -120,7 +120,7 @@ def _made(
         comparisons=tuple(_comparisons(*chosen, sound, arms)),
         margin=MarginRule(params["margin"]),
         protocol=params["protocol"],
-        flags=_flags(params),
+        flags=(*_flags(params), *_lineage(standing)),
         within_budget=_within(params, inputs, arms),
         features=_apart.features(inputs, items, rows, repeats),
         observations=tuple(seen),
@@ -196,6 +196,19 @@ def _flags(params: Mapping[str, Any]) -> tuple[Flag, ...]:
         why = "nobody states which rows these sources were trained on: " + ", ".join(unknown)
         flags.append(Flag("unseen_unknown", f"{why}; if judged rows were among them, the figures flatter"))
     return tuple(flags)
+
+
+def _lineage(standing: Places) -> list[Flag]:
+    """Merges whose members do not come from one start."""
+    flags = []
+    for entry in standing.values():
+        told = [fit.meta["merge"] for fit in entry.fits.values() if "merge" in fit.meta]
+        wrong = [one for one in told if one["verdict"] != "mergeable"]
+        if wrong:
+            flags.append(
+                Flag("lineage", f"{entry.name} merges weights that say: {wrong[0]['verdict']}; {wrong[0]['why']}")
+            )
+    return flags
 
 
 def _within(

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfuse.steps._context import Context, Result
+from transfuse.steps._fitted import failed, failure
 from transfuse.store import Artifact
 
-REVISION = 1
+REVISION = 2
 NEEDS = ("torch",)
 BATCH = 32
 
@@ -26,12 +27,14 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     from transfuse.steps import _networks
     from transfuse.steps._canvases import canvases
 
+    if reason := failure(inputs):
+        return failed(reason)[0], {"rows": inputs["rows"]["rows"]}
     rows = inputs["rows"]["rows"]
     batch = canvases(params, inputs["items"], context)
     device = context.torch_device()
     found = _networks.cards(inputs)
     if params["merge"]:
-        source = _networks.merged(found, params["merge"], context).to(device)
+        source = _networks.merged(found[0], inputs, context).to(device)
         source.freeze(None)
     else:
         source = _networks.frozen(found[0], context, fresh=params["random"])

@@ -10,7 +10,17 @@ import numpy as np
 from transfuse.registry import method
 from transfuse.schedules import Schedule
 from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, fits_of, fitted, made_of, matched, rows_of
+from transfuse.steps._fitted import (
+    blocks_of,
+    failed,
+    failure,
+    fits_of,
+    fitted,
+    made_of,
+    matched,
+    rows_of,
+    told_of_merge,
+)
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:
@@ -61,7 +71,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     else:
         calibrate = score(lesson, tuned.model, rows["calibrate"])
     scores = {"held": (tuned.held, tuned.held_scores), "calibrate": (rows["calibrate"], calibrate)}
-    facts = _facts(tuned) | {"made_of": made_of(params, context), "rows": _rows(rows)}
+    facts = _facts(tuned) | {"made_of": made_of(params, context), "rows": _rows(rows)} | told_of_merge(inputs)
     if "match" in inputs:
         facts["match"] = inputs["match"].meta["told"]
     some = np.sort(rows["train"])[:: max(1, -(-len(rows["train"]) // MOST_TRAINED))]
