@@ -83,3 +83,48 @@ def test_specs_and_adapters_are_sources(folder):
     given = named_sources(["demo:residual", "b=torchvision:resnet18@random"])
     assert list(given) == ["residual", "b"]
     assert "features.0.weight" in given["residual"].reader.names()
+
+
+@pytest.fixture
+def planted(folder):
+    """A network, the same in another order, and one of another start, as files."""
+    import torch
+
+    from transfuse.demo.networks import build
+    from transfuse.fusion.turning import drawn, turned
+    from transfuse.seeds import stream
+    from transfuse.source.groups import find_groups
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net, other = build("residual").eval(), build("residual").eval()
+    pair = {"n": net, "o": other}
+    states = {name: {key: value.numpy() for key, value in one.state_dict().items()} for name, one in pair.items()}
+    groups = find_groups(net, torch.rand(2, 1, 12, 12))
+    turn = drawn(groups, stream("planted"))
+    states["p"] = {key: np.ascontiguousarray(turned(groups, turn, key, value)) for key, value in states["n"].items()}
+    for name, state in states.items():
+        save_file(state, folder / f"{name}.safetensors")
+    return states
+
+
+def said(*words: str) -> str:
+    result = RUN.invoke(app, list(words), catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def test_inspecting_several_tells_their_lineage(planted):
+    assert "lineage: align first" in said("inspect", "n.safetensors", "p.safetensors")
+    assert "lineage: do not merge" in said("inspect", "n.safetensors", "o.safetensors")
+    assert "moved from the base by 0.0000" in said("inspect", "n.safetensors", "--base", "n.safetensors")
+    assert '"verdict": "align first"' in said("inspect", "n.safetensors", "p.safetensors", "--json")
+
+
+def test_aligned_files_of_one_network_merge_to_it(planted):
+    words = ("merge", "mean", "n.safetensors", "p.safetensors", "--out", "m.safetensors", "--align", "weight_matching")
+    assert "aligned by weight_matching" in said(*words, "--arch", "demo:residual")
+    merged_state = load_file("m.safetensors")
+    assert all(np.allclose(merged_state[name], array, atol=1e-6) for name, array in planted["n"].items())
+    with pytest.raises(UserError, match="cannot be aligned"):
+        RUN.invoke(app, list(words), catch_exceptions=False)

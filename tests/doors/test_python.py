@@ -182,3 +182,34 @@ def test_sources_without_names_of_their_own_must_be_named():
 def test_load_of_an_empty_folder_says_what_it_expected(tmp_path):
     with pytest.raises(UserError, match="neither a run nor a model"):
         transfuse.load(tmp_path)
+
+
+def test_merge_aligns_and_estimates_statistics_on_data():
+    import copy
+
+    from transfuse.demo.networks import build
+    from transfuse.fusion.turning import drawn, turned
+    from transfuse.seeds import stream
+    from transfuse.source.groups import find_groups
+
+    net, images = build("residual").eval(), torch.rand(6, 1, 12, 12)
+    groups = find_groups(net, images)
+    turn, twin = drawn(groups, stream("python")), copy.deepcopy(net)
+    state = {name: torch.from_numpy(turned(groups, turn, name, v.numpy())) for name, v in net.state_dict().items()}
+    twin.load_state_dict(state)
+    merged = transfuse.merge("weights/mean", [net, twin], align="weight_matching", data=images)
+    assert torch.allclose(merged.features[0].weight, net.features[0].weight, atol=1e-6)
+    wanted = net.features[0](images).mean((0, 2, 3))
+    assert torch.allclose(merged.features[1].running_mean, wanted, atol=1e-5)
+    assert not net.features[1].running_mean.any()
+    fisher = transfuse.merge("weights/fisher", [net, twin], data=images)
+    assert all(value.isfinite().all() for value in fisher.state_dict().values())
+
+
+def test_what_needs_networks_or_images_says_so():
+    net = torch.nn.Linear(3, 2)
+    with pytest.raises(UserError, match="(?s)needs modules and some images.*no data"):
+        transfuse.merge("weights/mean", [net, net], align="weight_matching")
+    with pytest.raises(UserError, match="(?s)weights/fisher needs modules.*state dicts"):
+        state = net.state_dict()
+        transfuse.merge("weights/fisher", {"a": state, "b": state}, data=torch.rand(2, 3))

@@ -61,6 +61,29 @@ def inspected(paths: Sequence[Path], *, as_json: bool) -> str:
     return "\n\n".join(_file(name, facts) for name, facts in found.items())
 
 
+def related(models: Sequence[str], base: str | None, *, as_json: bool) -> str:
+    """Whether checkpoints come from one start: to be merged, to be aligned first, or not to be merged."""
+    from transfuse.doors.merging import named_sources, source
+    from transfuse.fusion.lineage import lineage
+    from transfuse.fusion.streamed import opened
+
+    readers = {name: opened(one).reader for name, one in named_sources(models).items()}
+    found = lineage(readers, None if base is None else opened(source(base)).reader)
+    if as_json:
+        return pretty(found.record()).rstrip()
+    lines = [f"lineage: {found.verdict}", f"  why: {found.why}"]
+    for pair in found.pairs:
+        told = f"  {pair.first} and {pair.second}: cosine {pair.cosine:.4f}, distance {pair.distance:.4f}"
+        told += "" if pair.task_cosine is None else f", cosine of their changes {pair.task_cosine:.4f}"
+        if pair.mean_drift is not None and pair.variance_drift is not None:
+            told += f", BatchNorm's means {pair.mean_drift:.3f} deviations apart"
+            told += f", its log-variances {pair.variance_drift:.3f}"
+        lines.append(told)
+    lines += [f"  {name} moved from the base by {share:.4f} of its length" for name, share in found.changes.items()]
+    lines += [f"  {text}" for text in found.misfits[:10]]
+    return "\n".join(lines)
+
+
 def _file(name: str, facts: dict[str, Any]) -> str:
     safe = "safe to load" if facts["safe"] else "NOT SAFE to load"
     lines = [f"{name}: {facts.get('kind', 'unknown')}, {facts['bytes']:,} bytes, {safe}", f"  why: {facts['why']}"]

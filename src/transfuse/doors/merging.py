@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,22 +32,71 @@ class Order:
     parameters: Sequence[str] = ()
     statistics: str = "mean"
     counters: str = "largest"
+    align: str = "none"
+    arch: str | None = None
+    settings: Mapping[str, Any] | None = None
 
 
 def carried_out(order: Order, workers: int | None, *, hashes: bool) -> str:
     """Merge, and say what was made."""
     entry, given = named_method(order.method), named_sources(order.sources)
+    base = None if order.base is None else opened(source(order.base))
+    turned = ""
+    if order.align != "none":
+        given, turned = aligned(order, {name: opened(one) for name, one in given.items()}, base)
     merge_files(
         entry,
         given,
         order.out,
-        base=None if order.base is None else source(order.base),
+        base=base,
         sizes=Sizes(workers=workers or min(os.cpu_count() or 1, MOST_WORKERS), hashes=hashes),
         weights=numbers(order.weights),
-        settings=parameters(entry, order.parameters),
+        settings=order.settings if order.settings is not None else parameters(entry, order.parameters),
         buffers=Buffers(order.statistics, order.counters),
     )
-    return f"{entry.full_name} of {', '.join(given)}\nwritten: {order.out}"
+    return f"{entry.full_name} of {', '.join(given)}{turned}\nwritten: {order.out}"
+
+
+def aligned(order: Order, given: Mapping[str, Given], base: Given | None) -> tuple[dict[str, Path | Given], str]:
+    """The sources with their units in one order, and how much was moved; the network comes from `--arch`."""
+    import torch
+
+    from transfuse.fusion.aligned import align, aligning
+    from transfuse.source.spec import parse, random_twin
+
+    if order.arch is None:
+        hint = "--arch torchvision:resnet18?classes=10"
+        raise UserError("files do not say which network they belong to, so they cannot be aligned", hint=hint)
+    spec = parse(random_twin(order.arch, 0))
+    built = registry.find(ADAPTERS, spec.scheme).load().build(spec, Path.cwd())
+    prepare = built.prepare
+    side, channels = (64, 3) if prepare is None else (max(64, prepare.size // 2), prepare.channels)
+    ramp = torch.linspace(-1, 1, 2 * channels * side * side).reshape(2, channels, side, side)
+    found = align(
+        aligning(order.align),
+        built.module.eval(),
+        {name: one.reader for name, one in given.items()},
+        ramp,
+        base=None if base is None else base.reader,
+    )
+    moved = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.moved.items())
+    lenses: dict[str, Path | Given] = {
+        name: Given(found.members[name], one.files, f"{one.said} aligned by {order.align}")
+        for name, one in given.items()
+    }
+    return lenses, f"\naligned by {order.align}: moved {moved}"
+
+
+def configured(path: Path, out: Path) -> Order:
+    """The merge that a mergekit configuration asks for; its paths are relative to the working directory."""
+    from transfuse.doors.mergekit import translated
+    from transfuse.plan.text import loaded, text_of
+
+    found = translated(loaded(text_of(path), where=str(path)), where=str(path))
+    named = [f"{name}={model}" for name, model in found.sources.items()]
+    weights = None if found.weights is None else ",".join(map(str, found.weights))
+    entry = named_method(found.method)
+    return Order(found.method, named, out, found.base, weights, settings=entry.settings(found.settings))
 
 
 def named_method(name: str) -> Entry:

@@ -122,46 +122,25 @@ def merge(
     *,
     base: Any = None,
     weights: Sequence[float] | None = None,
+    align: str = "none",
+    data: Any = None,
     **params: Any,
 ) -> Any:
     """Merge checkpoints of one architecture by a method of `weights/`; modules give a module, state dicts a state dict.
 
     Sources are never changed. Integer tensors (BatchNorm counters) keep the largest. `weights` has one number a source.
+    `align` names a way of bringing hidden units into one order first, e.g. `weight_matching`. `data` are images as the
+    networks take them, a tensor [N, ...] or several: BatchNorm's statistics are then estimated anew, and methods that
+    need to know something of the members' data (Fisher, RegMean) collect it there.
     """
-    import copy
+    from transfuse.doors.merged import Wanted, merged
 
-    import torch
-
-    from transfuse.fusion.weights_lift import merge_states
-    from transfuse.source.weights import StateReader
-
-    given = dict(_named(sources))
     entry = find_method(method)
     if entry.shelf != "fusion/weights":
         raise UserError(
             f"{method} does not merge weights", expected="a method of weights/", hint="fuse(...) connects networks"
         )
-
-    def arrays(name: str, entry: Any) -> dict[str, Any]:
-        state = entry.state_dict() if isinstance(entry, torch.nn.Module) else entry
-        if not isinstance(state, Mapping):
-            raise UserError(
-                "only modules and state dicts can be merged", where=f"source '{name}'", got=type(entry).__name__
-            )
-        reader = StateReader({key: torch.as_tensor(value) for key, value in state.items()}, f"source '{name}'")
-        return {tensor: reader.read(tensor) for tensor in reader.names()}
-
-    states = {name: arrays(name, one) for name, one in given.items()}
-    started = None if base is None else arrays("base", base)
-    merged = merge_states(entry, states, weights=weights, base=started, settings=entry.settings(params))
-    first = next(iter(given.values()))
-    own = first.state_dict() if isinstance(first, torch.nn.Module) else first
-    state = {name: torch.from_numpy(merged[name]).to(torch.as_tensor(own[name]).dtype) for name in own}
-    if not isinstance(first, torch.nn.Module):
-        return state
-    result = copy.deepcopy(first)
-    result.load_state_dict(state)
-    return result
+    return merged(entry, dict(_named(sources)), Wanted(base, weights, align, data, entry.settings(params)))
 
 
 def evaluate(

@@ -119,9 +119,7 @@ def prove(network: nn.Module, before: Reader, after: Reader, example: Tensor, na
     outputs = []
     for reader in (before, after):
         own = twin.state_dict()
-        twin.load_state_dict(
-            {key: torch.from_numpy(np.ascontiguousarray(reader.read(key))).to(own[key].dtype) for key in own}
-        )
+        twin.load_state_dict({key: torch.from_numpy(np.array(reader.read(key))).to(own[key].dtype) for key in own})
         with torch.no_grad():
             outputs.append(twin(example.clone()).double())
     gap, size = float((outputs[0] - outputs[1]).abs().max()), float(outputs[0].abs().max())

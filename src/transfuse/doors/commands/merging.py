@@ -8,17 +8,25 @@ from typing import Annotated
 import typer
 
 from transfuse.doors.commands._common import say
+from transfuse.errors import UserError
 
 
 def merge(  # noqa: PLR0913 - a command's options are its parameters
-    method: Annotated[str, typer.Argument(metavar="METHOD", help="mean, slerp, ties ...: see transfuse methods")],
+    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="mean, ties: see transfuse methods")] = None,
     sources: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="SOURCE...", help="safetensors, folders of shards, .pt, specs, FILE+LORA; or NAME=FILE"),
-    ],
-    out: Annotated[Path, typer.Option("--out", help="a .safetensors file, or a new folder for shards")],
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="a .safetensors file, or a new folder for shards; needed")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="a mergekit configuration instead")] = None,
     base: Annotated[str | None, typer.Option(help="the checkpoint all sources started from")] = None,
     weights: Annotated[str | None, typer.Option(help="one number a source, e.g. 0.5,0.5")] = None,
+    align: Annotated[str, typer.Option(help="a way of aligning units first, e.g. weight_matching")] = "none",
+    arch: Annotated[
+        str | None, typer.Option(help="the network the files belong to, e.g. torchvision:resnet18; for --align")
+    ] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="key=value, as often as needed")
     ] = None,
@@ -30,20 +38,37 @@ def merge(  # noqa: PLR0913 - a command's options are its parameters
     counters: Annotated[str, typer.Option(help="BatchNorm's counters: largest, sum or first")] = "largest",
 ) -> None:
     """Merge checkpoints of one architecture into one, tensor by tensor, without loading them."""
-    from transfuse.doors.merging import Order, carried_out
+    from transfuse.doors.merging import Order, carried_out, configured
 
-    order = Order(method, sources, out, base, weights, tuple(parameter or ()), statistics, counters)
+    if out is None:
+        raise UserError("where to?", hint="transfuse merge METHOD A B --out merged.safetensors")
+    if config is not None:
+        if method is not None or base is not None or weights is not None:
+            raise UserError("a configuration says all of a merge", where=str(config), hint="leave the other words out")
+        order = configured(config, out)
+    elif method is None or not sources:
+        raise UserError("what shall be merged?", hint="transfuse merge METHOD A B --out FILE, or --config FILE")
+    else:
+        given = tuple(parameter or ())
+        order = Order(method, sources, out, base, weights, given, statistics, counters, align=align, arch=arch)
     say(carried_out(order, workers, hashes=hashes))
 
 
 def inspect(
-    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="weight files")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="weight files")],
+    base: Annotated[str | None, typer.Option(help="the checkpoint they are said to start from")] = None,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """What a weight file is, read from its header, and whether it is safe to load; nothing in it is run."""
-    from transfuse.doors.catalogue import inspected
+    """What a weight file is and whether it is safe to load; of several, whether they come from one start. Nothing in a
+    file is run."""
+    from transfuse.doors.catalogue import inspected, related
 
-    say(inspected(models, as_json=json))
+    if len(models) == 1 and base is None:
+        say(inspected([Path(models[0])], as_json=json))
+        return
+    files = [Path(model) for model in models if Path(model).is_file()]
+    told = inspected(files, as_json=False)
+    say(related(models, base, as_json=json) if json else f"{told}\n\n{related(models, base, as_json=False)}".strip())
 
 
 COMMANDS = (merge, inspect)

@@ -1,0 +1,235 @@
+"""Merging files beside mergekit: whole processes, interleaved, same files, outputs compared in the same run.
+
+    .venv/bin/python -m benchmarks.merging                                  ours and the floor, four files of 110 MB
+    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install mergekit==0.1.5
+    PEERS=/tmp/peers/bin .venv/bin/python -m benchmarks.merging --full      four files of 860 MB, beside mergekit
+
+Files lie in a folder of TMPDIR and are removed. `floor` reads the same bytes and writes them. Nothing syncs to disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+WANTED = {"mean": 2.5, "task_arithmetic": 2.5, "slerp": 2.5, "dare": 5.0, "ties": 12.0}
+THEIRS = {"mean": "linear", "dare": "dare_linear"}
+DENSITY = 0.2
+PEAK = "max(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A Llama-shaped checkpoint: tensors of 16.4 million numbers, so many layers."""
+
+    hidden: int
+    inner: int
+    layers: int
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        h, i, kv = self.hidden, self.inner, self.hidden // 4
+        made: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (i, h), "lm_head.weight": (i, h)}
+        for layer in range(self.layers):
+            at = f"model.layers.{layer}"
+            made |= {f"{at}.self_attn.{name}_proj.weight": (h if name in "qo" else kv, h) for name in "qkvo"}
+            made |= {f"{at}.mlp.{name}_proj.weight": (i, h) for name in ("gate", "up")}
+            made |= {f"{at}.mlp.down_proj.weight": (h, i), f"{at}.input_layernorm.weight": (h,)}
+            made |= {f"{at}.post_attention_layernorm.weight": (h,)}
+        return made | {"model.norm.weight": (h,)}
+
+    def config(self) -> dict[str, object]:
+        return {
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": self.hidden,
+            "intermediate_size": self.inner, "num_hidden_layers": self.layers,
+            "num_attention_heads": self.hidden // 128,
+            "num_key_value_heads": self.hidden // 512, "vocab_size": self.inner, "torch_dtype": "float32",
+            "tie_word_embeddings": False,
+        }  # fmt: skip
+
+
+def table(*, full: bool = False, pairs: int = 5) -> list[str]:
+    """All rows; `full` is the size of the comparison with the peers."""
+    model = Model(4096, 4000, 2) if full else Model(2048, 2000, 1)
+    with tempfile.TemporaryDirectory(prefix="transfuse-merging-") as folder:
+        root = Path(folder)
+        size = _files(model, root)
+        rows = [f"four files of {size / 1e6:.0f} MB, largest tensor {4 * model.hidden * model.inner / 1e6:.0f} MB"]
+        rows += [_row(method, root, pairs) for method in WANTED]
+        return [*rows, *_memory(root, model)]
+
+
+def _files(model: Model, root: Path) -> int:
+    rng = np.random.default_rng(0)
+    base = {name: rng.standard_normal(shape, dtype=np.float32) * 0.02 for name, shape in model.shapes().items()}
+    for name in ("base", "a", "b", "c"):
+        (root / name).mkdir()
+        own = np.random.default_rng(ord(name[0]))
+        changed = base if name == "base" else {
+            key: value + 0.002 * own.standard_normal(value.shape, dtype=np.float32) for key, value in base.items()
+        }  # fmt: skip
+        save_file(changed, root / name / "model.safetensors", metadata={"format": "pt"})
+        (root / name / "config.json").write_text(json.dumps(model.config()), encoding="utf-8")
+    return (root / "base" / "model.safetensors").stat().st_size
+
+
+def _ours(method: str, root: Path) -> list[str]:
+    sources = [str(root / name) for name in ("ab" if method == "slerp" else "abc")]
+    words = ["merge", method, *sources, "--out", str(root / "ours"), "--no-hash"]
+    if method in ("task_arithmetic", "dare", "ties"):
+        words += ["--base", str(root / "base")]
+    if method in ("dare", "ties"):
+        words += ["-p", f"density={DENSITY}"]
+    if method == "ties":
+        words += ["-p", "trim_scope=tensor", "-p", "election_weights=true", "-p", "divisor=weights"]
+    return [sys.executable, "-c", "from transfuse.doors.cli import main; main()", *words]
+
+
+def _theirs(method: str, root: Path) -> list[str] | None:
+    peers = os.environ.get("PEERS")
+    if not peers:
+        return None
+    name = THEIRS.get(method, method)
+    own = {"weight": 1.0} | ({"density": DENSITY} if method in ("dare", "ties") else {})
+    models = [{"model": str(root / each), "parameters": own} for each in "abc"]
+    config: dict[str, object] = {"merge_method": name, "models": models, "dtype": "float32"}
+    if method == "slerp":
+        config = {"merge_method": "slerp", "models": [{"model": str(root / each)} for each in "ab"]}
+        config |= {"base_model": str(root / "a"), "parameters": {"t": 0.5}, "dtype": "float32"}
+    elif method != "mean":
+        config["base_model"] = str(root / "base")
+    path = root / f"{name}.yaml"
+    path.write_text(json.dumps(config), encoding="utf-8")
+    return [str(Path(peers) / "mergekit-yaml"), str(path), str(root / "theirs"), "--no-copy-tokenizer"]
+
+
+def _row(method: str, root: Path, pairs: int) -> str:
+    ours, theirs = _ours(method, root), _theirs(method, root)
+    read = [root / name / "model.safetensors" for name in _read(method)]
+    times: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": [], "floor": []}
+    for _ in range(pairs):
+        times["floor"].append(_timed(lambda: _floor(read, root / "floor")))
+        times["ours"].append(_timed(lambda: _run(ours, root / "ours")))
+        if theirs is not None:
+            times["theirs"].append(_timed(lambda: _run(theirs, root / "theirs")))
+    equal = "" if theirs is None else f"; outputs {_compared(method, root)}"
+    for name in ("ours", "theirs", "floor"):
+        _remove(root / name)
+    told = ", ".join(f"{name} {_medians(found)}" for name, found in times.items() if found)
+    if theirs is None:
+        return f"{method:<16} {told}"
+    ratios = sorted(b[0] / a[0] for a, b in zip(times["ours"], times["theirs"], strict=True))
+    spent = statistics.median(b[1] / a[1] for a, b in zip(times["ours"], times["theirs"], strict=True))
+    faster = f"{statistics.median(ratios):.1f} times faster ({ratios[0]:.1f} to {ratios[-1]:.1f}; CPU {spent:.1f})"
+    return f"{method:<16} {faster}, ≥ {WANTED[method]} wanted; {told}{equal}"
+
+
+def _read(method: str) -> tuple[str, ...]:
+    return ("a", "b") if method == "slerp" else ("a", "b", "c") if method == "mean" else ("base", "a", "b", "c")
+
+
+def _medians(found: list[tuple[float, float]]) -> str:
+    wall, spent = (statistics.median(column) for column in zip(*found, strict=True))
+    return f"{wall:.2f} s ({spent:.2f} s CPU)"
+
+
+def _timed(call: Callable[[], None]) -> tuple[float, float]:
+    """Seconds of the clock and of all processors."""
+
+    def spent() -> float:
+        both = (resource.getrusage(who) for who in (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF))
+        return sum(used.ru_utime + used.ru_stime for used in both)
+
+    before, began = spent(), time.perf_counter()
+    call()
+    return time.perf_counter() - began, spent() - before
+
+
+def _run(command: list[str], out: Path) -> None:
+    _remove(out)
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+
+
+def _floor(read: list[Path], out: Path) -> None:
+    """Read all files and write as many bytes as one of them has, in chunks that stay in the cache."""
+    chunk = bytearray(1 << 20)
+    for path in read:
+        with path.open("rb", buffering=0) as handle:
+            while handle.readinto(chunk):
+                pass
+    with out.open("wb", buffering=0) as handle:
+        for _ in range(read[0].stat().st_size >> 20):
+            handle.write(chunk)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    if path.is_file():
+        path.unlink()
+
+
+def _compared(method: str, root: Path) -> str:
+    """How far the two outputs are apart, relative to the largest number; of DARE, whose draws differ, the moments."""
+    ours, theirs = ({k: v for p in sorted((root / n).glob("*.safetensors")) for k, v in load_file(p).items()}
+                    for n in ("ours", "theirs"))  # fmt: skip
+    assert ours.keys() == theirs.keys()
+    if method == "dare":
+        base = load_file(root / "base" / "model.safetensors")
+        kept = [float(np.mean(state["lm_head.weight"] != base["lm_head.weight"])) for state in (ours, theirs)]
+        return f"change {kept[0]:.4f} and {kept[1]:.4f} of the entries"
+    apart = [np.abs(ours[name] - theirs[name]) for name in ours]
+    worst = max(float(gap.max()) / float(np.abs(theirs[name]).max()) for gap, name in zip(apart, ours, strict=True))
+    moved = sum(int((gap > 1e-5 * np.abs(theirs[name]).max()).sum()) for gap, name in zip(apart, ours, strict=True))
+    return f"equal to {worst:.1e}" if worst <= 1e-5 else f"differ by {worst:.1e} in {moved} entries"
+
+
+def _memory(root: Path, model: Model) -> list[str]:
+    """Peak private memory of each method, and all four files merged under a limit of 600 MB."""
+    found = {}
+    for method in WANTED:
+        _remove(root / "ours")
+        done = subprocess.Popen(_ours(method, root), stdout=subprocess.DEVNULL)
+        peak = 0
+        while done.poll() is None:
+            peak = max(peak, _private_kilobytes(done.pid))
+            time.sleep(0.01)
+        found[method] = peak / 1000
+    allowed = 300 + 2 * 4 * model.hidden * model.inner / 1e6
+    told = ", ".join(f"{method} {peak:.0f}" for method, peak in found.items())
+    _remove(root / "ours")
+    words = [sys.executable, "-c", "from transfuse.doors.cli import main; main()", "merge", "mean"]
+    words += [*(str(root / name) for name in ("base", "a", "b", "c")), "--out", str(root / "ours")]
+    limited = subprocess.run(
+        ["bash", "-c", 'ulimit -d 600000; exec "$@"', "bash", *words], check=False, capture_output=True
+    )
+    _remove(root / "ours")
+    said = "merged" if limited.returncode == 0 else limited.stderr.decode()[-300:]
+    return [
+        f"peak private memory, MB: {told}; ≤ {allowed:.0f} wanted",
+        f"four files under `ulimit -d` 600 MB: {said}",
+    ]
+
+
+def _private_kilobytes(process: int) -> int:
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
+
+
+if __name__ == "__main__":
+    for line in table(full="--full" in sys.argv):
+        print(line, flush=True)
