@@ -102,7 +102,7 @@ def planted(folder):
     states = {name: {key: value.numpy() for key, value in one.state_dict().items()} for name, one in pair.items()}
     groups = find_groups(net, torch.rand(2, 1, 12, 12))
     turn = drawn(groups, stream("planted"))
-    states["p"] = {key: np.ascontiguousarray(turned(groups, turn, key, value)) for key, value in states["n"].items()}
+    states["p"] = {key: np.array(turned(groups, turn, key, value), order="C") for key, value in states["n"].items()}
     for name, state in states.items():
         save_file(state, folder / f"{name}.safetensors")
     return states
