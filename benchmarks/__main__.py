@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bootstrap, doors, forward, reporting
+from benchmarks import bootstrap, doors, forward, reporting, scores
 
 
 def main() -> None:
@@ -11,6 +11,7 @@ def main() -> None:
         ("doors", doors.table),
         ("bootstrap", bootstrap.table),
         ("a large report", reporting.table),
+        ("transferability scores", scores.table),
     )
     for title, rows in tables:
         print(f"\n{title}")

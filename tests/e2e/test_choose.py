@@ -40,7 +40,7 @@ def looked(tmp_path_factory):
 def test_it_ends_with_a_source_an_answer_on_a_second_one_and_a_report(looked):
     folder, result = looked
     said = " ".join(result.stdout.split())
-    assert said.startswith("Recommendation: ") and "A second model: " in said
+    assert said.startswith("Recommendation: ") and "A second model? " in said
     assert "120 of 1,797 rows were looked at" in said and "Scores in the probe's order" in said
     assert result.stdout.rstrip().endswith("report: runs/choose/report.html")
     assert all(len(line) <= 80 for line in result.stdout.splitlines())

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from scipy.stats import weightedtau
 
+from evaluation.judged import items as judged_items
+from evaluation.judged import judged
 from transfuse.evaluation.agreement import rank_rows, regret, tau
 from transfuse.evaluation.appraisal import Sources, appraise, tie_groups
-from transfuse.evaluation.case import MarginRule
+from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.material import Material
-from transfuse.types import Cost, ItemTable, Undefined
+from transfuse.evaluation.questions import score_record
+from transfuse.types import Arm, Cost, Features, ItemTable, Task, Undefined
 
 ROWS = 240
 
@@ -122,3 +125,30 @@ def test_agreement_is_scipys_weighted_tau_and_regret_what_the_first_choice_loses
     assert len(few) == 2 and all("fewer than 3" in row.value.reason for row in few)
     assert regret(np.array([1.0, 1.0, 0.0]), np.array([0.0, -0.2, -1.0])) == pytest.approx(0.1)
     assert not np.isfinite(tau(np.ones(3), np.arange(3.0)))
+
+
+def test_each_scores_record_is_its_order_against_the_judged_one() -> None:
+    """Three frozen sources of known skill: the probe on rows apart has them in order, with an interval over items."""
+    known = judged_items(150, groups=None)
+    skills = {"a": 3.0, "b": 1.5, "c": 0.3}
+    tables = {f"frozen/{name}": judged(f"frozen/{name}", known, skill, 1) for name, skill in skills.items()}
+    apart = judged_items(90, seed=5)
+    rng = np.random.default_rng(0)
+    hints = np.eye(4)[apart.targets]
+    blocks = {name: skill * hints + rng.normal(size=(90, 4)) for name, skill in skills.items()}
+    arms = tuple(Arm(name, "baseline", (name[-1],), "", "frozen", "single", cost(1e6)) for name in tables)
+    features = Features(blocks, apart, np.arange(90) % 5)
+    losses = {name: 1.0 / (1 + place) for place, name in enumerate(reversed(tables))}
+    task = Task("multiclass", ("ant", "bee", "cow", "doe"))
+    pair = ("frozen/a", "frozen/a")
+    case = Case(task, known, arms, tables, losses, *pair, (), MarginRule(), "locked", features=features)
+    rows = {row.id: row for row in score_record.ask(case)}
+    found = rows["score_tau:probe:test:clean"]
+    assert found.value == pytest.approx(1.0) and 0 < found.low <= 1.0 and found.n == 150
+    assert rows["score_regret:probe:test:clean"].value == 0.0
+    assert "same value" in rows["score_tau:size:test:clean"].value.reason
+    assert "score_tau:leep:test:clean" not in rows
+    few = replace(features, blocks={name: blocks[name] for name in "ab"})
+    (first, second) = score_record.ask(replace(case, features=few))
+    assert isinstance(first.value, Undefined) and "fewer than 3" in second.value.reason
+    assert score_record.ask(replace(case, features=None)) == []

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-from transfuse.evaluation.logme_fit import GramSide, KernelSide
+from transfuse.evaluation.logme_fit import GramSide, KernelSide, best
 from transfuse.evaluation.material import SHELF, centred_spectrum
 from transfuse.evaluation.moments import Moments, checked_block, moments, narrowed
 from transfuse.evaluation.scores.logme import mean_evidence
@@ -50,9 +50,13 @@ def logme_of_sets(
     parts = dict(zip(blocks, kept, strict=True))
     present = np.unique(targets).tolist()
     tol = find(SHELF, "logme").parameters["tol"].default
-    return {
-        names: mean_evidence(_side(names, columns, whole, parts, targets), present, tol) for names in sets if names
-    }, exact
+    found: dict[Names, Value] = {}
+    ended: dict[Names, np.ndarray] = {}
+    for names in sorted(filter(None, sets), key=len):
+        evidence, place = best(_side(names, columns, whole, parts, targets), present, tol, ended.get(names[:-1]))
+        found[names] = mean_evidence(evidence)
+        ended[names] = np.where(np.isfinite(evidence), place, 0.0)
+    return found, exact
 
 
 def _side(

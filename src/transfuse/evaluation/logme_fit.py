@@ -122,13 +122,20 @@ def _determinant(values: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.log1p(values / t[:, None]).sum(axis=1), trace, np.einsum("cd,cd->c", ratio, ratio) - trace
 
 
-def best(side: GramSide | KernelSide, classes: Sequence[int], tol: float) -> np.ndarray:
-    """The greatest evidence per row of each class, +inf where it has no bound. [C]. `tol` is a step in log t."""
+def best(
+    side: GramSide | KernelSide, classes: Sequence[int], tol: float, start: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The greatest evidence per row of each class, +inf where it has no bound, and the log t of it. [C] each.
+
+    `tol` is a step in log t; what it leaves in the value is of the order of its square. `start` is where the search
+    begins for each class, 0 by default; a set of sources begins where a smaller one ended.
+    """
+    begun = np.zeros(len(classes)) if start is None else start
     if side.largest <= 0.0:
-        return side.at(np.ones(len(classes)), classes).value(side.rows)
+        return side.at(np.ones(len(classes)), classes).value(side.rows), begun
     floor = np.log(side.largest * LEAST)
     low, high = np.full(len(classes), floor), np.full(len(classes), np.log(side.largest * MOST))
-    place = np.clip(np.zeros(len(classes)), low, high)
+    place = np.clip(begun, low + 1.0, high - 1.0)
     open_, numbers = np.arange(len(classes)), np.asarray(classes)
     for _ in range(STEPS):
         terms = side.at(np.exp(place[open_]), numbers[open_].tolist())
@@ -146,7 +153,7 @@ def best(side: GramSide | KernelSide, classes: Sequence[int], tol: float) -> np.
     found = terms.value(side.rows)
     if not side.bounded:
         found[(place < floor + 1.0) | (terms.q <= PERFECT * side.squares[numbers])] = np.inf
-    return found
+    return found, place
 
 
 def _step(terms: Terms, rows: int) -> tuple[np.ndarray, np.ndarray]:

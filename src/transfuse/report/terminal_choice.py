@@ -19,8 +19,12 @@ def render_choice(view: View) -> str:
     """Plain text of at most 80 columns; names cannot forge a line."""
     box = answer.recommended(view)
     first = "\n".join([_wrapped(f"{box.label}: {box.title}"), *(_wrapped(_plain(part), "  ") for part in box.body)])
-    claims = [_wrapped(f"A second model: {claim.sentence}") for claim in view.claims if claim is view.claims[0]]
-    others = [_wrapped(f"  in accuracy: {claim.sentence}") for claim in view.claims[1:]]
+    claims = [
+        _wrapped(f"A second model? {claim.sentence[:1].upper()}{claim.sentence[1:]}")
+        for claim in view.claims
+        if claim is view.claims[0]
+    ]
+    others = [_wrapped(f"In accuracy: {claim.sentence}") for claim in view.claims[1:]]
     parts = [first, "\n".join([*claims, *others]), _sources(view), _pairs(view), _agreement(view)]
     parts += [_wrapped(_plain(prose)) for prose in (answer.ties(view), answer.looked_at(view)) if prose]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -28,7 +32,7 @@ def render_choice(view: View) -> str:
 
 def _sources(view: View) -> str:
     names = each.singles(view)
-    rows = [["source", "group", "log-loss [95 %]", "accuracy", "FLOP an item", "parameters"]]
+    rows = [["source", "group", "log-loss [95 %]", "accuracy", "FLOP", "parameters"]]
     for name in names:
         cost = view.arm(name).get("cost") or {}
         group = next((place for place, group in enumerate(view.record.get("ties") or (), 1) if name in group), "-")
@@ -73,15 +77,20 @@ def _number(view: View, arm: str, quantity: str, *, interval: bool = False) -> s
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [min(max(len(row[place]) for row in rows), 40) for place in range(len(rows[0]))]
+    """Columns of equal width; long names in the first one are shortened in the middle so that all numbers fit."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths[0] = max(min(widths[0], WIDTH - sum(widths[1:]) - 2 * len(widths)), 12)
     lines = []
     for row in rows:
-        cells = [
-            cell.ljust(width) if not place else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
+        cells = [_shortened(row[0], widths[0]).ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
         lines.append(("  " + "  ".join(cells))[:WIDTH].rstrip())
     return "\n".join(lines)
+
+
+def _shortened(name: str, width: int) -> str:
+    half = (width - 1) // 2
+    return name if len(name) <= width else f"{name[: width - 1 - half]}…{name[-half:]}"
 
 
 def _plain(prose: object) -> str:

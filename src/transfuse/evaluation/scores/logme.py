@@ -23,7 +23,7 @@ CITATION = "You et al., LogME: practical assessment of pre-trained models, ICML 
 PARAMETERS = {
     "tol": {
         "type": "float",
-        "default": 1e-6,
+        "default": 1e-4,
         "low": 1e-12,
         "high": 1.0,
         "doc": "step in log(a/b) that ends the search",
@@ -50,7 +50,7 @@ def score(material: Material, *, tol: float, compat: str) -> Value:
         side: GramSide | KernelSide = KernelSide(material.square @ material.square.T, targets, material.classes)
     else:
         side = GramSide(material.moments, material.spectrum)
-    return mean_evidence(side, material.present.tolist(), tol)
+    return mean_evidence(best(side, material.present.tolist(), tol)[0])
 
 
 def together(materials: Sequence[Material], *, tol: float, compat: str) -> Value:
@@ -60,9 +60,8 @@ def together(materials: Sequence[Material], *, tol: float, compat: str) -> Value
     return score(Material(block, first.targets, first.classes), tol=tol, compat=compat)
 
 
-def mean_evidence(side: GramSide | KernelSide, classes: Sequence[int], tol: float) -> Value:
-    """Mean over these classes, or why there is none."""
-    found = best(side, classes, tol)
+def mean_evidence(found: np.ndarray) -> Value:
+    """Mean over classes [C], or why there is none."""
     if np.isinf(found).any():
         return Undefined(
             f"the features tell {int(np.isinf(found).sum())} classes exactly, so the evidence has no bound"
