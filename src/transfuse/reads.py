@@ -107,7 +107,10 @@ def _before_features(card: Card) -> list[Tap]:
     names = [name for name in card.taps if name not in ("map", "tokens", "vector", "logits")]
     alias = next((card.taps[name] for name in ("map", "tokens") if name in card.taps), None)
     ends = [index for index, name in enumerate(names) if alias is not None and card.taps[name].place == alias.place]
-    return [card.taps[name] for name in (names[: ends[-1] + 1] if ends else names)]
+    found = [card.taps[name] for name in (names[: ends[-1] + 1] if ends else names)]
+    # What a container gives right after its last part is that part's own block once more.
+    after = [*(tap.place for tap in found[1:]), ""]
+    return [tap for tap, place in zip(found, after, strict=True) if not place or not tap.place.startswith(f"{place}.")]
 
 
 def _along_tokens(card: Card) -> list[Tap]:

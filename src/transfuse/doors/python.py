@@ -83,7 +83,7 @@ def fuse(
     method: str,
     *,
     classes: int | Sequence[str] | None = None,
-    taps: Mapping[str, str | Sequence[str]] | None = None,
+    taps: Mapping[str, Any] | None = None,
     canvas: int = 224,
     seed: int = 0,
     recipient: nn.Module | None = None,
@@ -92,7 +92,8 @@ def fuse(
     """Connect sources into one trainable network by a method of `features/` or `structure/`.
 
     The result takes a canvas [N, 3, S, S] in [0, 1] and gives logits [N, C]; it is a Source and can be fused again.
-    `classes` is a number or names; by default those of the first source. `taps` says what is read of which source.
+    `classes` is a number or names; by default those of the first source. `taps` says what is read of which source:
+    a name, several, or a function from the network to the part whose output is meant.
     `canvas` is the side at which sources are looked at. A `recipient` is your own network, which receives the sources
     and is used as it is, not copied. Train it with your own loop: `settle(images)` first puts the
     sources' blocks on one scale, `freeze("NAME.TAP")` holds parts.
@@ -103,7 +104,7 @@ def fuse(
 
     members = {} if recipient is not None and not sources else _opened(sources, canvas)
     entry = connecting(method)
-    named = {name: [given] if isinstance(given, str) else list(given) for name, given in (taps or {}).items()}
+    named = {name: _taps(members.get(name), name, given) for name, given in (taps or {}).items()}
     own = None if recipient is None else received(recipient, canvas=canvas)
     cards = {name: member.card for name, member in members.items()}
     reads = reads_of(entry, cards, named, None if own is None else own.card)
@@ -175,6 +176,26 @@ def load(path: str | Path, *, modules: Mapping[str, nn.Module] | None = None) ->
         where=str(folder),
         expected="evidence.json or model.json in the folder",
     )
+
+
+def _taps(member: Any, name: str, given: Any) -> list[str]:
+    """Tap names as given; a function of the network is asked for the part it points at."""
+    if isinstance(given, str) or callable(given):
+        given = [given]
+    found = []
+    for one in given:
+        if not callable(one):
+            found.append(str(one))
+            continue
+        network = getattr(member, "network", member)
+        part = one(network)
+        paths = [path for path, module in network.named_modules() if module is part and path] if network else []
+        if not paths:
+            raise UserError(
+                "this function points at no part of its source", where=f"taps, '{name}'", got=repr(part)[:80]
+            )
+        found.append(paths[0])
+    return found
 
 
 def _module(entry: Any) -> Any:
