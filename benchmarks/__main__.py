@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bootstrap, doors, forward, reporting, scores
+from benchmarks import bootstrap, doors, forward, outputs, reporting, scores
 
 
 def main() -> None:
@@ -12,6 +12,7 @@ def main() -> None:
         ("bootstrap", bootstrap.table),
         ("a large report", reporting.table),
         ("transferability scores", scores.table),
+        ("pooled predictions", outputs.table),
     )
     for title, rows in tables:
         print(f"\n{title}")

@@ -203,12 +203,13 @@ class Observation:
 
 @dataclass(frozen=True)
 class Cost:
-    """Counted, hence reproducible, cost of one arm: per item at inference, and in all for training."""
+    """Counted, reproducible cost: per item at inference (mean, and p95 if it stops early), in all for training."""
 
     parameters: int
     trainable_parameters: int
     inference_flops: float
     train_flops: float
+    p95_flops: float | None = None
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ def test_logits_become_scipys_softmax(scores):
 
 
 def test_probabilities_are_renormalised_and_never_changed_in_place():
-    scores = np.array([[0.2, 0.2], [1.0, 3.0]])
-    assert outputs_lift.probabilities(scores, "probability").tolist() == [[0.5, 0.5], [0.25, 0.75]]
-    assert scores[1, 1] == 3.0
+    scores = np.array([[0.5004, 0.5], [0.25, 0.75]])
+    assert outputs_lift.probabilities(scores, "probability").sum(axis=1) == pytest.approx(1.0, abs=1e-15)
+    assert scores[0, 0] == 0.5004
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,8 @@ def test_probabilities_are_renormalised_and_never_changed_in_place():
         ([[np.inf, 1.0]], "probability", "NaN or infinity"),
         ([[-0.5, 1.5]], "probability", "no probabilities"),
         ([[0.0, 0.0]], "probability", "no probabilities"),
+        ([[0.2, 0.2], [0.5, 0.5]], "probability", "got: 1 other rows"),
+        ([[2.0, 1.0]], "probability", "their scale is logit"),
         ([[0.5, 0.5]], "value", "scale 'value'"),
     ],
 )
@@ -57,7 +59,7 @@ def test_scores_that_are_no_probabilities_are_refused(scores, scale, text):
 )
 def test_what_is_no_probability_vector_never_leaves(returned):
     entry = SimpleNamespace(
-        load=lambda: SimpleNamespace(apply=lambda state, members: returned), full_name="outputs/odd"
+        load=lambda: SimpleNamespace(apply=lambda state, members: returned), full_name="outputs/odd", traits={}
     )
     with pytest.raises(ValueError, match="outputs/odd returned"):
         outputs_lift.apply(entry, {}, np.full((2, 2, 3), 1 / 3))

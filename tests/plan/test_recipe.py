@@ -29,7 +29,7 @@ def test_three_lines_are_complete() -> None:
     assert (made.sources["resnet18"].taps, made.sources["resnet18"].seen) == (None, "unknown")
     assert (made.ladder, made.candidates, made.protocol, made.margin, made.seeds) == (
         "quick",
-        "auto",
+        ["features/concat", "features/gate"],
         "auto",
         "auto",
         5,

@@ -30,6 +30,7 @@ def recipe(per_class: int = 10) -> Recipe:
                 "canvas": 28,
             },
             "ladder": "quick",
+            "candidates": ["features/concat", "features/gate"],
             "seeds": 5,
         },
         where="demo",

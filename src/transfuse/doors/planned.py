@@ -15,24 +15,36 @@ from transfuse.run.engine import Walk
 from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.run import place_of, store_of
+from transfuse.run.searched import search_of, searched, wanted
+
+SEARCH = "  candidates: a search comes first; the {} best of what it looks at are trained and join this plan"
 
 
 def describe(recipe: Recipe, root: Path) -> str:
     """Data, arms, choices, steps by kind with what is cached, and CPU seconds by a probe of this machine."""
     store = store_of(recipe, root)
     prepared = prepare(recipe, root=root, store=store)
+    forecast = probe(prepared, place_of(prepared, store), silent, {})
+    waiting = False
+    if wanted(prepared):
+        found = searched(prepared, search_of(prepared, lambda: forecast.keys), store, None)
+        prepared, waiting = found or prepared, found is None
     plan = prepared.plan
     walk = Walk(plan, store)
     walk.ready(plan.targets)
-    forecast = probe(prepared, place_of(prepared, store), silent, {})
-    wanted = expected(plan, forecast.seconds, walk.done)
-    kinds = Counter(plan.steps[name].kind for name in wanted)
-    lines = [*_head(prepared), "", "steps to compute (of what follows a choice, the dearest option)"]
+    ahead = expected(plan, forecast.seconds, walk.done)
+    kinds = Counter(plan.steps[name].kind for name in ahead)
+    lines = [
+        *_head(prepared),
+        *([SEARCH.format(recipe.search.finalists)] if waiting else []),
+        "",
+        "steps to compute (of what follows a choice, the dearest option)",
+    ]
     for kind, count in sorted(kinds.items()):
-        seconds = sum(cost for name, cost in wanted.items() if plan.steps[name].kind == kind)
+        seconds = sum(cost for name, cost in ahead.items() if plan.steps[name].kind == kind)
         lines.append(f"  {kind:<10} {count:>5}   about {seconds:>7.0f} CPU seconds")
     lines.append(f"  in the store already: {len(walk.done)}")
-    lines.append(f"  together about {sum(wanted.values()):.0f} CPU seconds")
+    lines.append(f"  together about {sum(ahead.values()):.0f} CPU seconds")
     lines += ["", "choices, all on selection rows", *_choices(plan)]
     lines += ["", "not measured", *(f"  {what}: {why}" for what, why in plan.not_measured)]
     return "\n".join(lines)
@@ -93,7 +105,7 @@ def written_recipe(data: str, sources: Sequence[str], root: Path, out: Path) -> 
         *(f"  {name}: {_quoted(spec)}" for name, spec in names.items()),
         f"data: {_quoted(shown)}",
         "ladder: quick            # quick | standard (also tuned and from scratch) | full",
-        "candidates: auto         # or a list of methods: see `transfuse methods`",
+        "candidates: [features/concat, features/gate]   # or auto: search; see `transfuse methods`",
         "seeds: 5",
         "# budget: {train: 20 min}",
         "# run: {workers: 2}",

@@ -8,6 +8,9 @@
     structure  build(fronts, **settings) -> nn.Module         blocks as they are read -> [N, width]; may have
                settle(blocks, targets), called once with training rows, and start(classes) -> a head's weight and bias
     outputs    fit(probabilities [K, N, C], targets, **settings) -> state;  apply(state, probabilities) -> [N, C]
+               NEEDS = ("about",): fit is also given `about` (About). TRAITS stops_early: in place of `apply` it has
+               order(state) -> members;  stage(state, kept, place, probabilities [n, C] of the member at that place)
+               -> [n, C], enough [n], kept: arrays by name, one entry a row, {} before the first member
 
 A method knows no file, no device and no architecture; the lifts of this folder do what is common to all.
 """
@@ -49,6 +52,25 @@ class Unit:
     stat: Mapping[str, Any] = field(default_factory=dict)
     whole: Any = None
     piece: int = 0
+
+
+@dataclass(frozen=True)
+class About:
+    """What pooled members are beside their answers.
+
+    `known [K, C]` tells which classes are a member's own: what it leaves it has spread over the others. `cost [K]` is
+    what one item costs (FLOPs, or any other unit that all share).
+    """
+
+    known: Any
+    cost: Any
+
+    @classmethod
+    def plain(cls, members: int, classes: int) -> About:
+        """Members that know every class and cost the same."""
+        import numpy as np
+
+        return cls(np.ones((members, classes), dtype=bool), np.ones(members))
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,16 @@ from transfuse.fusion import outputs_lift
 from transfuse.fusion.made import Made, made_card
 from transfuse.registry import method
 from transfuse.source.base import Source
+from transfuse.source.door import canvas_of
 from transfuse.types import Card, Tap
 
 
 class Pool(Made):
     """Members that each answer, and an outputs method that pools their probabilities.
 
-    Its logits are log-probabilities [N, C]; no gradient goes through it. Members must answer for the same classes in
-    the same order; raises UserError otherwise.
+    A method that stops early runs a later member only for the rows that still need it. Its logits are log-probabilities
+    [N, C]; no gradient goes through it. Members must answer for the same classes in the same order; raises UserError
+    otherwise.
     """
 
     def __init__(self, name: str, members: Sequence[Source], full_name: str, state: Mapping[str, np.ndarray]) -> None:
@@ -38,11 +40,19 @@ class Pool(Made):
     def blocks(self, batch: Tensor | Mapping[str, Any], taps: Sequence[str]) -> dict[str, Tensor]:
         for tap in taps:
             self.card.tap(tap)
-        scores = [member(batch).detach().float().cpu().numpy() for member in self.members]
-        pooled = outputs_lift.apply(
-            method(self.method), self.state, np.stack([outputs_lift.probabilities(score, "logit") for score in scores])
-        )
-        return {"logits": torch.from_numpy(np.log(np.clip(pooled, 1e-15, None))).float()}
+        canvas, entry = canvas_of(batch), method(self.method)
+
+        def ask(member: int, rows: np.ndarray) -> np.ndarray:
+            some = canvas if len(rows) == len(canvas) else canvas[torch.from_numpy(rows).to(canvas.device)]
+            scores = self.members[member](some).detach().float().cpu().numpy()
+            return outputs_lift.probabilities(scores, "logit")
+
+        if outputs_lift.stops_early(entry):
+            pooled, _ = outputs_lift.lazily(entry, self.state, (len(self.members), len(canvas)), ask)
+        else:
+            every = np.arange(len(canvas))
+            pooled = outputs_lift.apply(entry, self.state, np.stack([ask(n, every) for n in range(len(self.members))]))
+        return {"logits": torch.from_numpy(np.log(np.clip(pooled, 1e-15, None))).float().to(canvas.device)}
 
     def freeze(self, until: str | None = None) -> None:
         """Freeze all members; a pool has nothing else, and no tap but its logits."""

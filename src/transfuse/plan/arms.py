@@ -14,7 +14,6 @@ from transfuse.registry import Entry, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
 from transfuse.types import Card, Form, Role
 
-AUTO = ("features/concat", "features/gate")
 RESERVED = ("fuse", "of", "train", "taps", "cut", "then", "into", "start", *KEYS)
 # A network that learns from its first layer on is trained like one, though its sources stay frozen.
 GROWN = {"epochs": 10, "batch": 32, "rates": [3e-3], "weight_decay": 0.05, "patience": 3, "least_steps": 1}
@@ -84,15 +83,17 @@ def single(scene: Scene, name: str, source: str, plan: Schedule) -> ArmSpec:
 
 
 def pool(name: str, full_name: str, members: Sequence[str], settings: Mapping[str, Any], role: Role) -> ArmSpec:
-    """Predictions of other arms, pooled by an outputs method."""
-    return ArmSpec(name, role, "ensemble", "pool", tuple(members), full_name, method(full_name).settings(settings))
+    """Predictions of other arms, pooled by an outputs method; one that stops early makes a cascade."""
+    how = method(full_name)
+    form: Form = "cascade" if how.traits.get("stops_early") else "ensemble"
+    return ArmSpec(name, role, form, "pool", tuple(members), full_name, how.settings(settings))
 
 
 def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]:
-    """The candidates a recipe names, or the default ones; they may pool `known` arms and each other."""
+    """The candidates a recipe names; they may pool `known` arms and each other. `auto` has none before its search."""
     given = scene.recipe.candidates
     if not isinstance(given, dict):
-        names = AUTO if given == "auto" else given
+        names = [] if given == "auto" else given
         given = {full_name.rsplit("/", 1)[-1]: {"fuse": full_name} for full_name in names}
     arms: dict[str, ArmSpec] = {}
     for name, entry in given.items():

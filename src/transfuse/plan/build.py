@@ -198,6 +198,8 @@ class Builder:
             inputs["match"] = self.match(arm, after, run)
         if arm.kind == "pool":
             inputs |= {f"member{index}": self.fit(self.arm(member), run) for index, member in enumerate(arm.members)}
+            if "about" in method(arm.method).needs:
+                inputs |= {f"cost{index}": self.count(self.arm(name)) for index, name in enumerate(arm.members)}
             params |= {"method": arm.method, "settings": dict(arm.settings)}
             digests = (method(arm.method).digest,)
         elif arm.kind == "as_is":

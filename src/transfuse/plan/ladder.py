@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from transfuse.plan import controls
 from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
@@ -33,7 +33,8 @@ class Ladder:
     `tuned_fusions` hold the tuned form of every frozen arm, of which only the chosen one runs; `followers` are the
     controls. `curves` says whether learning is looked at on fewer rows too, `proposes` whether an alternative is looked
     for because the recipe names none. `exposed` says whether the winner, the best single and the
-    ensemble are asked about more than clean judged rows.
+    ensemble are asked about more than clean judged rows. `own` are the finalists of each scope's own search, `searches`
+    the keys of these by the scope's label.
     """
 
     fixed: tuple[ArmSpec, ...]
@@ -46,6 +47,19 @@ class Ladder:
     curves: bool = False
     proposes: bool = False
     exposed: bool = True
+    own: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    searches: Mapping[str, str] = field(default_factory=dict)
+
+    def within(self, label: str) -> Ladder:
+        """The ladder of one scope: where each made a search of its own, only what that search found."""
+        if label not in self.own:
+            return self
+        names = self.own[label]
+        return replace(
+            self,
+            candidates=tuple(arm for arm in self.candidates if arm.name in names),
+            tuned_fusions={name: arm for name, arm in self.tuned_fusions.items() if name in names},
+        )
 
     def arms(self) -> dict[str, ArmSpec]:
         """The arms that always run, by name."""

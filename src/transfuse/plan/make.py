@@ -20,10 +20,10 @@ def make_plan(setting: Setting, arms: Ladder) -> Plan:
     """All steps from the ladder; targets are the evidence, the delivery and the measurements."""
     build = Builder(setting, arms=arms.arms())
     for scope in setting.scopes:
-        add_choices(build, arms, scope)
+        add_choices(build, arms.within(scope.label), scope)
         add_controls(build, arms, scope)
     if setting.final is not None:
-        add_choices(build, arms, Scope(" final", (setting.final,)))
+        add_choices(build, arms.within(" final"), Scope(" final", (setting.final,)))
     slots = slots_of(setting.recipe, arms)
     measure = _measure(build, slots, setting.scopes[0])
     evaluate = _evaluate(build, arms, slots, measure)
@@ -43,6 +43,7 @@ def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], measure: str)
     inputs |= _features(build, arms)
     if setting.recipe.budget.latency is not None:
         inputs["measure"] = measure
+    inputs |= {f"search|{label.strip()}": Given(key) for label, key in arms.searches.items()}
     selects: list[Select] = []
     if arms.proposes:
         inputs["proposal"] = _propose(build, arms)
@@ -85,6 +86,7 @@ def _judging(setting: Setting) -> dict[str, Any]:
         "task": plain(recipe.task.model_dump()) | {"classes": list(setting.classes)},
         "margin": recipe.margin,
         "latency": recipe.budget.latency,
+        "flops": recipe.budget.flops,
         "protocol": setting.protocol,
         "target": recipe.judge.target,
         "guards": dict(recipe.judge.guards),

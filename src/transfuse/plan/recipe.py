@@ -20,6 +20,7 @@ from pydantic import (
 
 from transfuse.errors import many_problems, nearest
 from transfuse.plan.conditions import Conditions
+from transfuse.plan.search_entry import Search
 from transfuse.plan.text import dumped, loaded, text_of
 from transfuse.reads import RECIPIENT
 from transfuse.registry import shelf
@@ -63,10 +64,11 @@ class TaskEntry(Strict):
 
 
 class Budget(Strict):
-    """`train` stops the run after that time; `latency` is the limit of what may be recommended."""
+    """`train` ends the run, `latency` and `flops` (of one item) limit what is shipped; all limit a search."""
 
     train: float | None = None
     latency: float | None = None
+    flops: float | None = Field(default=None, gt=0)
 
     @field_validator("train", "latency", mode="before")
     @classmethod
@@ -133,7 +135,8 @@ class Recipe(Strict):
     data: Any
     task: TaskEntry = TaskEntry()
     ladder: Literal["quick", "standard", "full"] = "quick"
-    candidates: Literal["auto"] | list[str] | dict[str, Any] = "auto"
+    candidates: Literal["auto"] | list[str] | dict[str, Any] = ["features/concat", "features/gate"]
+    search: Search = Search()
     train: dict[str, dict[str, Any]] = {}
     protocol: Literal["auto", "locked", "crossfit"] = "auto"
     margin: Literal["auto"] | StrictFloat = "auto"
@@ -280,6 +283,7 @@ def _keys(location: tuple[Any, ...]) -> set[str]:
     models: dict[str, type[BaseModel]] = {
         "task": TaskEntry,
         "budget": Budget,
+        "search": Search,
         "judge": Judge,
         "run": RunEntry,
         "sources": SourceEntry,

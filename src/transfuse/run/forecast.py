@@ -7,7 +7,7 @@ move the progress bar and answer `transfuse plan`; no result depends on them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transfuse.jsonio import digest
 from transfuse.plan.graph import Given, Plan, Step
@@ -29,6 +29,7 @@ class Forecast:
 
     forward_ms: Mapping[str, float]
     backward_ms: Mapping[str, float]
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def seconds(self, step: Step) -> float:
         """CPU seconds of one step."""
@@ -43,19 +44,19 @@ def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: 
     """Time every source once per machine, canvas and thread count; later plans read the result from the store."""
     store = Store(place.store)
     tunes = any(step.work.backward for step in prepared.plan.steps.values())
-    forward, backward = {}, {}
+    forward, backward, keys = {}, {}, {}
     run = prepared.recipe.run
     for name in prepared.cards:
         params = {"canvas": prepared.setting.canvas, "threads": run.threads, "backward": tunes, "fresh": False}
         card = prepared.setting.card_keys[name]
         key = digest(["probe", find("steps", "probe").revision, machine(), params, card])
-        found = store.get(key)
+        found, keys[name] = store.get(key), key
         if found is None:
             carry_out(Job(f"probe {name}", "probe", key, params, {"card0": card}), place, emit, modules)  # pyright: ignore[reportArgumentType]
             found = store.get(key)
         forward[name] = found.meta["forward_ms"] if found else 0.0
         backward[name] = found.meta["backward_ms"] if found else 0.0
-    return Forecast(forward, backward)
+    return Forecast(forward, backward, keys)
 
 
 def expected(plan: Plan, cost: Callable[[Step], float], done: Iterable[str] = ()) -> dict[str, float]:

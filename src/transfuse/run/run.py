@@ -20,6 +20,7 @@ from transfuse.run.deliver import Folder
 from transfuse.run.engine import Engine, OutOfTimeError, Walk
 from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
+from transfuse.run.searched import search_of, searched, wanted
 from transfuse.run.worker import Place
 from transfuse.store import LostArtifactError, Store, default_root, exclusive, write_text
 
@@ -89,6 +90,8 @@ def _run(request: Request, folder: Folder) -> Outcome:
     journal = Journal(folder.journal, listeners=[*request.listeners, tally])  # pyright: ignore[reportArgumentType]
     journal.emit("run_started", out=folder.path.name)
     prepared = prepare(request.recipe, root=request.root, store=store, modules=request.modules, emit=journal.emit)
+    if wanted(prepared):
+        prepared = _search(request, prepared, store, journal)
     found = _computed(request, prepared, store, journal)
     ship, measure = (found.walk.done[name] for name in ("ship", "measure"))
     ordinal = store.open_test(prepared.fingerprint, found.prepared.plan.key)
@@ -153,17 +156,34 @@ class Computed:
     skipped: list[dict[str, str]]
 
 
+def _search(request: Request, prepared: Prepared, store: Store, journal: Journal) -> Prepared:
+    """The run with the candidates that its search found."""
+    place = place_of(prepared, store, journal)
+
+    def compute(walk: Walk) -> None:
+        Engine(walk, place, journal, _workers(request), request.modules).run(walk.plan.targets)
+
+    plan = search_of(prepared, lambda: probe(prepared, place, journal.emit, request.modules).keys)
+    found = searched(prepared, plan, store, compute)
+    return prepared if found is None else found
+
+
+def _workers(request: Request) -> int:
+    run = request.recipe.run
+    return request.workers or (run.workers if isinstance(run.workers, int) else _auto_workers())
+
+
 def _computed(request: Request, prepared: Prepared, store: Store, journal: Journal) -> Computed:
     """All targets computed; when time runs out, those of the arms that are done."""
     walk = Walk(prepared.plan, store)
     if walk.ready(prepared.plan.targets) is None:
         return Computed(walk, prepared, [])
-    run, limit = request.recipe.run, request.recipe.budget.train
+    limit = request.recipe.budget.train
     deadline = None if limit is None else time.monotonic() + limit
     place = place_of(prepared, store, journal)
     forecast = probe(prepared, place, journal.emit, request.modules)
     journal.emit("forecast", steps=expected(prepared.plan, forecast.seconds, walk.done))
-    workers = request.workers or (run.workers if isinstance(run.workers, int) else _auto_workers())
+    workers = _workers(request)
 
     def engine(these: Walk, until: float | None) -> Engine:
         def open_test() -> None:

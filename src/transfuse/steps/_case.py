@@ -141,8 +141,9 @@ def composite(slot: str, chosen: Mapping[str, str], known: Sequence[Entry]) -> E
 def cost(entry: Entry, rows: Mapping[str, Artifact], places: Sequence[Entry], described: Described) -> Cost:
     """Counted cost: per item of the dearest arm put there, and the mean training of its runs.
 
-    Training counts every trial and inner fold; where members are frozen, their features of each row once. A pool was
-    trained as its members were.
+    Of an arm that stops early the mean and the 95th percentile over the judged rows are counted. Training counts every
+    trial and inner fold; where members are frozen, their features of each row once. A pool was trained as its members
+    were.
     """
     known = {(run, arm): place for place in (*places, entry) for run, arm in place.arms.items()}
 
@@ -153,12 +154,21 @@ def cost(entry: Entry, rows: Mapping[str, Artifact], places: Sequence[Entry], de
         return _spent.cold(place.fits[run], place.counts[arm], rows[run].arrays)
 
     metas = [artifact.meta for artifact in entry.counts.values()]
+    spent = {arm: _answers(entry, arm) for arm in set(entry.arms.values())}
+    early = any("used" in artifact.arrays for artifact in entry.predictions.values())
     return Cost(
         parameters=max(meta["parameters"] for meta in metas),
         trainable_parameters=max(meta["trainable_parameters"] for meta in metas),
-        inference_flops=float(max(meta["inference_flops"] for meta in metas)),
+        inference_flops=float(max(each.mean() for each in spent.values())),
+        p95_flops=float(max(np.percentile(each, 95) for each in spent.values())) if early else None,
         train_flops=float(np.mean([trained(run, arm) for run, arm in entry.arms.items()])),
     )
+
+
+def _answers(entry: Entry, arm: str) -> np.ndarray:
+    """FLOPs of each answer that one arm gave at this place, over its runs."""
+    given = [entry.predictions[run].arrays.get("used") for run, known in entry.arms.items() if known == arm]
+    return np.concatenate([_spent.answers(entry.counts[arm], used) for used in given])
 
 
 def arm_record(entry: Entry, described: Described, found: Cost, most_trials: int) -> Arm:

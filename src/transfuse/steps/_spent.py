@@ -25,6 +25,20 @@ def features(fit: Artifact, count: Artifact, rows: Mapping[str, np.ndarray]) -> 
     return float(count.meta["member_flops"] * _extracted(rows)) if frozen(fit) else 0.0
 
 
+def inference(fit: Artifact, count: Artifact) -> float:
+    """Mean FLOPs of one answer: of a pool that does not ask all members, as it asked them on the selection rows."""
+    if "used" not in fit.meta:
+        return float(count.meta["inference_flops"])
+    return float(np.dot(fit.meta["used"], count.meta["member_costs"]))
+
+
+def answers(count: Artifact, used: np.ndarray | None) -> np.ndarray:
+    """FLOPs of each answer [N], from which members were used for it [K, N]; [1] where all answers cost the same."""
+    if used is None:
+        return np.array([float(count.meta["inference_flops"])])
+    return np.asarray(count.meta["member_costs"], dtype=np.float64) @ used
+
+
 def frozen(fit: Artifact) -> bool:
     """Whether the members of a fitted arm stayed as they were, so that their features are computed once."""
     if fit.meta["kind"] != "train":

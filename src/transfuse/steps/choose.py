@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from transfuse.steps import _spent
 from transfuse.steps._context import Context, Result
 from transfuse.store import Artifact
 
-REVISION = 1
+REVISION = 2
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
@@ -56,5 +57,11 @@ def _cheapest(
 
     allowed = best + MarginRule(margin).value("log_loss", best)
     within = [arm for arm, loss in losses.items() if loss <= allowed]
-    costs = {arm: inputs[f"count|{arm}|"].meta for arm in within if f"count|{arm}|" in inputs}
-    return min(costs, key=lambda arm: (costs[arm]["inference_flops"], costs[arm]["parameters"], arm), default=None)
+    counts = {arm: inputs[f"count|{arm}|"] for arm in within if f"count|{arm}|" in inputs}
+
+    def cost(arm: str) -> tuple[float, float, str]:
+        fits = [fit for role, fit in inputs.items() if role.startswith(f"fit|{arm}|")]
+        flops = sum(_spent.inference(fit, counts[arm]) for fit in fits) / len(fits)
+        return flops, counts[arm].meta["parameters"], arm
+
+    return min(counts, key=cost, default=None)

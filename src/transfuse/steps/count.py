@@ -21,14 +21,19 @@ NOTHING = {"parameters": 0, "trainable_parameters": 0, "inference_flops": 0, "me
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
-    """`step_flops` is one item's forward and backward in the arm's regime; `member_flops` what frozen members cost."""
+    """`step_flops` is one item's forward and backward in the arm's regime; `member_flops` what frozen members cost.
+
+    Of a pool `member_costs` are its members' FLOPs of one item; `inference_flops` is their sum, as if all were asked.
+    """
     if reason := failure(inputs):
         return failed(reason)
     params = matched(params, inputs)
     if params["kind"] == "prior":
         return dict(NOTHING), None
     if params["kind"] == "pool":
-        return {name: sum(member.meta[name] for member in inputs.values()) for name in NOTHING}, None
+        found = [inputs[f"member{index}"].meta for index in range(len(inputs))]
+        total = {name: sum(member[name] for member in found) for name in NOTHING}
+        return {**total, "member_costs": [member["inference_flops"] for member in found]}, None
 
     import torch
 

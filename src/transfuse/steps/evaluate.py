@@ -11,7 +11,7 @@ import numpy as np
 from transfuse.data.items import Items
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.verdict import judge, record
-from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained
+from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained, _searched
 from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
@@ -63,6 +63,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     missing = _absent(params, inputs, places) | {places[slot].name: why for slot, why in failed.items()}
     missing |= beyond.failed | _retained.failures(inputs)
     made = record(judgement, case.arms, {}, {}, [{"what": name, "why": why} for name, why in sorted(missing.items())])
+    made["evidence"] += [row.record() for row in _searched.evidence(inputs)]
     closed = {
         entry.name: entry.selection("log_loss", items.targets())
         for entry in sound.values()
@@ -139,7 +140,7 @@ def _choices(inputs: Mapping[str, Artifact]) -> list[dict[str, Any]]:
             found.append(
                 {"choice": choice, "run": scope or "all", **{key: artifact.meta[key] for key in ("chosen", "scores")}}
             )
-    return found
+    return [*found, *_searched.choices(inputs)]
 
 
 def _by_run(choices: list[dict[str, Any]], name: str, rows: Mapping[str, Artifact]) -> dict[str, str]:
@@ -214,9 +215,13 @@ def _lineage(standing: Places) -> list[Flag]:
 def _within(
     params: Mapping[str, Any], inputs: Mapping[str, Artifact], arms: Mapping[str, Arm]
 ) -> frozenset[str] | None:
-    """The arms whose measured median latency at batch 1 keeps the recipe's limit; None where there is no limit."""
-    if params["latency"] is None:
+    """The arms that keep the recipe's limits of median latency at batch 1 and counted FLOPs; None without any."""
+    if params["latency"] is None and params["flops"] is None:
         return None
+    costs = {name: arm.cost.inference_flops for name, arm in arms.items() if arm.cost is not None}
+    light = {name for name, flops in costs.items() if params["flops"] is None or flops <= params["flops"]}
+    if params["latency"] is None:
+        return frozenset(light)
     found = inputs["measure"].meta["arms"]
     limit_ms = 1000 * params["latency"]
-    return frozenset(name for name in arms if name in found and found[name]["latency_p50_ms"] <= limit_ms)
+    return frozenset(name for name in light if name in found and found[name]["latency_p50_ms"] <= limit_ms)

@@ -12,17 +12,19 @@ from transfuse.steps._context import Context, Result
 from transfuse.steps._fitted import failed, failure
 from transfuse.store import Artifact
 
-REVISION = 1
+REVISION = 2
 NEEDS = ("torch",)
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
-    """`rows [N]` and `scores [N, C]` as the arm gives them, with its scale and its own temperature beside."""
+    """`rows [N]` and `scores [N, C]` as the arm gives them, with its scale and its own temperature beside; further
+    arrays where the kind of arm tells more of its answers."""
     if reason := failure(inputs):
         return failed(reason)
-    scores = find("steps", params["kind"]).load().predict(params, inputs, context)
+    given = find("steps", params["kind"]).load().predict(params, inputs, context)
+    scores, more = given if isinstance(given, tuple) else (given, {})
     if not np.isfinite(scores).all():
         return failed("its scores on the judged rows hold NaN or infinity")
     fit = inputs["fit"].meta
     meta = {"scale": fit["scale"], "temperature": fit["temperature"]}
-    return meta, {"rows": inputs["rows"]["judge"], "scores": scores}
+    return meta, {"rows": inputs["rows"]["judge"], "scores": scores, **more}

@@ -11,12 +11,21 @@ UNITS = {
     "trainable_parameters": "parameters",
     "inference_flops": "FLOPs per item",
     "train_flops": "FLOPs",
+    "p95_flops": "FLOPs per item",
 }
 
 
 def ask(case: Case) -> list[Evidence]:
-    """Counted parameters, FLOPs per item at inference and FLOPs of training, of every arm whose cost is known."""
-    return [_row(arm, quantity) for arm in case.arms if arm.cost is not None for quantity in UNITS]
+    """Counted parameters, FLOPs per item at inference and FLOPs of training, of every arm whose cost is known.
+
+    Of an arm that stops early, FLOPs per item are the mean, with the 95th percentile beside it.
+    """
+    return [
+        _row(arm, quantity)
+        for arm in case.arms
+        for quantity in UNITS
+        if arm.cost is not None and getattr(arm.cost, quantity) is not None
+    ]
 
 
 def _row(arm: Arm, quantity: str) -> Evidence:

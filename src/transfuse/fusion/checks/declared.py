@@ -59,7 +59,7 @@ def parameters(entry: Entry, family: Family) -> None:
     require(callable(maker), f"the file defines no '{family.maker}'")
     taken = list(inspect.signature(maker).parameters)[family.given :]  # pyright: ignore[reportArgumentType]
     # A merge finds its settings in its unit; everywhere else they are arguments.
-    wanted = [] if family.maker == "merge" else list(entry.parameters)
+    wanted = [] if family.maker == "merge" else [*entry.parameters, *(need for need in entry.needs if need == "about")]
     require(sorted(taken) == sorted(wanted), f"{family.maker} takes {sorted(taken)}, but declared are {sorted(wanted)}")
 
 

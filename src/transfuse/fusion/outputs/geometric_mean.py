@@ -29,7 +29,10 @@ def fit(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]
 
 def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray:
     """`[K, N, C] -> [N, C]`."""
-    return softmax(np.log(np.maximum(probabilities, FLOOR)).mean(axis=0), axis=1)
+    total = np.zeros(probabilities.shape[1:])
+    for member in probabilities:
+        total += np.log(np.maximum(member, FLOOR))
+    return softmax(total / len(probabilities), axis=1)
 
 
 def graph(state: dict[str, Tensor], probabilities: Tensor) -> Tensor:

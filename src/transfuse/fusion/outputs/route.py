@@ -5,7 +5,7 @@
 
 top is the member's highest probability, margin its distance to the second, entropy in units of log C, agreement the
 probability that the mean of all gives to the member's class. theta and b are learned on the rows apart with a small
-penalty; at their start (zero) the pool is the plain mean.
+penalty; at their start (zero) the pool is the plain mean. Above 30 million entries [K, N, C] it is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from transfuse.fusion.sizes import refuse_large
+
+REVISION = 2
 CITATION = "Jacobs, Jordan, Nowlan, Hinton, Adaptive mixtures of local experts, 1991; Woods et al., PAMI 1997"
 PARAMETERS = {
     "penalty": {"type": "float", "default": 1e-2, "low": 1e-9, "high": 1e6, "doc": "strength of the pull to the mean"},
@@ -24,6 +27,7 @@ FLOOR = 1e-15
 
 def fit(probabilities: np.ndarray, targets: np.ndarray, *, penalty: float) -> dict[str, np.ndarray]:
     """`probabilities [K, N, C]`, `targets [N]` -> `slope`, `centre` and `spread [4]`, and `bias [K]`."""
+    refuse_large(probabilities, "route")
     seen = _seen(probabilities)
     centre, spread = seen.mean(axis=(0, 1)), np.maximum(seen.std(axis=(0, 1)), 1e-6)
     seen = (seen - centre) / spread
@@ -52,8 +56,8 @@ def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray
 
 def _seen(probabilities: np.ndarray) -> np.ndarray:
     """What the router looks at: [K, N, C] -> [K, N, 4]."""
-    ordered = np.sort(probabilities, axis=2)
-    top, second = ordered[..., -1], ordered[..., -2]
+    parted = np.partition(probabilities, -2, axis=2)
+    top, second = parted[..., -1], parted[..., -2]
     entropy = -(probabilities * np.log(np.maximum(probabilities, FLOOR))).sum(axis=2) / np.log(probabilities.shape[2])
     mean = np.broadcast_to(probabilities.mean(axis=0), probabilities.shape)
     agreement = np.take_along_axis(mean, probabilities.argmax(axis=2)[..., None], axis=2)[..., 0]

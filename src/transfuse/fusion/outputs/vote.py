@@ -24,14 +24,15 @@ PARAMETERS = {
     },
 }
 TRAITS = {"idempotent": False, "convex": False, "unanimous": True, "pooling": False, "symmetric": True}
+REVISION = 2
 LEAST, MOST = np.log(1e-4), np.log(1e4)
 
 
 def fit(probabilities: np.ndarray, targets: np.ndarray, *, votes: str) -> dict[str, np.ndarray]:
     """The trust in a vote: `probabilities [K, N, C]`, `targets [N]` -> `smoothing []` and the kind of vote."""
-    given = _votes(probabilities, ranked=votes == "rank")
-    true = given[np.arange(len(targets)), targets]
-    members, classes = len(probabilities), given.shape[1]
+    members, classes = len(probabilities), probabilities.shape[2]
+    share = _points if votes == "rank" else _firsts
+    true = np.concatenate([share(member, targets[:, None]) for member in probabilities], axis=1).sum(axis=1)
 
     def loss(log_smoothing: float) -> float:
         a = np.exp(log_smoothing)
@@ -43,14 +44,47 @@ def fit(probabilities: np.ndarray, targets: np.ndarray, *, votes: str) -> dict[s
 
 def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray:
     """`[K, N, C] -> [N, C]`."""
-    given, smoothing = _votes(probabilities, ranked=bool(state["ranked"])), float(state["smoothing"])
-    return (given + smoothing) / (len(probabilities) + smoothing * given.shape[1])
+    smoothing = float(state["smoothing"])
+    given = np.zeros(probabilities.shape[1:])
+    for member in probabilities:
+        given += _ranked(member) if bool(state["ranked"]) else _first(member)
+    return (given + smoothing) / (len(probabilities) + smoothing * probabilities.shape[2])
 
 
-def _votes(probabilities: np.ndarray, *, ranked: bool) -> np.ndarray:
-    """Votes of all members together; each member gives one in all. [K, N, C] -> [N, C]."""
-    if ranked:
-        points = rankdata(probabilities, axis=2) - 1.0
-    else:
-        points = (probabilities == probabilities.max(axis=2, keepdims=True)).astype(np.float64)
-    return (points / points.sum(axis=2, keepdims=True)).sum(axis=0)
+def _first(member: np.ndarray) -> np.ndarray:
+    """One member's vote for its first class, shared where several are first. [N, C] -> [N, C]."""
+    top = member == member.max(axis=1, keepdims=True)
+    return top / top.sum(axis=1, keepdims=True)
+
+
+def _ranked(member: np.ndarray) -> np.ndarray:
+    """One member's points by rank, as shares of one vote. [N, C] -> [N, C].
+
+    Rows without equal probabilities, nearly all there are, need one sorting and no averaging of ranks.
+    """
+    order = np.argsort(member, axis=1)
+    points = np.empty(member.shape)
+    np.put_along_axis(points, order, np.arange(member.shape[1], dtype=np.float64)[None], axis=1)
+    ordered = np.sort(member, axis=1)
+    tied = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if tied.any():
+        points[tied] = rankdata(member[tied], axis=1) - 1.0
+    return points / _total(member.shape[1])
+
+
+def _firsts(member: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """`_first` of the asked classes [N, 1] alone."""
+    top = member.max(axis=1, keepdims=True)
+    return (np.take_along_axis(member, asked, axis=1) == top) / (member == top).sum(axis=1, keepdims=True)
+
+
+def _points(member: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """`_ranked` of the asked classes [N, 1] alone: classes below, and half of those that are equal."""
+    own = np.take_along_axis(member, asked, axis=1)
+    below = (member < own).sum(axis=1, keepdims=True)
+    equal = (member == own).sum(axis=1, keepdims=True) - 1
+    return (below + equal / 2) / _total(member.shape[1])
+
+
+def _total(classes: int) -> float:
+    return max(1.0, classes * (classes - 1) / 2)
