@@ -125,9 +125,11 @@ def _described(data: Any) -> str:
     return f"a {type(data).__name__} given in Python"
 
 
-def measurements_of(artifact: Artifact | None, cpu_seconds: float) -> dict[str, Any]:
-    """`measurements.json`: rows like evidence, but of this machine and this hour."""
-    rows = []
+def measurements_of(
+    artifact: Artifact | None, cpu_seconds: float, further: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """`measurements.json`: rows like evidence, but of this machine and this hour; `further` ones follow."""
+    rows: list[dict[str, Any]] = []
     for arm, found in sorted((artifact.meta["arms"] if artifact else {}).items()):
         for quantity, unit in UNITS.items():
             known = (
@@ -140,7 +142,7 @@ def measurements_of(artifact: Artifact | None, cpu_seconds: float) -> dict[str, 
     machine = {key: artifact.meta[key] for key in ("device", "threads", "batch")} if artifact else {}
     return {
         "schema": "transfuse/measurements/1",
-        "measurements": rows,
+        "measurements": [*rows, *map(dict, further)],
         "machine": machine,
         "cpu_seconds": round(cpu_seconds, 1),
     }

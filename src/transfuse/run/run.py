@@ -16,6 +16,7 @@ from transfuse.plan.arms import ArmSpec
 from transfuse.plan.ladder import Ladder
 from transfuse.plan.recipe import Recipe
 from transfuse.run import deliver
+from transfuse.run.clocks import seconds_to_target
 from transfuse.run.deliver import Folder
 from transfuse.run.engine import Engine, OutOfTimeError, Walk
 from transfuse.run.forecast import expected, probe
@@ -100,7 +101,9 @@ def _run(request: Request, folder: Folder) -> Outcome:
     state = {"evidence": digest(evidence), "ship": ship, "measure": measure}
     cpu_seconds = time.process_time() - began + tally.elsewhere
     if not _unchanged(folder, state):
-        measured = deliver.measurements_of(store.need(measure), cpu_seconds)
+        fits = {role: store.need(key) for role, key in found.walk.inputs("evaluate").items() if role.startswith("fit|")}
+        timed = seconds_to_target(evidence, fits)
+        measured = deliver.measurements_of(store.need(measure), cpu_seconds, timed)
         deliver.keep_history(folder, evidence)
         deliver.write_predictions(folder, found.walk, prepared, evaluation)
         _deliver_model(request, prepared, store, ship, folder)

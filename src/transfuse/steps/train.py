@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,13 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         classes=len(params["classes"]),
         watch=_watch(params, plan, feed, targets, context),
     )
+    began = time.process_time()
     try:
         build = _builder(params, inputs, context, plan, feed)
         tuned = tune(Training(build, lesson), Rows(fits_of(rows), rows["train"], params["final_fit"]))
     except DivergedError as error:
         return failed(str(error))
+    seconds = time.process_time() - began
     if params["final_fit"]:
         order = {int(row): index for index, row in enumerate(tuned.held)}
         calibrate = tuned.held_scores[[order[int(row)] for row in rows["calibrate"]]]
@@ -72,6 +75,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         calibrate = score(lesson, tuned.model, rows["calibrate"])
     scores = {"held": (tuned.held, tuned.held_scores), "calibrate": (rows["calibrate"], calibrate)}
     facts = _facts(tuned) | {"made_of": made_of(params, context), "rows": _rows(rows)} | told_of_merge(inputs)
+    facts["seconds_per_item"] = seconds / max(tuned.items, 1)
     if "match" in inputs:
         facts["match"] = inputs["match"].meta["told"]
     some = np.sort(rows["train"])[:: max(1, -(-len(rows["train"]) // MOST_TRAINED))]
