@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks import bootstrap, doors, forward, outputs, reporting, scores
+from benchmarks import bootstrap, doors, forward, outputs, reporting, scores, stack, subsets
 
 
 def main() -> None:
     tables = (
         ("networks and training", forward.table),
+        ("heads trained together", stack.table),
+        ("all sets of five sources in closed form", subsets.table),
         ("doors", doors.table),
         ("bootstrap", bootstrap.table),
         ("a large report", reporting.table),

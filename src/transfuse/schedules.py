@@ -25,6 +25,8 @@ class Schedule:
     `objective` and `augment` name files of `train/objectives` and `train/augment`, each with its whole settings.
     `thaw` says how members wake (`train/stages.py`), `average` which mean of weights is kept (`train/averaging.py`).
     `branch_dropout`, `feature_dropout` and `monte_carlo` say what is left out (`fusion/dropping.py`).
+    With `stack` all rates of a head are trained together where that can be done (`train/stack.py`): the same to
+    rounding, not to the bit.
     """
 
     regime: str = "frozen"
@@ -49,6 +51,7 @@ class Schedule:
     branch_dropout: float = 0.0
     feature_dropout: float = 0.0
     monte_carlo: int = 0
+    stack: bool = False
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Schedule:
@@ -100,6 +103,7 @@ SETTINGS = {
     "branch_dropout": Parameter("branch_dropout", "float", 0.0, low=0.0, high=0.95),
     "feature_dropout": Parameter("feature_dropout", "float", 0.0, low=0.0, high=0.95),
     "monte_carlo": Parameter("monte_carlo", "int", 0, low=0, high=1024),
+    "stack": Parameter("stack", "bool", False),
 }
 # What these move is frozen under `frozen`.
 MOVING = ("thaw", "thaw_epochs", "layer_decay")

@@ -17,6 +17,7 @@ from transfuse.train.feed import BlockFeed
 from transfuse.train.learner import OnBlocks
 from transfuse.train.loop import Lesson, fit, settle
 from transfuse.train.stack import Track, fit_stacked, stackable
+from transfuse.train.tune import Rows, Training, Tuned, tune
 from transfuse.types import Card, Prepare, Tap
 
 CPU, N = torch.device("cpu"), 120
@@ -121,3 +122,19 @@ def test_only_what_is_the_same_in_every_track_is_stacked(
     method: str, settings: Any, changes: Any, wanted: bool
 ) -> None:
     assert stackable(plan(**changes), network(method, 0, np.arange(50), **settings)) == wanted
+
+
+@pytest.mark.parametrize("final_fit", [False, True])
+def test_a_schedule_that_stacks_its_rates_finds_what_one_that_does_not_finds(final_fit: bool) -> None:
+    rows = np.arange(90)
+    folds = [(np.setdiff1d(rows, rows[start::2]), rows[start::2]) for start in range(2 if final_fit else 1)]
+
+    def tuned(stack: bool) -> Tuned:
+        lesson = Lesson(OnBlocks, FEED, TARGETS, plan(rates=[1e-3, 1e-2, 3e-2], stack=stack), 3)
+        training = Training(lambda rows: network("features/concat", 3, rows), lesson)
+        return tune(training, Rows(folds, rows, final_fit=final_fit))
+
+    together, apart = tuned(True), tuned(False)
+    assert (together.rate, together.epoch, together.items) == (apart.rate, apart.epoch, apart.items)
+    np.testing.assert_allclose(together.held_scores, apart.held_scores, rtol=1e-5, atol=1e-5)
+    assert not np.array_equal(together.held_scores, apart.held_scores)

@@ -149,7 +149,7 @@ def test_networks_are_built_anew_on_the_rows_they_learn_from(lesson: Any, on_fir
         return on_first(lambda: nn.Linear(5, 3))
 
     tune(Training(build, lesson(*blobs, rates=(0.1, 0.2))), CROSSED)
-    assert built == [rows.tolist() for rows, _ in FOLDS] * 2 + [TRAIN.tolist()]
+    assert built == [rows.tolist() for rows, _ in FOLDS for _ in range(2)] + [TRAIN.tolist()]
 
 
 @pytest.mark.parametrize("rows", [LOCKED, CROSSED])

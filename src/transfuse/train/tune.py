@@ -7,6 +7,7 @@ and the final model is fitted to all training rows for that many epochs. The inn
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,8 +17,10 @@ from torch import nn
 from transfuse.train.health import Health
 from transfuse.train.health import mean as mean_health
 from transfuse.train.loop import DivergedError, Fitted, Lesson, fit, log_loss
+from transfuse.train.stack import Track, fit_stacked, stackable
 
 Builder = Callable[[np.ndarray], nn.Module]
+Attempt = tuple[nn.Module, Fitted] | str
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,32 @@ class Training:
         model = self.build(rows)
         return model, fit(self.lesson, model, rows, held=held, rate=rate, stop_after=stop_after)
 
+    def attempts(self, rows: np.ndarray, held: np.ndarray) -> dict[float, Attempt]:
+        """A training at each rate of the schedule, or why it was given up; together where the schedule says so."""
+        rates, first = self.lesson.schedule.rates, None
+        if self.lesson.schedule.stack and len(rates) > 1 and stackable(self.lesson.schedule, first := self.build(rows)):
+            return self._together(rows, held, first)
+        found: dict[float, Attempt] = {}
+        for rate in rates:
+            try:
+                found[rate] = self.run(rows, held, rate)
+            except DivergedError as error:
+                found[rate] = str(error)
+        return found
+
+    def _together(self, rows: np.ndarray, held: np.ndarray, first: nn.Module) -> dict[float, Attempt]:
+        rates, lesson = self.lesson.schedule.rates, self.lesson
+        models = [copy.deepcopy(first) for _ in rates]
+        tracks = [Track(model, rows, held, rate, lesson.seed) for model, rate in zip(models, rates, strict=True)]
+        found: dict[float, Attempt] = {}
+        for track, fitted in zip(tracks, fit_stacked(lesson, tracks), strict=True):
+            if fitted is None:
+                found[track.rate] = f"the loss stopped being a number (learning rate {track.rate:g})"
+                continue
+            fitted.health = None if lesson.watch is None else lesson.watch.after(track.model, held)
+            found[track.rate] = track.model, fitted
+        return found
+
 
 def tune(training: Training, rows: Rows) -> Tuned:
     """Try every rate of the schedule; a rate that diverges loses, and only if all do is the arm given up."""
@@ -72,12 +101,11 @@ def tune(training: Training, rows: Rows) -> Tuned:
         return _crossfit(training, rows)
     (fit_rows, held), best, best_model, items, reason = rows.fits[0], None, None, 0, ""
     best_rate = training.lesson.schedule.rates[0]
-    for rate in training.lesson.schedule.rates:
-        try:
-            model, fitted = training.run(fit_rows, held, rate)
-        except DivergedError as error:
-            reason = str(error)
+    for rate, attempt in training.attempts(fit_rows, held).items():
+        if isinstance(attempt, str):
+            reason = attempt
             continue
+        model, fitted = attempt
         items += fitted.items
         if best is None or fitted.loss < best.loss:
             best, best_model, best_rate = fitted, model, rate
@@ -91,12 +119,13 @@ def tune(training: Training, rows: Rows) -> Tuned:
 def _crossfit(training: Training, rows: Rows) -> Tuned:
     best: tuple[float, float, int, list[Fitted]] | None = None
     items, reason = 0, ""
+    tried = [training.attempts(fit_rows, held) for fit_rows, held in rows.fits]
     for rate in training.lesson.schedule.rates:
-        try:
-            folds = [training.run(fit_rows, held, rate)[1] for fit_rows, held in rows.fits]
-        except DivergedError as error:
-            reason = str(error)
+        failed = [attempt for each in tried if isinstance(attempt := each[rate], str)]
+        if failed:
+            reason = failed[0]
             continue
+        folds = [attempt[1] for each in tried if not isinstance(attempt := each[rate], str)]
         items += sum(fold.items for fold in folds)
         losses = [point["held"] for point in _told(training.lesson, folds, [held for _, held in rows.fits])]
         epoch = int(np.argmin(losses)) + 1

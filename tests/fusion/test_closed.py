@@ -1,0 +1,82 @@
+"""Every set at once equals each set alone, the ridge head is scikit-learn's, leaving one out is leaving one out."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+
+from transfuse.errors import UserError
+from transfuse.fusion import closed
+from transfuse.registry import method
+
+RNG = np.random.default_rng(0)
+N, CLASSES = 50, 3
+TARGETS = np.arange(N) % CLASSES
+BLOCKS = [RNG.normal(size=(N, width)) + 0.7 * np.eye(CLASSES, width)[TARGETS] for width in (6, 60, 9)]
+
+
+def test_every_set_by_every_fuser_equals_the_set_alone() -> None:
+    found = closed.every_set(BLOCKS, TARGETS, CLASSES)
+    sets = [members for count in (1, 2, 3) for members in combinations(range(3), count)]
+    assert set(found) == {(fuser, members) for fuser in closed.FUSERS for members in sets}
+    for (fuser, members), scores in found.items():
+        wanted = closed.alone(fuser, [BLOCKS[member] for member in members], TARGETS, CLASSES)
+        np.testing.assert_allclose(scores, wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("penalty", [0.01, 1.0])
+def test_the_head_is_scikit_learns_ridge(penalty: float) -> None:
+    columns = np.concatenate([(block - block.mean(0)) / block.std(0) for block in BLOCKS[:2]], axis=1)
+    hot = np.eye(CLASSES)[TARGETS]
+    oracle = Ridge(alpha=penalty * N).fit(columns, hot).predict(columns) - hot.mean(axis=0)
+    found = closed.every_set(BLOCKS, TARGETS, CLASSES, penalty=penalty)["concat", (0, 1)]
+    np.testing.assert_allclose(found, oracle, atol=1e-9)
+
+
+def test_reduced_and_selected_columns_are_those_of_the_trained_fusers() -> None:
+    """The closed forms here and the bodies of `features/` agree on what they keep."""
+    standard = [torch.from_numpy((block - block.mean(0)) / block.std(0)) for block in BLOCKS]
+    body = method("features/pca_concat").load().Fuser([6, 60, 9], columns=128, dropout=0.0).double()
+    body.fit(standard, None)
+    kernel = (body(standard) @ body(standard).T).numpy()
+    targets = np.eye(CLASSES)[TARGETS] - np.eye(CLASSES)[TARGETS].mean(0)
+    wanted = kernel @ np.linalg.solve(kernel + closed.PENALTY * N * np.eye(N), targets)
+    found = closed.every_set(BLOCKS, TARGETS, CLASSES)
+    # With more columns than rows the rest of the directions is zero, which changes the mean square by its count.
+    np.testing.assert_allclose(found["pca_concat", (0,)], _first(body, standard, targets), atol=1e-6)
+    assert wanted.shape == found["pca_concat", (0, 1, 2)].shape
+    selecting = method("features/select").load().Fuser([6, 60, 9], keep=0, unit="columns", dropout=0.0)
+    selecting.fit(standard, torch.from_numpy(TARGETS))
+    columns = selecting(standard).numpy()
+    kernel = columns @ columns.T
+    wanted = kernel @ np.linalg.solve(kernel + closed.PENALTY * N * np.eye(N), targets)
+    np.testing.assert_allclose(found["select", (0, 1, 2)], wanted, atol=1e-8)
+
+
+def _first(body: torch.nn.Module, standard: list[torch.Tensor], targets: np.ndarray) -> np.ndarray:
+    """The ridge head on the first source's reduced columns alone."""
+    columns = body(standard).numpy()[:, :6]
+    kernel = columns @ columns.T
+    return kernel @ np.linalg.solve(kernel + closed.PENALTY * N * np.eye(N), targets)
+
+
+def test_leaving_one_out_is_a_fit_without_that_row() -> None:
+    columns = BLOCKS[0] - BLOCKS[0].mean(axis=0)
+    kernel, hot = columns @ columns.T, np.eye(CLASSES)[TARGETS]
+    targets = hot - hot.mean(axis=0)
+    found = closed.leave_one_out(kernel, TARGETS, CLASSES)
+    for row in (0, 7, 49):
+        rest = np.delete(np.arange(N), row)
+        oracle = Ridge(alpha=closed.PENALTY * N, fit_intercept=False).fit(columns[rest], targets[rest])
+        np.testing.assert_allclose(found[row], oracle.predict(columns[[row]])[0], atol=1e-9)
+
+
+def test_blocks_of_other_rows_are_refused() -> None:
+    with pytest.raises(UserError, match="do not match the targets"):
+        closed.every_set([BLOCKS[0][:-1]], TARGETS, CLASSES)
+    with pytest.raises(UserError, match="do not match the targets"):
+        closed.every_set([], TARGETS, CLASSES)
