@@ -61,7 +61,7 @@ def build(entry: Entry, pair: tuple[str, str]) -> Fused:
     model = connect(entry, {name: source(name) for name in pair}, None, NAMES, settings=QUICK.get(entry.full_name, {}))
     kept = [_block(read, pools(entry)) for read in model.reads if read.use != "place"]
     with torch.no_grad():
-        model.crown.settle(kept)
+        model.crown.settle(kept, torch.arange(6) % CLASSES)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(1)
         for name, parameter in model.crown.named_parameters():
