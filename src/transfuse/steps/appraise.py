@@ -76,7 +76,12 @@ def _record(found: Appraisal, sources: Sources, failed: Mapping[str, str]) -> di
 
 
 def _sum(costs: list[Cost]) -> Cost:
-    return Cost(*(sum(getattr(cost, name) for cost in costs) for name in Cost.__dataclass_fields__))
+    return Cost(
+        parameters=sum(cost.parameters for cost in costs),
+        trainable_parameters=sum(cost.trainable_parameters for cost in costs),
+        inference_flops=sum(cost.inference_flops for cost in costs),
+        train_flops=sum(cost.train_flops for cost in costs),
+    )
 
 
 def _cost(count: Artifact) -> Cost:
