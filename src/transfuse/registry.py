@@ -207,3 +207,8 @@ def method(full_name: str, *, where: str | None = None) -> Entry:
     if full_name not in known:
         raise unknown_name("method", full_name, known, where=where)
     return known[full_name]
+
+
+def kinds_of(entry: Entry) -> tuple[str, ...]:
+    """The kinds of task that an entry holds for: names with commas in `TRAITS["kinds"]`; multiclass where none is."""
+    return tuple(name.strip() for name in str(entry.traits.get("kinds", "multiclass")).split(","))

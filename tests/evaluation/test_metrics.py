@@ -12,7 +12,9 @@ from transfuse import registry
 from transfuse.errors import UserError
 from transfuse.evaluation.metric import Metric, metric
 
-EVERY = sorted(registry.shelf("evaluation/metrics"))
+EVERY = [
+    name for name in sorted(registry.shelf("evaluation/metrics")) if {"multiclass", "scores"} & {*metric(name).kinds}
+]
 CLASSIFYING = [name for name in EVERY if metric(name).takes == "probabilities"]
 
 

@@ -40,7 +40,9 @@ def stirred(model):
 def model():
     members = {"res.v1": demo("residual"), "depth": demo("depthwise")}
     reads = [Read("depth", "vector"), Read("res.v1", "vector", "mirror"), Read("depth", "map")]
-    return stirred(connect("features/gate", members, reads, CLASSES, settings={"width": 8}, name="mine"))
+    made = stirred(connect("features/gate", members, reads, CLASSES, settings={"width": 8}))
+    made.card = replace(made.card, name="mine")
+    return made
 
 
 def edited(folder, change):

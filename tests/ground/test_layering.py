@@ -17,7 +17,20 @@ import transfuse
 
 PACKAGE = Path(transfuse.__file__).parent
 LAYERS = (
-    ("errors", "types", "jsonio", "registry", "seeds", "events", "schedules", "reads", "levels", "store", "kinds"),
+    (
+        "errors",
+        "types",
+        "jsonio",
+        "registry",
+        "seeds",
+        "events",
+        "schedules",
+        "reads",
+        "levels",
+        "store",
+        "kinds",
+        "given",
+    ),
     ("files",),
     ("demo",),
     ("data", "source"),

@@ -108,7 +108,7 @@ def test_an_unknown_key_of_a_source_offers_the_nearest() -> None:
         ("train: full", "train"),
         ("train: {full: 3}", "train.full"),
         ("task: multiclass", "task"),
-        ("task: {kind: regression}", "task.kind"),
+        ("task: {kind: regresion}", "task.kind"),
         ("task: {also: accuracy}", "task.also"),
         ("judge: {test: never}", "judge.test"),
         ("run: {workers: 0}", "run.workers"),

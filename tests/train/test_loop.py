@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transfuse.seeds import stream
-from transfuse.train.loop import Lesson, fit, log_loss, score
+from transfuse.train.held import log_loss
+from transfuse.train.loop import Lesson, fit, score
 
 Blobs = tuple[np.ndarray, np.ndarray]
 

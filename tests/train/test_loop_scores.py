@@ -15,7 +15,8 @@ from sklearn.metrics import log_loss as sklearn_log_loss
 from torch import Tensor, nn
 
 from transfuse.train import loop
-from transfuse.train.loop import DivergedError, fit, log_loss, score, settle
+from transfuse.train.held import log_loss
+from transfuse.train.loop import DivergedError, fit, score, settle
 
 Blobs = tuple[np.ndarray, np.ndarray]
 

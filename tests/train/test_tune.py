@@ -9,7 +9,8 @@ import torch
 from sklearn.metrics import log_loss as sklearn_log_loss
 from torch import Tensor, nn
 
-from transfuse.train.loop import DivergedError, fit, log_loss, score
+from transfuse.train.held import log_loss
+from transfuse.train.loop import DivergedError, fit, score
 from transfuse.train.tune import Rows, Training, Tuned, tune
 
 Blobs = tuple[np.ndarray, np.ndarray]

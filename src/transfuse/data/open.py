@@ -19,7 +19,7 @@ from transfuse.data.items import Items
 from transfuse.errors import UserError, unknown_name
 from transfuse.jsonio import digest
 from transfuse.kinds import kind_of
-from transfuse.registry import Entry, shelf
+from transfuse.registry import Entry, kinds_of, shelf
 from transfuse.types import TaskKind
 
 SHELF = "data/readers"
@@ -121,6 +121,11 @@ def is_path(spec: Any) -> bool:
     return isinstance(spec, str) and SCHEME.match(spec) is None
 
 
+def reads(spec: Any, kind: str) -> bool:
+    """Whether the reader of a spec has labels for this kind of task."""
+    return kind in kinds_of(_reader(settings(spec).read)[0])
+
+
 def read_as(spec: Any, kind: str) -> Settings:
     """`settings` whose labels are read for a task of this kind."""
     return replace(settings(spec), kind=kind_of(kind).name)
@@ -173,11 +178,6 @@ def _indexed(wanted: Settings, root: Path) -> Items:
             expected="one of " + "; ".join(able),
         )
     return reader.index(wanted.read, root, wanted.kind)
-
-
-def kinds_of(entry: Entry) -> list[str]:
-    """The kinds of task that a reader has labels for."""
-    return [name.strip() for name in str(entry.traits.get("kinds", "multiclass")).split(",")]
 
 
 def open_data(spec: Any, root: Path, items: Items | None = None) -> Data:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.events import silent
+from transfuse.kinds import kind_of
 from transfuse.plan.graph import Plan
 from transfuse.plan.recipe import Recipe, short_name, validated
+from transfuse.report.numbers import plural
 from transfuse.run.engine import Walk
 from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
@@ -56,7 +58,7 @@ def _head(prepared: Prepared) -> list[str]:
     arms = [*prepared.ladder.arms().values()]
     side, per_fold = prepared.setting.canvas, "" if parts.protocol == "locked" else " in each fold"
     lines = [
-        f"data: {len(items):,} items, {len(items.classes)} classes, canvas {side} x {side}",
+        f"data: {len(items):,} items, {plural(len(items.classes), kind_of(items.kind).column)}, canvas {side} x {side}",
         f"protocol: {parts.protocol}, runs {', '.join(run.name for run in parts.runs)}; "
         f"{len(first.train):,} rows train, {len(first.judge):,} judge{per_fold}",
         *(f"note: {note}" for note in parts.notes),

@@ -1,7 +1,7 @@
 """A shipped model's answers for images that nobody has labelled; without them the winner would be a file to admire.
 
-The result is the CSV that `transfuse evaluate` reads: `item` and one probability a class, after the model's own
-temperature.
+The result is the CSV that `transfuse evaluate` reads: `item` and one probability a class or label, after the model's
+own temperature; of a regression the numbers themselves.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ import numpy as np
 
 from transfuse.doors.study import Study
 from transfuse.errors import UserError
+from transfuse.kinds import kind_of
 from transfuse.store import write_text
 
 if TYPE_CHECKING:
     from transfuse.data.open import Data
     from transfuse.source.base import Source
+    from transfuse.types import TaskKind
 
 BATCH = 32
 DIGITS = ".9g"
@@ -32,12 +34,13 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Answers:
-    """Probabilities [N, C] by item; `model` is the arm that gave them."""
+    """Probabilities [N, C] by item, or a regression's numbers [N, T]; `model` is the arm that gave them."""
 
     model: str
     items: tuple[str, ...]
     classes: tuple[str, ...]
     probabilities: np.ndarray
+    kind: TaskKind = "multiclass"
 
     def table(self) -> str:
         """CSV with a header; nine digits, so that the rows still sum to one."""
@@ -49,12 +52,26 @@ class Answers:
         return out.getvalue()
 
     def summary(self) -> str:
-        """How many items went to which class, most first, and how sure the model was."""
+        """How many items went to which class, most first, and how sure the model was; of labels how many items have
+        each, of numbers mean and range."""
+        if self.kind != "multiclass":
+            return "\n".join([f"{self.model}: {len(self.items):,} items", *self._columns()])
         chosen = Counter(self.classes[place] for place in self.probabilities.argmax(axis=1).tolist())
         width = max(len(name) for name in chosen)
         counts = [f"  {name:<{width}}  {count:,}" for name, count in chosen.most_common()]
         sure = float(self.probabilities.max(axis=1).mean())
         return "\n".join([f"{self.model}: {len(self.items):,} items, {100 * sure:.0f} % sure on average", *counts])
+
+    def _columns(self) -> list[str]:
+        width = max(len(name) for name in self.classes)
+        if self.kind == "multilabel":
+            counts = (self.probabilities >= 0.5).sum(axis=0).tolist()
+            return [f"  {name:<{width}}  {count:,}" for name, count in zip(self.classes, counts, strict=True)]
+        found = [(column.mean(), column.min(), column.max()) for column in self.probabilities.T]
+        return [
+            f"  {name:<{width}}  {mean:.4g} on average, {low:.4g} to {high:.4g}"
+            for name, (mean, low, high) in zip(self.classes, found, strict=True)
+        ]
 
 
 def predict(model: Path, data: str, root: Path, report: Report | None = None) -> Answers:
@@ -67,7 +84,7 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
         return _of_graph(model, opened_data(data, root), report)
     folder = model_folder(model)
     source, description = opened(folder)
-    found, canvas = opened_data(data, root), canvas_of(description, folder)
+    found, canvas = opened_data(data, root, source.kind), canvas_of(description, folder)
     classes = classes_of(source, description)
     rows = probabilities(source, found, canvas, report)
     if rows.shape[1] != len(classes):
@@ -77,7 +94,7 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
             expected=str(len(classes)),
             got=str(rows.shape[1]),
         )
-    return Answers(str(description.get("arm", source.card.name)), found.items.ids, classes, rows)
+    return Answers(str(description.get("arm", source.card.name)), found.items.ids, classes, rows, source.kind)
 
 
 def _of_graph(path: Path, data: Data, report: Report | None) -> Answers:
@@ -91,7 +108,8 @@ def _of_graph(path: Path, data: Data, report: Report | None) -> Answers:
         parts.append(run(batch(data, rows, facts.canvas)).astype(np.float64))
         if report is not None:
             report(rows[-1] + 1, len(data.items))
-    return Answers(facts.arm, data.items.ids, facts.classes, np.concatenate(parts))
+    kind = kind_of(facts.kind, where=str(path)).name
+    return Answers(facts.arm, data.items.ids, facts.classes, np.concatenate(parts), kind)
 
 
 def _slices(count: int) -> list[range]:
@@ -112,7 +130,8 @@ def classes_of(source: Source, description: Mapping[str, Any]) -> tuple[str, ...
 
 
 def probabilities(source: Source, data: Data, canvas: int, report: Report | None = None) -> np.ndarray:
-    """softmax(logits / temperature) of all items [N, C], float64; the same whatever the batch."""
+    """softmax(logits / temperature) of all items [N, C], or the numbers of a regression, float64; the same whatever the
+    batch."""
     import torch
 
     from transfuse.data.canvas import batch
@@ -121,7 +140,8 @@ def probabilities(source: Source, data: Data, canvas: int, report: Report | None
     with torch.no_grad():
         for rows in _slices(len(data.items)):
             images = torch.from_numpy(batch(data, rows, canvas))
-            parts.append(source.probabilities(images).double().numpy())
+            answers = source(images) if source.kind == "regression" else source.probabilities(images)
+            parts.append(answers.double().numpy())  # pyright: ignore[reportAttributeAccessIssue]
             if report is not None:
                 report(rows[-1] + 1, len(data.items))
     return np.concatenate(parts)
@@ -150,15 +170,18 @@ def opened(folder: Path) -> tuple[Source, dict[str, Any]]:
     return saved.load(folder), saved.read(folder)
 
 
-def opened_data(spec: str, root: Path) -> Data:
-    """A data set of a recipe's form; a folder with images right inside it needs no classes."""
-    from transfuse.data.open import is_path, open_data
+def opened_data(spec: str, root: Path, kind: TaskKind = "multiclass") -> Data:
+    """A data set of a recipe's form; a folder with images right inside it needs no classes.
+
+    Labels there may be of the model's kind of task; a reader that knows classes only is read as it is.
+    """
+    from transfuse.data.open import is_path, open_data, read_as, reads
     from transfuse.data.photos import images_in
 
     folder = root / Path(spec).expanduser()
     if is_path(spec) and folder.is_dir() and images_in(folder, deep=False):
         spec = f"images:{spec}"
-    return open_data(spec, root)
+    return open_data(read_as(spec, kind) if reads(spec, kind) else spec, root)
 
 
 def written(answers: Answers, out: Path) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfuse.doors.study import Study
 from transfuse.errors import UserError
+from transfuse.kinds import kind_of
 from transfuse.registry import method as find_method
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from transfuse.fusion.fused import Fused
     from transfuse.source.base import Source
+    from transfuse.types import TaskKind
 
 Sources = Mapping[str, Any] | Sequence[Any]
 
@@ -87,6 +89,7 @@ def fuse(
     canvas: int = 224,
     seed: int = 0,
     recipient: nn.Module | None = None,
+    task: TaskKind = "multiclass",
     **params: Any,
 ) -> Fused:
     """Connect sources into one trainable network by a method of `features/` or `structure/`.
@@ -96,7 +99,9 @@ def fuse(
     a name, several, or a function from the network to the part whose output is meant.
     `canvas` is the side at which sources are looked at. A `recipient` is your own network, which receives the sources
     and is used as it is, not copied. Train it with your own loop: `settle(images)` first puts the
-    sources' blocks on one scale, `freeze("NAME.TAP")` holds parts.
+    sources' blocks on one scale, `freeze("NAME.TAP")` holds parts. With
+    `task="multilabel"` the logits belong to labels that may hold together; with `task="regression"` numbers come out,
+    and `fused.crown.head.settle(targets)` first brings their mean and spread to those of the training targets.
     """
     from transfuse.fusion.connect import connect, connecting
     from transfuse.fusion.recipient import received
@@ -112,9 +117,11 @@ def fuse(
     wanted: Sequence[str] = (
         [str(index) for index in range(classes)] if isinstance(classes, int) else list(classes or first.classes)
     )
-    if len(wanted) < 2:
-        raise UserError("a fusion needs its classes", hint="classes=10, or classes=['cat', 'dog', ...]")
-    return connect(method, members, reads, wanted, settings=params, seed=seed, recipient=own)
+    if len(wanted) < kind_of(task).least:
+        raise UserError(
+            f"a fusion needs its {kind_of(task).columns}", hint="classes=10, or classes=['cat', 'dog', ...]"
+        )
+    return connect(method, members, reads, wanted, settings=params, seed=seed, recipient=own, kind=task)
 
 
 def merge(
@@ -154,11 +161,17 @@ def evaluate(
     margin: str | float = "auto",
     scale: Any = None,
     direction: Any = "higher",
+    **task: Any,
 ) -> Study:
-    """Judge predictions from anywhere: {name: array [N, C] or file}, labels as array or file; no model is needed."""
+    """Judge predictions from anywhere: {name: array [N, C] or file}, labels as array or file; no model is needed.
+
+    `task`: `kind="multilabel"` (labels [N, C] of 0 and 1, or a CSV with one column a label) or `kind="regression"`
+    (numbers [N] or [N, T]); `metric="brier"`, `also=["accuracy"]`; `metrics={"cost": function}` for functions
+    `(targets, scores) -> float` of your own, each with `function.direction = "lower"` or as `(function, "lower")`.
+    """
     from transfuse.doors.study import judged
 
-    asked = {"candidate": candidate, "versus": versus, "groups": groups, "margin": margin}
+    asked = {"candidate": candidate, "versus": versus, "groups": groups, "margin": margin, **task}
     return judged(predictions, labels, scale=scale, direction=direction, **asked)
 
 

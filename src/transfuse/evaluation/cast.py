@@ -13,6 +13,7 @@ from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.recommend import badness
 from transfuse.evaluation.tables import Table, pair
+from transfuse.kinds import kind_of
 from transfuse.types import ItemTable
 
 ENSEMBLE = "ensemble"
@@ -26,12 +27,24 @@ def classifies(case: Case) -> bool:
     return case.task.kind == "multiclass" and find_metric(case.task.metric).takes == "probabilities"
 
 
+def answers_labels(case: Case) -> bool:
+    """Whether answers are probabilities of labels that may hold together."""
+    return case.task.kind == "multilabel" and judges_columns(case)
+
+
+def judges_columns(case: Case) -> bool:
+    """Whether score columns are questions of their own: labels of a multilabel task, targets of a regression."""
+    metric = find_metric(case.task.metric)
+    return case.task.kind != "multiclass" and metric.takes != "scores" and np.ndim(case.items.targets) == 2
+
+
 def item_metric(case: Case) -> Metric | None:
-    """The primary metric where it is a mean over items, else log-loss for classes, else None."""
+    """The primary metric where it is a mean over items, else the default loss of the kind, else None."""
     primary = find_metric(case.task.metric)
     if primary.item_mean:
         return primary
-    return find_metric("log_loss") if classifies(case) else None
+    usual = classifies(case) or judges_columns(case)
+    return find_metric(kind_of(case.task.kind).metric) if usual else None
 
 
 def chief(case: Case) -> tuple[str, ...]:
@@ -105,6 +118,13 @@ def restricted(table: Table, rows: np.ndarray, *, grouped: bool = True) -> Table
         logits=None,
         folds=None,
     )
+
+
+def column(table: Table, number: int) -> Table:
+    """The table of one label or target alone."""
+    only = slice(number, number + 1)
+    items = replace(table.items, targets=np.asarray(table.items.targets)[:, only])
+    return replace(table, items=items, probs=table.probs[..., only], temperatures=None, logits=None)
 
 
 def class_name(case: Case, number: int) -> str:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.evaluation import columns
+from transfuse.evaluation.asked import Asked, task_of
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.cast import ELSEWHERE
-from transfuse.evaluation.files import Labels, read_item_scores, read_labels, read_predictions
+from transfuse.evaluation.columns import read_truth
+from transfuse.evaluation.files import Labels, Scores, read_item_scores, read_labels, read_predictions
 from transfuse.evaluation.join import class_names, items_of, table_of, with_groups
 from transfuse.evaluation.metric import metric as find_metric
+from transfuse.evaluation.metric import metrics_from
 from transfuse.evaluation.tables import Table, listed
 from transfuse.evaluation.verdict import Judgement, judge
-from transfuse.types import Arm, Direction, ItemTable, Scale, Task
+from transfuse.kinds import kind_of
+from transfuse.types import Arm, Direction, ItemTable, Scale, Task, TaskKind
 
 JUDGED, SELECTION = "test", "val"
 ON_JUDGED = "the judged rows themselves, which flatters the best"
@@ -54,6 +59,7 @@ def evaluate(
     margin: str | float = "auto",
     scale: Scale | None = None,
     direction: Direction = "higher",
+    **asked: Unpack[Asked],
 ) -> Judgement:
     """Judge predictions from elsewhere, without any model.
 
@@ -66,7 +72,15 @@ def evaluate(
     Without labels, `predictions` are per-item scores of anything: a CSV `item,candidate,score`, or {name: array [N] or
     [k, N]}; `direction` says which mean score is better, and `groups` is a mapping {item: group} or a list in item
     order.
+
+    `kind="multilabel"`: `labels` have one column a label, 0 or 1, called as the predictions' columns are (CSV
+    `item,LABEL,LABEL[,group][,split]`, or an array [N, C]); predictions are logits or probabilities of each label.
+    `kind="regression"`: the columns are numbers, one or several targets (or an array [N]), and predictions are numbers
+    too, without scale and temperature. `metric`, `also` and `metrics` (your own functions) are those of `Asked`.
     """
+    unknown = [name for name in asked if name not in Asked.__annotations__]
+    if unknown:
+        raise unknown_name("setting", unknown[0], [*Asked.__annotations__, "candidate", "versus", "groups", "margin"])
     opponents = (versus,) if isinstance(versus, str) else tuple(versus or ())
     question, rule = Question(candidate, opponents), MarginRule(margin)
     if labels is None:
@@ -74,22 +88,46 @@ def evaluate(
     if not isinstance(predictions, Mapping):
         raise UserError("predictions come by name", expected="{name: file or array}", got=type(predictions).__name__)
     question.check([str(name) for name in predictions])
-    read = [read_predictions(str(name), source) for name, source in predictions.items()]
-    known = with_groups(read_labels(labels), groups)
-    classes = class_names(read)
-    splits = set(known.splits or ())
-    if splits and JUDGED not in splits:
-        raise UserError(
-            f"no item is in the split '{JUDGED}'", where="labels", got=f"splits {', '.join(sorted(splits))}"
-        )
-    items = items_of(known, classes, JUDGED if splits else None)
-    tables = {each.name: table_of(each, known, items, classes, scale) for each in read}
-    chosen_on = tables
-    if SELECTION in splits:
-        apart = items_of(known, classes, SELECTION)
-        chosen_on = {each.name: table_of(each, known, apart, classes, scale) for each in read}
-    task = Task("multiclass", classes)
-    return judge(_case(task, tables, chosen_on, question, rule))
+    with metrics_from(given=asked.get("metrics")):
+        kind = task_of(asked, ()).kind
+        read = [read_predictions(str(name), source, kind) for name, source in predictions.items()]
+        known = _known(labels, groups, read, kind)
+        splits = set(known.labels.splits or ())
+        if splits and JUDGED not in splits:
+            raise UserError(
+                f"no item is in the split '{JUDGED}'", where="labels", got=f"splits {', '.join(sorted(splits))}"
+            )
+
+        def tables_of(split: str | None) -> dict[str, Table]:
+            items = known.items(split)
+            return {each.name: table_of(each, known.labels, items, known.classes, scale, kind) for each in read}
+
+        tables = tables_of(JUDGED if splits else None)
+        chosen_on = tables_of(SELECTION) if SELECTION in splits else tables
+        return judge(_case(task_of(asked, known.classes), tables, chosen_on, question, rule))
+
+
+@dataclass(frozen=True)
+class Known:
+    """Labels with their groups, the names of the score columns, and the items of a split (None: all)."""
+
+    labels: Labels
+    classes: tuple[str, ...]
+    items: Callable[[str | None], ItemTable]
+
+
+def _known(labels: Any, groups: Any, read: Sequence[Scores], kind: TaskKind) -> Known:
+    if kind == "multiclass":
+        held, classes = with_groups(read_labels(labels), groups), class_names(read)
+        return Known(held, classes, lambda split: items_of(held, classes, split))
+    truth = read_truth(labels, kind)
+    truth = replace(truth, labels=with_groups(truth.labels, groups))
+    classes = class_names(read, kind)
+    if len(classes) == 1 and truth.names is not None and len(truth.names) == 1:
+        classes = truth.names
+    if truth.names is not None and not any(each.classes for each in read) and len(truth.names) == len(classes):
+        classes = truth.names
+    return Known(truth.labels, classes, lambda split: columns.items_of(truth, classes, split))
 
 
 def set_up(judgement: Judgement, *, version: str) -> dict[str, Any]:
@@ -107,7 +145,7 @@ def set_up(judgement: Judgement, *, version: str) -> dict[str, Any]:
         "data": {
             "source": "predictions from elsewhere",
             "items": len(case.items),
-            "classes": len(case.task.classes) or None,
+            kind_of(case.task.kind).columns: len(case.task.classes) or None,
             "judged": len(case.items),
             "notes": [f"what to ship was chosen on {case.selected_on}"],
         },

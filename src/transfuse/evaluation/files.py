@@ -16,7 +16,8 @@ import numpy as np
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation.tables import listed
 from transfuse.files.arrays import read_npz
-from transfuse.types import Scale
+from transfuse.kinds import kind_of
+from transfuse.types import Scale, TaskKind
 
 ITEM, SEED, LABEL, GROUP, SPLIT = "item", "seed", "label", "group", "split"
 FIRST_RUN = "s0"
@@ -154,25 +155,32 @@ def read_labels(source: Any) -> Labels:
     )
 
 
-def read_predictions(name: str, source: Any) -> Scores:
+def read_predictions(name: str, source: Any, kind: TaskKind = "multiclass") -> Scores:
     """One set of predictions: a CSV, an npz, an array [N, C] or [k, N, C], or a mapping with the arrays of the npz.
 
-    CSV: `item[,seed]` and one column a class. npz and mapping: `scores`, `ids`, and where there are any `scale`, `seed`
-    and `classes`; rows of several seeds stand one below another with `seed [M]`, or `scores` is [k, N, C].
+    CSV: `item[,seed]` and one column a class, label or target. Numbers of a regression may also be an array [N]. npz
+    and mapping: `scores`, `ids`, and where there are any `scale`, `seed` and `classes`; rows of several seeds stand one
+    below another with `seed [M]`, or `scores` is [k, N, C].
     """
     if isinstance(source, str | Path):
         path = Path(source)
         if path.suffix == ".npz":
-            return _from_arrays(name, read_npz(path), str(path))
-        return _from_csv(name, path)
-    if isinstance(source, Mapping):
-        return _from_arrays(
-            name, {str(key): np.asarray(value) for key, value in source.items()}, f"predictions '{name}'"
-        )
-    return _from_arrays(name, {"scores": np.asarray(source)}, f"predictions '{name}'")
+            return _from_arrays(name, _widened(read_npz(path), kind), str(path))
+        return _from_csv(name, path, kind)
+    arrays = {str(key): np.asarray(value) for key, value in source.items()} if isinstance(source, Mapping) else {}
+    arrays = arrays or {"scores": np.asarray(source)}
+    return _from_arrays(name, _widened(arrays, kind), f"predictions '{name}'")
 
 
-def _from_csv(name: str, path: Path) -> Scores:
+def _widened(arrays: Mapping[str, np.ndarray], kind: TaskKind) -> Mapping[str, np.ndarray]:
+    """One number an item [N] is one column [N, 1]."""
+    scores = arrays.get("scores")
+    if kind != "regression" or scores is None or scores.ndim != 1:
+        return arrays
+    return {**arrays, "scores": scores[:, None]}
+
+
+def _from_csv(name: str, path: Path, kind: TaskKind) -> Scores:
     columns = read_csv(path, (ITEM,))
     classes = tuple(column for column in columns if column not in (ITEM, SEED))
     for column in (LABEL, GROUP, SPLIT):
@@ -180,8 +188,9 @@ def _from_csv(name: str, path: Path) -> Scores:
             raise UserError(
                 f"'{column}' is no class column", where=str(path), hint="labels come from a file of their own"
             )
-    if len(classes) < 2:
-        raise UserError("predictions need one column a class", where=str(path), got=f"columns {', '.join(columns)}")
+    if len(classes) < kind_of(kind).least:
+        what = f"predictions need one column a {kind_of(kind).column}"
+        raise UserError(what, where=str(path), got=f"columns {', '.join(columns)}")
     scores = np.stack([numbers(columns[column], f"{path}, column '{column}'") for column in classes], axis=1)
     runs, ids, stacked = by_run(columns[ITEM], columns.get(SEED), scores, str(path))
     return Scores(name, runs, stacked, ids, None, classes)

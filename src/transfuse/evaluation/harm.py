@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import restricted
+from transfuse.evaluation.cast import column, restricted
 from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.recommend import shown_worse
@@ -69,24 +69,33 @@ class Screen:
         `provenance.worse_beyond_margin`: the part is worse by more than the margin after the same correction of the
         tests against it.
         """
-        estimates = [
-            compare(
+        sides = [
+            (
                 restricted(first, part.rows, grouped=part.grouped),
                 restricted(second, _same(first, second, part.rows), grouped=part.grouped),
-                self.metric,
             )
             for part in parts
         ]
+        return self.of_sides([part.name for part in parts], sides)
+
+    def of_columns(self, first: Table, second: Table, names: Sequence[str]) -> list[Evidence]:
+        """The same on every label or target, at most the first 100, each on all items."""
+        sides = [(column(first, number), column(second, number)) for number in range(len(names[:MOST]))]
+        return self.of_sides(names[:MOST], sides)
+
+    def of_sides(self, names: Sequence[str], sides: Sequence[tuple[Table, Table]]) -> list[Evidence]:
+        """One row for each pair of tables, adjusted over all."""
+        estimates = [compare(first, second, self.metric) for first, second in sides]
         plain, beyond = (false_discovery([_p(each, distance) for each in estimates]) for distance in (0.0, self.margin))
-        family = f"{len(parts)} {self.key} parts in {self.quantity}, Benjamini–Hochberg"
-        found = zip(parts, estimates, plain, beyond, strict=True)
+        family = f"{len(names)} {self.key} parts in {self.quantity}, Benjamini–Hochberg"
+        found = zip(names, estimates, plain, beyond, strict=True)
         return [self._row(*each, family) for each in found]
 
-    def _row(self, part: Part, found: Estimate, adjusted: float, beyond: float, family: str) -> Evidence:
-        about: dict[str, Any] = {self.key: part.name, "metric": self.metric.name, "margin": self.margin}
+    def _row(self, part: str, found: Estimate, adjusted: float, beyond: float, family: str) -> Evidence:
+        about: dict[str, Any] = {self.key: part, "metric": self.metric.name, "margin": self.margin}
         about["worse_beyond_margin"] = beyond <= LEVEL and self._worse(found)
         quantity = Quantity(self.quantity, self.metric.unit, self.metric.direction)
-        subject = replace(self.subject, detail=part.name)
+        subject = replace(self.subject, detail=part)
         row = evidence(quantity, subject, Measured.of(found), about)
         return replace(row, family=family, adjusted=None if row.p is None else adjusted)
 

@@ -12,9 +12,11 @@ from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation import temperature
 from transfuse.evaluation.files import Labels, Scores, texts
 from transfuse.evaluation.tables import ROW_SUM_TOLERANCE, Table, check_classes, check_rows, listed
-from transfuse.types import ItemTable, Scale
+from transfuse.kinds import kind_of
+from transfuse.types import ItemTable, Scale, TaskKind
 
 FOLDS = 5
+VALUE = "value"
 
 
 def with_groups(labels: Labels, groups: Any) -> Labels:
@@ -32,13 +34,16 @@ def with_groups(labels: Labels, groups: Any) -> Labels:
     return replace(labels, groups=tuple(named))
 
 
-def class_names(scores: Sequence[Scores]) -> tuple[str, ...]:
+def class_names(scores: Sequence[Scores], kind: TaskKind = "multiclass") -> tuple[str, ...]:
     """The classes all predictions share, in the order of the first that names them; numbers where none does."""
     named = [each for each in scores if each.classes is not None]
     counts = {each.name: each.scores.shape[2] for each in scores}
     if len(set(counts.values())) > 1:
         text = ", ".join(f"{name}: {count}" for name, count in counts.items())
-        raise UserError("predictions have different numbers of class columns", got=text)
+        raise UserError(f"predictions have different numbers of {kind_of(kind).column} columns", got=text)
+    if kind == "regression" and next(iter(counts.values())) == 1:
+        # One number an item needs no name, and files may call it what they like.
+        return (next((each.classes[0] for each in named if each.classes), VALUE),)
     if not named:
         return tuple(str(number) for number in range(scores[0].scores.shape[2]))
     first = named[0].classes or ()
@@ -65,26 +70,43 @@ def items_of(labels: Labels, classes: Sequence[str], split: str | None) -> ItemT
     )
 
 
-def known_scale(scores: Scores, scale: Scale | None) -> Scale:
-    """The scale of these scores: their own, the given one, or probability if every row is a distribution."""
+def known_scale(scores: Scores, scale: Scale | None, kind: TaskKind = "multiclass") -> Scale:
+    """The scale of these scores: their own, the given one, or probability if every row is a distribution.
+
+    Of labels: probability if all lie in [0, 1]. A regression gives values.
+    """
+    if kind == "regression":
+        if {scores.scale, scale} - {None, "value"}:
+            raise UserError(f"predictions '{scores.name}' are no numbers of a regression", expected="scale value")
+        return "value"
     if scores.scale is not None and scale is not None and scores.scale != scale:
         raise UserError(f"predictions '{scores.name}' say {scores.scale}, but scale {scale} was given")
     found = scores.scale or scale
     if found is not None:
         return found
     values = scores.scores
-    if (values >= 0).all() and (np.abs(values.sum(axis=2) - 1.0) <= ROW_SUM_TOLERANCE).all():
+    shares = (values <= 1) if kind == "multilabel" else np.abs(values.sum(axis=2) - 1.0) <= ROW_SUM_TOLERANCE
+    if (values >= 0).all() and shares.all():
         return "probability"
     raise UserError(
         f"the scale of predictions '{scores.name}' is missing",
         expected="scale logit or probability",
-        got="rows that do not all sum to 1",
-        hint="scale='logit' for scores before the softmax (--scale logit on the command line)",
+        got="values outside [0, 1]" if kind == "multilabel" else "rows that do not all sum to 1",
+        hint="scale='logit' for scores before the softmax or sigmoid (--scale logit on the command line)",
     )
 
 
-def table_of(scores: Scores, labels: Labels, items: ItemTable, classes: Sequence[str], scale: Scale | None) -> Table:
+def table_of(
+    scores: Scores,
+    labels: Labels,
+    items: ItemTable,
+    classes: Sequence[str],
+    scale: Scale | None,
+    kind: TaskKind = "multiclass",
+) -> Table:
     """Probabilities of `items` with temperatures cross-fitted over 5 folds by id, or by group where there are groups.
+
+    The numbers of a regression are taken as they are.
 
     Raises: `UserError` that lists items without predictions and predictions without a label.
     """
@@ -105,13 +127,15 @@ def table_of(scores: Scores, labels: Labels, items: ItemTable, classes: Sequence
     extra = [item for item in ids if item not in labelled]
     if extra:
         raise UserError(f"{len(extra)} predicted items have no label", where=where, got=listed(extra))
-    used = known_scale(scores, scale)
+    used = known_scale(scores, scale, kind)
     rows = scores.scores[:, [place[item] for item in items.ids]]
-    if scores.classes is not None:
+    if scores.classes is not None and len(classes) > 1:
         rows = rows[:, :, [scores.classes.index(name) for name in classes]]
-    check_rows(scores.name, rows, used, items.ids)
-    check_classes(scores.name, rows.shape[2], items)
+    check_rows(scores.name, rows, used, items.ids, kind)
+    check_classes(scores.name, rows.shape[2], items, kind)
+    if kind == "regression":
+        return Table(scores.name, items, rows, scores.runs)
     keys = list(items.groups or items.ids)
-    fitted = [temperature.crossfit(run, items.targets, used, keys, FOLDS) for run in rows]
+    fitted = [temperature.crossfit(run, items.targets, used, keys, FOLDS, kind) for run in rows]
     probs, temperatures = np.stack([probs for probs, _ in fitted]), np.stack([found for _, found in fitted])
     return Table(scores.name, items, probs, scores.runs, temperatures)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from transfuse.evaluation import weighted
 from transfuse.evaluation.bootstrap import Finish, Resampled, by_unit, interval, refusal, resample
 from transfuse.evaluation.folds import corrected
 from transfuse.evaluation.metric import Metric
@@ -46,6 +47,10 @@ def prepare(tables: Sequence[Table], metrics: Sequence[Metric]) -> None:
             by_items.setdefault((len(table.items), _units(table)), []).append(table)
     for (items, units), known in by_items.items():
         open_ones = [(table, metric) for table in known for metric in wanted if metric.name not in table.memo]
+        for table, metric in open_ones if units > 1 else ():
+            if metric.weighted is not None:
+                table.memo[metric.name] = _of_weights(table, metric)
+        open_ones = [(table, metric) for table, metric in open_ones if metric.weighted is None]
         if open_ones and units > 1:
             found = resample([_side(table, metric) for table, metric in open_ones], items)
             for (table, metric), drawn in zip(open_ones, found, strict=True):
@@ -64,6 +69,15 @@ def _side(table: Table, metric: Metric) -> tuple[Iterator[np.ndarray], Finish]:
     return (by_unit(metric.columns(targets, run)[order], ordered) for run in table.probs), metric.finish
 
 
+def _of_weights(table: Table, metric: Metric) -> Resampled:
+    """The resamples of a metric that is no function of sums, items in the order of their ids."""
+    order = np.argsort(np.asarray(table.items.ids), kind="stable")
+    targets, groups = np.asarray(table.items.targets)[order], table.items.groups
+    ordered = None if groups is None else np.asarray(groups)[order]
+    assert metric.weighted is not None  # noqa: S101 - the caller has looked; for the type checker
+    return weighted.resampled(metric.weighted, targets, table.probs[:, order], ordered, metric.resamples)
+
+
 def _resampled(table: Table, metric: Metric) -> Resampled:
     prepare([table], [metric])
     return table.memo[metric.name]
@@ -73,9 +87,11 @@ def level(table: Table, metric: Metric) -> Estimate:
     """The metric of one arm, mean over its runs. `Undefined` where it does not exist (no item of any class)."""
     targets, groups = np.asarray(table.items.targets), table.items.groups
     why = None if metric.item_mean else refusal(len(table.runs), _units(table))
-    if metric.item_mean or why is not None:
+    if why is not None:
+        values, found = metric.values(targets, table.probs), why
+    elif metric.item_mean:
         columns = metric.run_columns(targets, table.probs)
-        values, found = metric.finish(columns.sum(axis=1)), why or moments(columns[..., 0], groups)
+        values, found = metric.finish(columns.sum(axis=1)), moments(columns[..., 0], groups)
     else:
         drawn = _resampled(table, metric)
         values, found = drawn.points, interval(drawn)

@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
 from transfuse import registry
+from transfuse.errors import UserError
+from transfuse.evaluation import functions
+from transfuse.given import is_pointer
 from transfuse.types import Direction
 
 SHELF = "evaluation/metrics"
+Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+def _no_columns(*_: np.ndarray) -> np.ndarray:
+    raise TypeError("this metric is no function of sums over items")
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric: `columns` and `finish` follow `evaluation/metrics`; its values lie between `low` and `high`."""
+    """A metric: `columns` and `finish` follow `evaluation/metrics`; its values lie between `low` and `high`.
+
+    A metric that is no function of sums has `weighted` in their place, and perhaps its own number of `resamples`.
+    `kinds` are the kinds of task it holds for.
+    """
 
     name: str
     direction: Direction
@@ -25,9 +40,12 @@ class Metric:
     item_mean: bool
     low: float | None
     high: float | None
-    takes: Literal["probabilities", "scores"]
-    columns: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    finish: Callable[[np.ndarray], np.ndarray]
+    takes: Literal["probabilities", "scores", "values"]
+    columns: Callable[[np.ndarray, np.ndarray], np.ndarray] = _no_columns
+    finish: Callable[[np.ndarray], np.ndarray] = _no_columns
+    kinds: tuple[str, ...] = ("multiclass",)
+    weighted: Weighted | None = None
+    resamples: int | None = None
 
     def run_columns(self, targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
         """The columns of each run. [N], [k, N, C] -> [k, N, q]."""
@@ -35,12 +53,57 @@ class Metric:
 
     def values(self, targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
         """The metric of each run. [N], [k, N, C] -> [k]."""
+        if self.weighted is not None:
+            whole = np.ones((1, len(targets)))
+            return np.array([float(self.weighted(targets, run, whole)[0]) for run in probs])
         return np.array([float(self.finish(self.columns(targets, run).sum(axis=0))) for run in probs])
 
 
-@functools.cache
+@dataclass(frozen=True)
+class Surroundings:
+    """Where users' own metrics are found: in a folder, by their pointers, or given by name."""
+
+    folder: Path
+    given: Mapping[str, Metric]
+
+
+_around: ContextVar[Surroundings | None] = ContextVar("metrics", default=None)
+
+
+@contextmanager
+def metrics_from(folder: Path | None = None, given: Mapping[str, Any] | None = None) -> Iterator[dict[str, Metric]]:
+    """For a while, pointers are looked for in this folder, and these functions are metrics by these names.
+
+    `given`: {name: function} with an attribute `direction`, or {name: (function, direction)}.
+    """
+    made = {name: _of_function(name, found) for name, found in (given or {}).items()}
+    token = _around.set(Surroundings(folder or Path.cwd(), made))
+    try:
+        yield made
+    finally:
+        _around.reset(token)
+
+
+def _of_function(name: str, found: Any) -> Metric:
+    if name in registry.shelf(SHELF) or is_pointer(name):
+        raise UserError(f"a metric of your own cannot be called '{name}'", hint="choose another name")
+    function, options = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    return Metric(**functions.fields(name, function, {} if options is None else {"direction": str(options)}))
+
+
 def metric(name: str) -> Metric:
-    """The metric of that name; an unknown one is an error that offers the nearest."""
+    """The metric of that name: of the shelf, given by name, or `pkg.module:function`; an unknown one is an error that
+    offers the nearest."""
+    around = _around.get()
+    if around is not None and name in around.given:
+        return around.given[name]
+    if is_pointer(name):
+        return Metric(**functions.described(name, around.folder if around is not None else Path.cwd()))
+    return _of_shelf(name)
+
+
+@functools.cache
+def _of_shelf(name: str) -> Metric:
     entry = registry.find(SHELF, name)
     module = entry.load()
     return Metric(
@@ -51,6 +114,8 @@ def metric(name: str) -> Metric:
         low=entry.traits["low"],
         high=entry.traits["high"],
         takes=entry.traits["takes"],
-        columns=module.columns,
-        finish=module.finish,
+        columns=getattr(module, "columns", _no_columns),
+        finish=getattr(module, "finish", _no_columns),
+        kinds=registry.kinds_of(entry),
+        weighted=getattr(module, "weighted", None),
     )

@@ -12,14 +12,16 @@ from transfuse.errors import UserError
 from transfuse.evaluation import temperature
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.types import ItemTable, Predictions
+from transfuse.kinds import kind_of
+from transfuse.types import ItemTable, Predictions, TaskKind
 
 ROW_SUM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Table:
-    """Probabilities [k, N, C] of one arm: k runs, N items in the order of `items`, C classes.
+    """Probabilities [k, N, C] of one arm: k runs, N items in the order of `items`, C classes or labels; of a regression
+    the predicted numbers [k, N, T].
 
     `temperatures` are those that were applied, [k] or [k, N], or None where the arm came without any. `logits` are the
     scores before the temperature, where the arm gives any. `folds [k, N]` tell which fold of its repeat gave a row,
@@ -58,16 +60,20 @@ def listed(names: Sequence[str], limit: int = 5) -> str:
 
 
 def table(
-    predictions: Predictions, items: ItemTable, temperatures: Sequence[float] | np.ndarray | None = None
+    predictions: Predictions,
+    items: ItemTable,
+    temperatures: Sequence[float] | np.ndarray | None = None,
+    kind: TaskKind = "multiclass",
 ) -> Table:
     """Probabilities of one arm after its temperatures: one a run [k], or one a row [k, N]; None leaves T = 1.
 
-    Raises: `UserError` naming the items whose rows hold NaN or, as probabilities, do not sum to one; for a target
-    without a score column; for temperatures that do not match the runs.
+    Raises: `UserError` naming the items whose rows hold NaN or, as probabilities, are none; for a target without a
+    score column; for temperatures that do not match the runs. A regression has no temperatures.
     """
     scores = np.asarray(predictions.scores, dtype=np.float64)
-    check_rows(predictions.arm, scores, predictions.scale, items.ids)
-    check_classes(predictions.arm, scores.shape[2], items)
+    check_rows(predictions.arm, scores, predictions.scale, items.ids, kind)
+    check_classes(predictions.arm, scores.shape[2], items, kind)
+    temperatures = None if kind == "regression" else temperatures
     used = np.ones(len(scores)) if temperatures is None else np.asarray(temperatures, dtype=np.float64)
     if len(scores) != len(predictions.runs) or used.shape not in ((len(scores),), scores.shape[:2]):
         raise UserError(
@@ -76,7 +82,7 @@ def table(
             expected=f"{len(predictions.runs)} of each",
             got=f"{len(scores)} tables of scores, temperatures {list(used.shape)}",
         )
-    applied = [temperature.apply(run, predictions.scale, used[row]) for row, run in enumerate(scores)]
+    applied = [temperature.apply(run, predictions.scale, used[row], kind) for row, run in enumerate(scores)]
     return Table(
         predictions.arm,
         items,
@@ -87,8 +93,11 @@ def table(
     )
 
 
-def check_rows(arm: str, scores: np.ndarray, scale: str, ids: Sequence[str]) -> None:
-    """Refuse rows [k, N, C] that are not finite or, as probabilities, no distribution; the message names the items."""
+def check_rows(arm: str, scores: np.ndarray, scale: str, ids: Sequence[str], kind: TaskKind = "multiclass") -> None:
+    """Refuse rows [k, N, C] that are not finite or, as probabilities, no distribution; the message names the items.
+
+    Probabilities of labels need not sum to one, but lie in [0, 1].
+    """
     if scores.ndim != 3 or scores.shape[1] != len(ids) or scores.shape[1] == 0:
         raise UserError(
             "scores do not match the items",
@@ -100,20 +109,31 @@ def check_rows(arm: str, scores: np.ndarray, scale: str, ids: Sequence[str]) -> 
     if broken:
         raise UserError(f"{len(broken)} rows hold NaN or infinity", where=f"arm '{arm}'", got=f"items {listed(broken)}")
     if scale == "probability":
-        off = (np.abs(scores.sum(axis=2) - 1.0) > ROW_SUM_TOLERANCE) | (scores < 0).any(axis=2)
+        sums = kind == "multiclass"
+        off = (scores < 0).any(axis=2)
+        off |= np.abs(scores.sum(axis=2) - 1.0) > ROW_SUM_TOLERANCE if sums else (scores > 1).any(axis=2)
         wrong = [ids[row] for row in np.flatnonzero(off.any(axis=0)).tolist()]
         if wrong:
             raise UserError(
                 f"{len(wrong)} rows are no probabilities",
                 where=f"arm '{arm}'",
-                expected="no negative value and a sum of 1",
+                expected="no negative value and a sum of 1" if sums else "values in [0, 1]",
                 got=f"items {listed(wrong)}",
-                hint="if these are scores before the softmax, their scale is logit",
+                hint=f"if these are scores before the {'softmax' if sums else 'sigmoid'}, their scale is logit",
             )
 
 
-def check_classes(arm: str, classes: int, items: ItemTable) -> None:
-    """Refuse targets that have no score column, and a single column."""
+def check_classes(arm: str, classes: int, items: ItemTable, kind: TaskKind = "multiclass") -> None:
+    """Refuse targets that have no score column, and a single column of classes."""
+    if kind != "multiclass":
+        targets, noun = np.asarray(items.targets), kind_of(kind).column
+        if targets.ndim != 2 or targets.shape[1] != classes:
+            width = targets.shape[1] if targets.ndim == 2 else 0
+            expected, got = f"one a {noun}: {width}", str(classes)
+            raise UserError(
+                f"{noun}s and score columns differ in number", where=f"arm '{arm}'", expected=expected, got=got
+            )
+        return
     if classes < 2:
         raise UserError("a classifier needs at least two score columns", where=f"arm '{arm}'", got=f"{classes}")
     targets = np.asarray(items.targets)

@@ -1,32 +1,37 @@
 """One temperature per arm and run: without it log-loss would compare how boldly arms speak, not what they know.
 
-A temperature T turns scores z into softmax(z / T). It is fitted on rows apart from the judged ones, or cross-fitted.
+A temperature T turns scores z into softmax(z / T), of a multilabel task into sigmoid(z / T) of each label. It is fitted
+on rows apart from the judged ones, or cross-fitted. The numbers of a regression have none: theirs stays 1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax, logit
 
 from transfuse import seeds
 from transfuse.errors import UserError
 from transfuse.evaluation.metrics.log_loss import FLOOR
-from transfuse.types import Scale
+from transfuse.types import Scale, TaskKind
 
 BOUNDS = (1 / 20, 20.0)
 
 
-def as_logits(scores: np.ndarray, scale: Scale) -> np.ndarray:
-    """Scores as float64 logits [N, C]; probabilities become logs, floored at 1e-15.
+def as_logits(scores: np.ndarray, scale: Scale, kind: TaskKind = "multiclass") -> np.ndarray:
+    """Scores as float64 logits [N, C]; probabilities become logs, floored at 1e-15, or logits of each label.
 
-    Raises: `UserError` for scale `value` (no probabilities behind it), for scores that are not finite or not [N, C],
-    and for negative probabilities.
+    A regression's values stay what they are. Raises: `UserError` for another scale than the kind has, for scores that
+    are not finite or not [N, C], and for probabilities outside [0, 1].
     """
     values = np.asarray(scores, dtype=np.float64)
-    if scale not in ("logit", "probability"):
+    if kind == "regression":
+        if scale != "value":
+            raise UserError("a regression is judged by numbers", expected="scale value", got=f"scale {scale}")
+    elif scale not in ("logit", "probability"):
         raise UserError(
             "these scores cannot become probabilities", expected="scale logit or probability", got=f"scale {scale}"
         )
@@ -36,23 +41,32 @@ def as_logits(scores: np.ndarray, scale: Scale) -> np.ndarray:
         raise UserError(
             "scores must be finite", got=f"{int((~np.isfinite(values)).any(axis=1).sum())} rows with NaN or infinity"
         )
-    if scale == "logit":
+    if scale != "probability":
         return values
+    if kind == "multilabel":
+        if (values < 0).any() or (values > 1).any():
+            raise UserError("probabilities of labels must lie in [0, 1]", got=f"{values.min():g} to {values.max():g}")
+        return logit(np.clip(values, FLOOR, 1.0 - FLOOR))
     if (values < 0).any():
         raise UserError("probabilities must not be negative", got=f"{int((values < 0).any(axis=1).sum())} such rows")
     return np.log(np.maximum(values, FLOOR))
 
 
-def fit(scores: np.ndarray, targets: np.ndarray, scale: Scale) -> float:
+def fit(scores: np.ndarray, targets: np.ndarray, scale: Scale, kind: TaskKind = "multiclass") -> float:
     """The temperature with the lowest log-loss, within [1/20, 20].
 
     Log-loss is convex in 1/T, so its slope `mean_i (E_p[z_i] - z_i[y_i])` changes sign at most once and the root is
     found on log T. Degenerate cases: perfect separation ends at 1/20, scores worse than chance at 20; no rows, targets
-    of one class, or rows that are all flat say nothing about T and give 1.0. Guo et al., ICML 2017.
+    of one class, or rows that are all flat say nothing about T and give 1.0. Guo et al., ICML 2017. Of labels the same
+    holds for the mean loss over labels, whose slope is `mean_ic z (sigmoid(z / T) - y)`.
     """
-    logits, targets = as_logits(scores, scale), np.asarray(targets)
+    logits, targets = as_logits(scores, scale, kind), np.asarray(targets)
     if len(logits) != len(targets):
         raise UserError("scores and targets differ in number", got=f"{len(logits)} and {len(targets)}")
+    if kind == "regression":
+        return 1.0
+    if kind == "multilabel":
+        return _root(_slope_of_labels(logits, targets)) if len(targets) and np.ptp(targets) and np.any(logits) else 1.0
     if len(targets) == 0 or np.all(targets == targets[0]) or np.all(np.ptp(logits, axis=1) == 0.0):
         return 1.0
     centred = logits - logits.max(axis=1, keepdims=True)
@@ -63,6 +77,18 @@ def fit(scores: np.ndarray, targets: np.ndarray, scale: Scale) -> float:
         expected = (weights * centred).sum(axis=1) / weights.sum(axis=1)
         return float((expected - true).mean())
 
+    return _root(slope)
+
+
+def _slope_of_labels(logits: np.ndarray, targets: np.ndarray) -> Callable[[float], float]:
+    def slope(log_temperature: float) -> float:
+        return float((logits * (expit(logits * np.exp(-log_temperature)) - targets)).mean())
+
+    return slope
+
+
+def _root(slope: Callable[[float], float]) -> float:
+    """Where the slope in 1/T changes sign, within the bounds."""
     low, high = float(np.log(BOUNDS[0])), float(np.log(BOUNDS[1]))
     # A positive slope in 1/T asks for a higher temperature.
     if slope(low) <= 0.0:
@@ -73,12 +99,22 @@ def fit(scores: np.ndarray, targets: np.ndarray, scale: Scale) -> float:
     return float(np.exp(root))
 
 
-def apply(scores: np.ndarray, scale: Scale, temperature: float | np.ndarray) -> np.ndarray:
-    """softmax(z / T) in float64, stable for large scores; T is one number or one a row [N]. [N, C] -> [N, C]."""
+def apply(
+    scores: np.ndarray, scale: Scale, temperature: float | np.ndarray, kind: TaskKind = "multiclass"
+) -> np.ndarray:
+    """softmax(z / T) in float64, stable for large scores; T is one number or one a row [N]. [N, C] -> [N, C].
+
+    Of labels sigmoid(z / T); of a regression the numbers as they are.
+    """
     used = np.asarray(temperature, dtype=np.float64)
     if not (np.isfinite(used).all() and (used > 0).all()):
         raise UserError("a temperature must be a positive number", got=f"{temperature}")
-    return np.exp(log_softmax(as_logits(scores, scale) / used.reshape(-1, 1), axis=1))
+    logits = as_logits(scores, scale, kind)
+    if kind == "regression":
+        return logits
+    if kind == "multilabel":
+        return expit(logits / used.reshape(-1, 1))
+    return np.exp(log_softmax(logits / used.reshape(-1, 1), axis=1))
 
 
 def folds_of(ids: list[str], folds: int = 5) -> np.ndarray:
@@ -89,7 +125,12 @@ def folds_of(ids: list[str], folds: int = 5) -> np.ndarray:
 
 
 def crossfit(
-    scores: np.ndarray, targets: np.ndarray, scale: Scale, ids: list[str], folds: int = 5
+    scores: np.ndarray,
+    targets: np.ndarray,
+    scale: Scale,
+    ids: list[str],
+    folds: int = 5,
+    kind: TaskKind = "multiclass",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities [N, C] whose temperature never saw their own fold, and the temperature of each row [N].
 
@@ -97,10 +138,11 @@ def crossfit(
     """
     if len(ids) != len(scores):
         raise UserError("scores and ids differ in number", got=f"{len(scores)} and {len(ids)}")
-    logits, targets, fold = as_logits(scores, scale), np.asarray(targets), folds_of(list(ids), folds)
+    logits, targets, fold = as_logits(scores, scale, kind), np.asarray(targets), folds_of(list(ids), folds)
+    known: Scale = "value" if kind == "regression" else "logit"
     temperatures = np.ones(len(logits))
     for number in range(folds):
         held = fold == number
         if held.any():
-            temperatures[held] = fit(logits[~held], targets[~held], "logit")
-    return apply(logits, "logit", temperatures), temperatures
+            temperatures[held] = fit(logits[~held], targets[~held], known, kind)
+    return apply(logits, known, temperatures, kind), temperatures

@@ -11,6 +11,9 @@ QUANTITIES = {
     "brier": "Brier score",
     "ece": "calibration error",
     "worst_class": "accuracy on the worst class",
+    "binary_log_loss": "binary log-loss",
+    "rmse": "root mean squared error",
+    "r2": "R²",
 }
 STATUS: dict[Status, tuple[str, str]] = {
     "better": ("shown better", "shown better by more than the margin of {}"),
@@ -22,13 +25,14 @@ STATUS: dict[Status, tuple[str, str]] = {
 
 def named(quantity: str) -> str:
     """A quantity's name in running text."""
-    return QUANTITIES.get(quantity, quantity.replace("_", " "))
+    # Of `pkg.module:function?direction=lower` the function's name is enough.
+    return QUANTITIES.get(quantity, quantity.partition("?")[0].rpartition(":")[2].replace("_", " "))
 
 
 def number(value: float, unit: str, *, signed: bool = False) -> str:
     """A value with its unit for running text; shares are given in points (hundredths)."""
     text, unit = digits(value, unit, signed=signed), "points" if unit == "share" else unit
-    return f"{text} {unit}"
+    return f"{text} {unit}".rstrip()
 
 
 def digits(value: float, unit: str, *, signed: bool = False) -> str:

@@ -28,6 +28,7 @@ class Facts:
     classes: tuple[str, ...]
     canvas: int
     arm: str
+    kind: str = "multiclass"
 
 
 def opened_graph(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], Facts]:
@@ -88,7 +89,7 @@ def _tensors(graph: Any) -> list[Any]:
 def _facts(words: dict[str, str], path: Path) -> Facts:
     try:
         classes, canvas = json.loads(words["classes"]), int(words["canvas"])
-        if not (isinstance(classes, list) and len(classes) > 1 and 1 <= canvas <= LARGEST_CANVAS):
+        if not (isinstance(classes, list) and classes and 1 <= canvas <= LARGEST_CANVAS):
             raise ValueError("classes or canvas are not what they should be")
     except (KeyError, ValueError, RecursionError) as error:
         raise UserError(
@@ -97,4 +98,4 @@ def _facts(words: dict[str, str], path: Path) -> Facts:
             got=f"{type(error).__name__}: {error}"[:200],
             hint="transfuse export DIR --what onnx",
         ) from error
-    return Facts(tuple(map(str, classes)), canvas, words.get("arm", path.stem))
+    return Facts(tuple(map(str, classes)), canvas, words.get("arm", path.stem), words.get("task", "multiclass"))

@@ -12,11 +12,12 @@ from transfuse.fusion.contract import Front
 from transfuse.fusion.fused import Crown, Fused
 from transfuse.fusion.parts import Opened, Parts, Shapes, UnseenError
 from transfuse.jsonio import digest, plain
+from transfuse.kinds import kind_of
 from transfuse.reads import CANVAS, RECIPIENT, VIEWS, Read, check_reads, pools, reads_of
 from transfuse.registry import Entry, method
 from transfuse.seeds import integer
 from transfuse.source.base import Source
-from transfuse.types import Card
+from transfuse.types import Card, TaskKind
 
 COLOURS = 3
 # What was tried on shapes in this process and fits: trainings build the same crown many times.
@@ -32,12 +33,14 @@ def crown(
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
     parts: Opened | None = None,
+    kind: TaskKind = "multiclass",
 ) -> Crown:
     """The new part of a fusion by the method `FAMILY/NAME` (or its entry), from cards alone.
 
     Methods that run parts of their sources get them from `parts`; what enters them is tried on shapes first. The crown
     starts from the stream of `seed`; the global random state is left alone. Raises UserError for settings the method
-    refuses, reads and joints that do not fit, and fewer than two or repeated classes.
+    refuses, reads and joints that do not fit, and fewer than two or repeated classes; of labels or targets of a `kind`
+    of task one is enough.
     """
     entry = connecting(named)
     given = entry.settings(settings or {})
@@ -45,8 +48,9 @@ def crown(
     every = {**cards, **({} if recipient is None else {RECIPIENT: recipient})}
     chosen = list(reads or reads_of(entry, cards, recipient=recipient))
     _check(entry, every, chosen)
-    if len(set(classes)) != len(classes) or len(classes) < 2:
-        raise UserError("a fusion needs two or more distinct classes", got=", ".join(classes) or "none")
+    if len(set(classes)) != len(classes) or len(classes) < kind_of(kind).least:
+        least = "two or more distinct" if kind == "multiclass" else "one or more distinct"
+        raise UserError(f"a fusion needs {least} {kind_of(kind).columns}", got=", ".join(classes) or "none")
     widths = [_width(every, read) for read in chosen if read.use == "block"]
     with torch.random.fork_rng(devices=[]):
         module = entry.load()
@@ -58,7 +62,7 @@ def crown(
             torch.manual_seed(integer(seed, "init"))
             body = module.build(_fronts(every, chosen, parts), **given)
         plain = entry.traits.get("joints") == "plain"
-        made = Crown(widths, body, classes, entry.full_name, given, plain=plain)
+        made = Crown(widths, body, classes, entry.full_name, given, plain=plain, kind=kind)
     views = [(read.member, read.view) for read in chosen if read.use == "block"]
     known = list(dict.fromkeys(views))
     made.dropping.branches = tuple(known.index(view) for view in views)
@@ -139,8 +143,8 @@ def connect(
     *,
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
-    name: str = "fused",
     recipient: Source | None = None,
+    kind: TaskKind = "multiclass",
 ) -> Fused:
     """A trainable network that reads `members` at `reads` and fuses them by the method `FAMILY/NAME` (or its entry).
 
@@ -151,5 +155,5 @@ def connect(
     own = None if recipient is None else recipient.card
     chosen = list(reads or reads_of(entry, cards, recipient=own))
     parts = Opened(members, recipient)
-    top = crown(entry, cards, chosen, classes, settings=settings, seed=seed, parts=parts)
-    return Fused(name, members, chosen, top, pool=pools(entry), recipient=recipient)
+    top = crown(entry, cards, chosen, classes, settings=settings, seed=seed, parts=parts, kind=kind)
+    return Fused("fused", members, chosen, top, pool=pools(entry), recipient=recipient)

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from transfuse.errors import UserError
 from transfuse.fusion.dropping import Dropping, averaged
+from transfuse.fusion.heads import head
 from transfuse.fusion.joints import Plain, Standardise, pooled
 from transfuse.fusion.made import Made, made_card
 from transfuse.reads import CANVAS, Read
 from transfuse.source.base import Source, hold
 from transfuse.source.door import canvas_of
-from transfuse.types import Tap
+from transfuse.types import Tap, TaskKind
 
 
 class Crown(nn.Module):
@@ -39,6 +40,7 @@ class Crown(nn.Module):
         settings: Mapping[str, Any],
         *,
         plain: bool = False,
+        kind: TaskKind = "multiclass",
     ) -> None:
         super().__init__()
         self.method = method
@@ -48,10 +50,8 @@ class Crown(nn.Module):
         self.dropping = Dropping(range(len(widths)))
         self.width: int = body.width  # pyright: ignore[reportAttributeAccessIssue]
         self.classes = tuple(classes)
-        self.head = nn.Linear(self.width, len(classes))
-        # From zero the first prediction is uniform, and convex heads do not differ by their start at all.
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.kind: TaskKind = kind
+        self.head = head(self.width, len(classes), kind)
         start = getattr(body, "start", None)
         if start is not None:
             with torch.no_grad():
@@ -87,7 +87,7 @@ class Crown(nn.Module):
         return self.body(self.dropping(self.joined(blocks)))
 
     def forward(self, blocks: Sequence[Tensor]) -> Tensor:
-        """Blocks to logits [N, C]."""
+        """Blocks to logits [N, C], or to a regression's numbers [N, T]."""
         if self.passes and not self.training:
             return averaged(self, blocks, self.passes)
         return self.head(self.fuse(blocks))
@@ -120,6 +120,7 @@ class Fused(Made):
         self.pool = pool
         self.crown = crown
         self.__dict__["recipient"] = recipient
+        self.kind = crown.kind
         self.inner = _inner(members)
         own = Tap("fused", "vector", crown.width, "crown.body")
         logits = Tap("logits", "logits", len(crown.classes), "crown.head")

@@ -26,15 +26,22 @@ TOLERANCE = 1e-5
 
 
 class Answering(nn.Module):
-    """softmax(logits / temperature): canvas [N, 3, S, S] in [0, 1] to probabilities [N, C]."""
+    """softmax(logits / temperature): canvas [N, 3, S, S] in [0, 1] to probabilities [N, C].
+
+    Of labels sigmoid(logits / temperature) of each; of a regression the numbers [N, T] themselves.
+    """
 
     def __init__(self, model: Source) -> None:
         super().__init__()
         self.logits = logits_of(model)
         self.temperature = float(model.temperature)
+        self.kind = model.kind
 
     def forward(self, canvas: Tensor) -> Tensor:
-        return torch.softmax(self.logits(canvas).float() / self.temperature, dim=1)
+        if self.kind == "regression":
+            return self.logits(canvas).float()
+        scores = self.logits(canvas).float() / self.temperature
+        return torch.sigmoid(scores) if self.kind == "multilabel" else torch.softmax(scores, dim=1)
 
 
 class PoolGraph(nn.Module):
@@ -52,8 +59,17 @@ class PoolGraph(nn.Module):
             )
         self.pooled = module.graph
         self.state = {name: torch.as_tensor(array).double() for name, array in pool.state.items()}
+        self.kind = pool.kind
 
     def forward(self, canvas: Tensor) -> Tensor:
+        if self.kind == "regression":
+            return self.pooled(self.state, torch.stack([member(canvas).double() for member in self.members]))
+        if self.kind == "multilabel":
+            yes = torch.stack([torch.sigmoid(member(canvas).double()) for member in self.members])
+            # Every label of every item is a question of two classes, as in `kinds_lift`.
+            questions = yes.reshape(yes.shape[0], -1)
+            pooled = self.pooled(self.state, torch.stack([1 - questions, questions], dim=2))[:, 1]
+            return torch.logit(pooled.reshape(yes.shape[1:]), eps=FLOOR)
         each = torch.stack([torch.softmax(member(canvas).double(), dim=1) for member in self.members])
         return self.pooled(self.state, each).clamp_min(FLOOR).log()
 
@@ -109,6 +125,8 @@ def _require_equal(program: ExportedProgram, model: Source, canvas: int) -> None
     for count in (1, 3):
         images = torch.rand(count, 3, canvas, canvas, generator=generator)
         with torch.no_grad():
-            apart = float((run(images) - model.probabilities(images)).abs().max())
-        if not apart <= TOLERANCE:
+            wanted = model(images) if model.kind == "regression" else model.probabilities(images)
+            apart = float((run(images) - wanted).abs().max())
+        # Numbers of a regression may be large, and so may be the rounding of float32.
+        if not apart <= TOLERANCE * max(1.0, float(wanted.abs().max())):
             raise TransfuseError(f"the exported graph answers differently from the model, by {apart:.2g}")

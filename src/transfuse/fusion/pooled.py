@@ -8,27 +8,37 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import logit
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
-from transfuse.fusion import outputs_lift
+from transfuse.fusion import kinds_lift, outputs_lift
 from transfuse.fusion.made import Made, made_card
+from transfuse.kinds import kind_of
 from transfuse.registry import method
 from transfuse.source.base import Source
 from transfuse.source.door import canvas_of
-from transfuse.types import Card, Tap
+from transfuse.types import Card, Tap, TaskKind
 
 
 class Pool(Made):
     """Members that each answer, and an outputs method that pools their probabilities.
 
     A method that stops early runs a later member only for the rows that still need it. Its logits are log-probabilities
-    [N, C]; no gradient goes through it. Members must answer for the same classes in the same order; raises UserError
-    otherwise.
+    [N, C] (of labels logits of each, of a regression the numbers); no gradient goes through it. Members must answer for
+    the same classes in the same order; raises UserError otherwise.
     """
 
-    def __init__(self, name: str, members: Sequence[Source], full_name: str, state: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self,
+        name: str,
+        members: Sequence[Source],
+        full_name: str,
+        state: Mapping[str, np.ndarray],
+        kind: TaskKind = "multiclass",
+    ) -> None:
         super().__init__()
+        self.kind = kind
         self.members = nn.ModuleList(members)
         self.method = full_name
         self.state = dict(state)
@@ -40,6 +50,8 @@ class Pool(Made):
     def blocks(self, batch: Tensor | Mapping[str, Any], taps: Sequence[str]) -> dict[str, Tensor]:
         for tap in taps:
             self.card.tap(tap)
+        if self.kind != "multiclass":
+            return {"logits": self._other(batch)}
         canvas, entry = canvas_of(batch), method(self.method)
 
         def ask(member: int, rows: np.ndarray) -> np.ndarray:
@@ -53,6 +65,15 @@ class Pool(Made):
             every = np.arange(len(canvas))
             pooled = outputs_lift.apply(entry, self.state, np.stack([ask(n, every) for n in range(len(self.members))]))
         return {"logits": torch.from_numpy(np.log(np.clip(pooled, 1e-15, None))).float().to(canvas.device)}
+
+    def _other(self, batch: Tensor | Mapping[str, Any]) -> Tensor:
+        """Logits of labels, or a regression's numbers."""
+        scores = [member(batch).detach().float().cpu().numpy() for member in self.members]
+        answers = np.stack([kinds_lift.answers(score, kind_of(self.kind).scale, self.kind) for score in scores])
+        pooled = kinds_lift.apply(method(self.method), self.state, answers, self.kind)
+        if self.kind == "multilabel":
+            pooled = logit(np.clip(pooled, 1e-15, 1.0 - 1e-15))
+        return torch.from_numpy(pooled).float()
 
     def freeze(self, until: str | None = None) -> None:
         """Freeze all members; a pool has nothing else, and no tap but its logits."""

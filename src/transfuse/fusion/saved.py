@@ -23,6 +23,7 @@ from transfuse.fusion.fused import Fused
 from transfuse.fusion.parts import Opened
 from transfuse.fusion.pooled import Narrowed, Pool
 from transfuse.jsonio import file_digest, plain, pretty
+from transfuse.kinds import kind_of
 from transfuse.reads import Read, pools
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
@@ -50,6 +51,7 @@ def save(model: Source, folder: Path, *, facts: Mapping[str, Any] | None = None)
         "temperature": model.temperature,
         "model": description,
         "sha256": file_digest(folder / TENSORS),
+        **_task(model),
         **(facts or {}),
     }
     write_text(folder / DESCRIPTION, pretty(record))
@@ -71,16 +73,23 @@ def describe(model: nn.Module) -> dict[str, Any]:
             "members": members,
             **body,
             **own,
+            **_task(model),
         }
     if isinstance(model, Pool):
         state = {name: array.tolist() for name, array in model.state.items()}
         members = [describe(member) for member in model.members]
-        return {"kind": "pool", "name": model.card.name, "method": model.method, "state": state, "members": members}
+        made = {"kind": "pool", "name": model.card.name, "method": model.method, "state": state, "members": members}
+        return made | _task(model)
     if isinstance(model, Narrowed):
         return {"kind": "narrowed", "classes": list(model.card.classes), "source": describe(model.source)}
     if isinstance(model, Source):
         return {"kind": "source", "card": model.card.record()}
     raise UserError("only sources and what is fused of them can be saved", got=type(model).__name__)
+
+
+def _task(model: Source) -> dict[str, str]:
+    """The kind of task, where it is not multiclass."""
+    return {} if model.kind == "multiclass" else {"task": model.kind}
 
 
 def load(folder: Path, *, modules: Mapping[str, nn.Module] | None = None) -> Source:
@@ -101,6 +110,7 @@ def load(folder: Path, *, modules: Mapping[str, nn.Module] | None = None) -> Sou
     try:
         model = build(record["model"], folder, modules or {})
         model.temperature = _positive(record["temperature"])
+        model.kind = kind_of(record.get("task", "multiclass")).name
     except NOT_A_MODEL as error:
         raise UserError(
             "this description is not one of a saved model",
@@ -143,16 +153,16 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
         return Narrowed(build(record["source"], folder, modules), record["classes"])
     if kind == "pool":
         state = {name: np.asarray(values) for name, values in record["state"].items()}
-        return Pool(
-            record["name"], [build(member, folder, modules) for member in record["members"]], record["method"], state
-        )
+        members = [build(member, folder, modules) for member in record["members"]]
+        return Pool(record["name"], members, record["method"], state, record.get("task", "multiclass"))
     members = {name: build(member, folder, modules) for name, member in record["members"]}
     reads = [Read(**read) for read in record["reads"]]
     cards = {name: member.card for name, member in members.items()}
     own = record.get("recipient")
     recipient = None if own is None else build(own, folder, modules)
-    parts = Opened(members, recipient)
-    top = crown(record["method"], cards, reads, record["classes"], settings=record["settings"], parts=parts)
+    facts: dict[str, Any] = {"settings": record["settings"], "parts": Opened(members, recipient)}
+    facts["kind"] = kind_of(record.get("task", "multiclass")).name
+    top = crown(record["method"], cards, reads, record["classes"], **facts)
     if "monte_carlo" in record:
         chance = record["monte_carlo"]
         top.drop(branch=float(chance["branch"]), feature=float(chance["feature"]), passes=int(chance["passes"]))

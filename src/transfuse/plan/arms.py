@@ -10,7 +10,7 @@ from transfuse.errors import UserError, unknown_name
 from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
-from transfuse.registry import Entry, method
+from transfuse.registry import Entry, kinds_of, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
 from transfuse.types import Card, Form, Role
 
@@ -71,6 +71,8 @@ class Scene:
                 raise unknown_name("regime", name, REGIMES, where="recipe, train")
         base = "full" if regime == "scratch" else regime
         made = schedule({"regime": base, **self.recipe.train.get(base, {}), **(own or {})}, where=where)
+        for entry in made.entries:
+            check_kind(entry, self.recipe.task.kind, where)
         return replace(made, member_rate=DEFAULTS["scratch"].member_rate) if regime == "scratch" else made
 
 
@@ -113,6 +115,7 @@ def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]
 
 def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping[str, ArmSpec], where: str) -> ArmSpec:
     how = method(str(facts["fuse"]), where=where)
+    check_kind(how, scene.recipe.task.kind, where)
     settings = how.settings({key: value for key, value in facts.items() if key not in RESERVED}, where=where)
     of = facts.get("of", list(scene.cards))
     if not isinstance(of, list) or not of:
@@ -210,6 +213,15 @@ def _plan(scene: Scene, facts: Mapping[str, Any], where: str) -> Schedule:
     own = {"regime": given} if isinstance(given, str) else {**given}
     own = {"regime": own.pop("train", own.pop("regime", "frozen")), **own}
     return scene.schedule(str(own["regime"]), own, where=where)
+
+
+def check_kind(how: Entry, kind: str, where: str) -> None:
+    """Refuse a method that does not hold for this kind of task: pools and parts of a training say for which they do,
+    other methods where they do not for all."""
+    says = how.shelf == "fusion/outputs" or how.shelf.startswith("train/") or "kinds" in how.traits
+    if says and kind not in kinds_of(how):
+        known = " or ".join(kinds_of(how))
+        raise UserError(f"{how.full_name} does not hold for a {kind} task", where=where, expected=f"a task of {known}")
 
 
 def _taps(scene: Scene, how: Entry, facts: Mapping[str, Any], of: Sequence[str], where: str) -> dict[str, list[str]]:

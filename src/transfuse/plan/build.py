@@ -50,7 +50,8 @@ class RunRows:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a plan rests on beside the ladder; `own` are items of the sources' own tasks, by source."""
+    """What a plan rests on beside the ladder; `own` are items of the sources' own tasks, by source, `metric_digests`
+    those of the files of users' own metrics, by name."""
 
     recipe: Recipe
     cards: Mapping[str, Card]
@@ -65,6 +66,7 @@ class Setting:
     leaks: tuple[str, ...] = ()
     exposures: tuple[Exposure, ...] = ()
     own: Mapping[str, Exposure] = field(default_factory=dict)
+    metric_digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
@@ -122,6 +124,7 @@ class Builder:
             "random": sorted(names[member] for member in arm.random),
             "merge": None if arm.merge is None else True,
             "classes": list(self.setting.classes),
+            **({} if self.setting.recipe.task.kind == "multiclass" else {"task": self.setting.recipe.task.kind}),
         }
         inputs: dict[str, Ref] = {
             f"card{index}": Given(self.setting.card_keys[member]) for member, index in number.items()

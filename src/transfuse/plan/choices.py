@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from transfuse.kinds import KINDS
 from transfuse.plan.arms import ArmSpec
 from transfuse.plan.build import Builder, RunRows, Scope
 from transfuse.plan.controls import TOGETHER
@@ -61,7 +62,13 @@ def add_controls(build: Builder, arms: Ladder, scope: Scope) -> None:
 def _choose(
     build: Builder, name: str, rule: str, inputs: Mapping[str, Ref], selects: Sequence[Select] = (), **params: Any
 ) -> str:
-    return build.add(Step(name, "choose", {"rule": rule, **params}, inputs, tuple(selects)))
+    """A choice among fitted arms rests on the primary metric; the usual loss of the kind stands in each fit already."""
+    task, digests = build.setting.recipe.task, build.setting.metric_digests
+    more: dict[str, Ref] = {}
+    if rule in ("lowest", "economical") and task.metric != KINDS[task.kind].metric:
+        params, more = {**params, "metric": task.metric}, {"items": Given(build.setting.items_key)}
+    files = (digests[task.metric],) if more and task.metric in digests else ()
+    return build.add(Step(name, "choose", {"rule": rule, **params}, {**inputs, **more}, tuple(selects), files))
 
 
 def _economical(build: Builder, arms: Ladder, scope: Scope, tuned: Sequence[Select]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from transfuse.kinds import KINDS
 from transfuse.plan import controls
 from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
 from transfuse.plan.merges import merge_of
 from transfuse.plan.recipe import ALTERNATIVE, Recipe
 from transfuse.reads import RECIPIENT, Read
 from transfuse.registry import method
-from transfuse.types import Card
+from transfuse.types import Card, TaskKind
 
 FULL_ONLY = ("compute_matched", "parameter_matched", ALTERNATIVE)
 
@@ -92,7 +93,7 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
     tuning = recipe.ladder != "quick"
     frozen, full = scene.schedule("frozen"), scene.schedule("full") if tuning else None
     singles = [single(scene, f"frozen/{name}", name, frozen) for name in sources]
-    fixed, skipped = _fixed(sources, classes, singles)
+    fixed, skipped = _fixed(sources, classes, singles, recipe.task.kind)
     fixed += alone(scene)
     named = set(recipe.candidates) if isinstance(recipe.candidates, dict) else set()
     for arms, missing in (_soup(scene, tuning, named), _alternative(Scene(recipe, cards), tuning)):
@@ -124,16 +125,19 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
 
 
 def _fixed(
-    cards: Mapping[str, Card], classes: Sequence[str], singles: Sequence[ArmSpec]
+    cards: Mapping[str, Card], classes: Sequence[str], singles: Sequence[ArmSpec], kind: TaskKind
 ) -> tuple[list[ArmSpec], list[tuple[str, str]]]:
     fixed, skipped = [ArmSpec("prior", "baseline", "single", "prior", ())], []
     for name, card in cards.items():
-        if set(classes) <= set(card.classes):
+        if kind == "regression":
+            skipped.append((f"as_is/{name}", "a head that was made for classes gives no numbers"))
+        elif set(classes) <= set(card.classes):
             fixed.append(
                 ArmSpec(f"as_is/{name}", "baseline", "single", "as_is", (name,), reads=(Read(name, "logits"),))
             )
         else:
-            skipped.append((f"as_is/{name}", "the source's own head does not name the target's classes"))
+            what = KINDS[kind].columns
+            skipped.append((f"as_is/{name}", f"the source's own head does not name the target's {what}"))
     if len(singles) > 1:
         fixed.append(pool("ensemble", "outputs/mean_prob", [arm.name for arm in singles], {}, "baseline"))
     else:

@@ -76,7 +76,8 @@ def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], measure: str)
         "repeats": {run.name: run.repeat for run in setting.runs},
         "holdings": holdings(build, arms),
     }
-    return build.add(Step("evaluate", "evaluate", params, inputs, tuple(selects), opens_test=True))
+    digests = tuple(setting.metric_digests.values())
+    return build.add(Step("evaluate", "evaluate", params, inputs, tuple(selects), digests, opens_test=True))
 
 
 def _judging(setting: Setting) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     StrictFloat,
     StrictInt,
@@ -19,19 +18,15 @@ from pydantic import (
 )
 
 from transfuse.errors import many_problems, nearest
-from transfuse.plan.conditions import Conditions
+from transfuse.plan.conditions import Conditions, named
 from transfuse.plan.search_entry import Search
+from transfuse.plan.task import Strict, TaskEntry, check_metric
 from transfuse.plan.text import dumped, loaded, text_of
 from transfuse.reads import RECIPIENT
-from transfuse.registry import shelf
 
 ALTERNATIVE = "alternative"
 ALTERNATIVES = ("str", "float", "int", "list[str]", "dict[str,any]", "literal['auto']", "[key]")
 UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SourceEntry(Strict):
@@ -48,19 +43,6 @@ class SourceEntry(Strict):
         if spec is None or spec == "":
             raise ValueError("names no source; write e.g. torchvision:resnet18")
         return spec
-
-
-class TaskEntry(Strict):
-    kind: str = "multiclass"
-    metric: str = "log_loss"
-    also: list[str] = ["accuracy", "brier", "ece", "worst_class"]
-
-    @field_validator("kind")
-    @classmethod
-    def _kind(cls, kind: str) -> str:
-        if kind != "multiclass":
-            raise ValueError(f"tasks of kind '{kind}' do not work yet; multiclass does")
-        return kind
 
 
 class Budget(Strict):
@@ -98,12 +80,8 @@ class Judge(Strict):
     @field_validator("guards")
     @classmethod
     def _guards(cls, guards: dict[str, float]) -> dict[str, float]:
-        known = sorted(shelf("evaluation/metrics"))
         for name, margin in guards.items():
-            if name not in known:
-                near = nearest(name, known)
-                hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-                raise ValueError(f"there is no metric '{name}'; {hint}")
+            check_metric(name)
             if not 0 <= margin < 1e6:
                 raise ValueError(f"the guard on {name} must be 0 or more")
         return guards
@@ -194,7 +172,19 @@ class Recipe(Strict):
         for name, entry in ((ALTERNATIVE, self.alternative), (RECIPIENT, self.recipient)):
             if entry is not None and name in self.sources:
                 raise ValueError(f"a source may not be called '{name}' where the recipe has one")
+        for name in self.judge.guards:
+            check_metric(name, self.task.kind)
+        attacks = [
+            name for name in self.judge.conditions if any(each.traits["kind"] == "attack" for each in named(name))
+        ]
+        if attacks and self.task.kind != "multiclass":
+            raise ValueError(f"attacks ({', '.join(attacks)}) mislead answers of classes, not a {self.task.kind} task")
         return self
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that is asked for, the deciding one first."""
+        return tuple(dict.fromkeys((self.task.metric, *self.task.also, *self.judge.guards)))
 
     @field_validator("sizes")
     @classmethod

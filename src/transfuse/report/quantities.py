@@ -36,6 +36,22 @@ QUANTITIES = {
     "temperature": Quantity("temperature", "what the scores were divided by; above 1 the arm was too sure"),
     "worst_class": Quantity("worst class", "accuracy on the class that is served worst", "share"),
     "worst_group": Quantity("worst group", "accuracy on the group that is served worst", "share"),
+    "binary_log_loss": Quantity("binary log-loss", "how surprised the model is by each label's truth; 0 is perfect"),
+    "binary_log_loss_uncalibrated": Quantity("binary log-loss before", "the same before the temperature was fitted"),
+    "binary_brier": Quantity("Brier score per label", "squared distance of each label's probability from the truth"),
+    "subset_accuracy": Quantity("all labels right", "share of items all of whose labels are answered right", "share"),
+    "hamming_accuracy": Quantity("labels right", "share of labels answered right, over all items", "share"),
+    "macro_average_precision": Quantity("average precision", "how well each label's items rank first, mean", "share"),
+    "macro_auroc": Quantity("area under ROC", "chance that an item with a label ranks before one without", "share"),
+    "label_ece": Quantity("calibration error per label", "how far chances are from how often labels hold", "share"),
+    "label_ece_uncalibrated": Quantity("calibration error before", "the same before the temperature", "share"),
+    "ece_by_label": Quantity("calibration error of one label", "how far its chances are from the truth", "share"),
+    "label_difference": Quantity("difference by label", "the kind's own loss on one label"),
+    "target_difference": Quantity("difference by target", "the squared error of one target"),
+    "squared_error": Quantity("squared error", "mean squared distance from the true number"),
+    "rmse": Quantity("root mean squared error", "typical distance from the true number, large ones weigh more"),
+    "absolute_error": Quantity("absolute error", "mean distance from the true number"),
+    "r2": Quantity("R²", "share of the targets' variance that is explained; 0 is no better than their mean"),
     "positive_flips": Quantity("newly right", "right where the other is wrong", "rate"),
     "negative_flips": Quantity("newly wrong", "wrong where the other is right", "rate"),
     "mcnemar_midp": Quantity("McNemar mid-p", "chance of so uneven a split of flips if both were equally good", "p"),
@@ -124,4 +140,5 @@ def quantity(name: str) -> Quantity:
     if name.startswith("guard_") and name not in QUANTITIES:
         guarded = quantity(name.removeprefix("guard_"))
         return Quantity(f"guard on {guarded.title}", guarded.meaning, guarded.style)
-    return QUANTITIES.get(name) or Quantity(name.replace("_", " "), "")
+    # Of `pkg.module:function?direction=lower` the function's name is enough.
+    return QUANTITIES.get(name) or Quantity(name.partition("?")[0].rpartition(":")[2].replace("_", " "), "")

@@ -74,19 +74,27 @@ class View(Rows):
         return str(self.record.get("kind", "run"))
 
     @property
+    def headline(self) -> tuple[str, ...]:
+        """The deciding quantity, and the one beside it that people think in, where it was asked for."""
+        beside = (name for name in ("accuracy", "subset_accuracy", "rmse") if self.find(name))
+        return tuple(dict.fromkeys((self.metric, *beside)))
+
+    @property
     def title(self) -> str:
         return self.setup.get("title") or "Fusion report"
 
     @property
     def summary(self) -> str:
         """What was judged, in one line."""
-        classes, judged, runs = self.data.get("classes"), self.data.get("judged"), self.setup.get("runs") or ()
+        judged, runs = self.data.get("judged"), self.setup.get("runs") or ()
+        nouns = (("class", "classes"), ("label", "labels"), ("target", "targets"))
+        learned = [plural(n, noun) for noun, name in nouns if isinstance(n := self.data.get(name), int)]
         protocol = {"locked": "one locked test set", "crossfit": "cross-fitted"}.get(self.protocol) if runs else ""
         return ", ".join(
             part
             for part in (
                 str(self.data.get("source") or ""),
-                plural(classes, "class") if isinstance(classes, int) else "",
+                *learned,
                 plural(judged, "judged item") if isinstance(judged, int) else "",
                 plural(self.data["apart"], "row") + " looked at" if isinstance(self.data.get("apart"), int) else "",
                 plural(len(runs), "run") if runs else "",

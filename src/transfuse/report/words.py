@@ -31,7 +31,7 @@ PROTOCOL = {
 }
 # What an arm is, by its place on the ladder; names that end in a slash are followed by a source.
 ARMS = (
-    ("prior", "answers with the class frequencies, without looking"),
+    ("prior", "answers with the training rows' frequencies or mean, without looking"),
     ("as_is/", "the pretrained model as it comes"),
     ("frozen/", "one source, kept as it is, with a new head"),
     ("tuned/", "one source, trained further in full"),

@@ -13,7 +13,9 @@ import numpy as np
 
 from transfuse import __version__
 from transfuse.data.items import Items
+from transfuse.evaluation.words import named
 from transfuse.jsonio import plain, pretty
+from transfuse.kinds import kind_of
 from transfuse.plan.recipe import written
 from transfuse.run.engine import Walk
 from transfuse.run.prepare import Prepared
@@ -63,8 +65,10 @@ def evidence_of(
     made["ledger"] = {"fingerprint": prepared.fingerprint, "plan": prepared.plan.key, "ordinal": ordinal}
     made["setup"] = set_up(prepared, meta)
     planned = [{"what": what, "why": why} for what, why in prepared.plan.not_measured]
+    metric = prepared.recipe.task.metric
+    what = "loss" if metric == kind_of(prepared.items.kind).metric else named(metric)
     closed = [
-        {"what": name, "why": f"not chosen; its selection loss was {loss:.4f}, its test rows stayed closed"}
+        {"what": name, "why": f"not chosen; its selection {what} was {loss:.4f}, its test rows stayed closed"}
         for name, loss in sorted(meta["closed"].items())
     ]
     made["not_measured"] = [*made["not_measured"], *skipped, *closed, *planned]
@@ -82,7 +86,7 @@ def set_up(prepared: Prepared, meta: Mapping[str, Any]) -> dict[str, Any]:
         "data": {
             "source": _described(recipe.data),
             "items": len(prepared.items),
-            "classes": len(prepared.items.classes),
+            kind_of(prepared.items.kind).columns: len(prepared.items.classes),
             "train": len(first.train),
             "selection": len(np.unique(np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))),
             "judged": meta["judged"],

@@ -15,8 +15,7 @@ import numpy as np
 from transfuse import __version__
 from transfuse.data.extra import extras
 from transfuse.data.items import Items
-from transfuse.data.leakage import duplicates, overlap
-from transfuse.data.open import Settings, index, open_data, settings, signature
+from transfuse.data.open import Settings, index, open_data, read_as, settings, signature
 from transfuse.data.prefix import prefix
 from transfuse.data.split import Fit, Partition, Run, partition
 from transfuse.errors import UserError
@@ -28,6 +27,8 @@ from transfuse.plan.ladder import Ladder, ladder
 from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import Recipe
 from transfuse.run import near
+from transfuse.run.leaks import leaks
+from transfuse.run.own_metrics import own_metrics
 from transfuse.run.surroundings import Surroundings, check_own, surroundings
 from transfuse.source.open import CARD_REVISION, identity, make_card
 from transfuse.store import Store
@@ -60,7 +61,8 @@ def prepare(
     recipe: Recipe, *, root: Path, store: Store, modules: Mapping[str, Any] | None = None, emit: Emit = silent
 ) -> Prepared:
     """Read what must be read, check what can be checked, and plan."""
-    wanted = settings(recipe.data)
+    wanted = read_as(recipe.data, recipe.task.kind)
+    digests = own_metrics(recipe, root)
     items_key, items = _items(wanted, root, store, emit)
     parts = _partition(items, wanted.splits, recipe, store)
     noted = near.notes(wanted, items, parts, lambda: open_data(wanted, root, items=items).raw, store, emit)
@@ -85,8 +87,17 @@ def prepare(
     runs, final = _runs(parts, items, store, recipe.smaller_sizes)
     judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
     fingerprint = digest(["judged", [[items.ids[row], items.labels[row]] for row in judged]])
-    identity_of = recipe.model_dump(
-        exclude={"run": {"workers", "store", "device"}, "budget": True, "data": True, "sources": True, "title": True}
+    identity_of = (
+        recipe.model_dump(
+            exclude={
+                "run": {"workers", "store", "device"},
+                "budget": True,
+                "data": True,
+                "sources": True,
+                "title": True,
+            }
+        )
+        | digests
     )
     setting = Setting(
         recipe=recipe,
@@ -99,11 +110,20 @@ def prepare(
         runs=runs,
         final=final,
         identity=digest(
-            [plain(identity_of), items.fingerprint, card_keys, side, [run.key for run in runs], *around.identity]
+            [
+                plain(identity_of),
+                items.fingerprint,
+                card_keys,
+                side,
+                [run.key for run in runs],
+                *around.identity,
+                *digests.values(),
+            ]
         ),
-        leaks=tuple(_leaks(items, parts, recipe, cards, root)),
+        leaks=tuple(leaks(items, parts, recipe, cards, root)),
         exposures=around.exposures,
         own=around.own,
+        metric_digests=digests,
     )
     arms = ladder(recipe, cards, items.classes)
     return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint, around)
@@ -264,26 +284,3 @@ class Shrink:
         fewer = Run(run.name, fits, prefix(self.items, run.train, size), run.calibrate, run.judge)
         made = _run(self.store, fewer, rows.seed, rows.blocks, rows.judged, final_fit=rows.final_fit)
         return replace(made, name=f"{run.name} at {size:g}")
-
-
-def _leaks(items: Items, parts: Partition, recipe: Recipe, cards: Mapping[str, Card], root: Path) -> list[str]:
-    """Sentences on judged rows that something has seen before: copies in training, rows a source lists as seen."""
-    found = []
-    copied = [entry for entry in duplicates(items, parts) if entry.count]
-    if copied:
-        worst = max(copied, key=lambda entry: entry.share)
-        pairs = "; ".join(f"{left} = {right}" for left, right in worst.pairs[:3])
-        found.append(
-            f"{worst.count} judged items ({100 * worst.share:.1f} %) also stand in the training rows, e.g. {pairs}"
-        )
-    judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
-    for name, entry in recipe.entries.items():
-        listed = root / entry.seen if isinstance(entry.seen, str) and (root / entry.seen).is_file() else entry.seen
-        if isinstance(listed, str):
-            continue
-        rows = overlap(items, judged, listed)
-        if rows:
-            found.append(
-                f"source '{name}' has seen {len(rows)} of {len(judged)} judged items, e.g. {', '.join(rows[:3])}"
-            )
-    return found

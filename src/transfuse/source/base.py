@@ -22,7 +22,7 @@ from transfuse.source.door import Preparation, block_of, raw_of
 from transfuse.source.taps import main_tensor, still, watched
 from transfuse.source.trace import divide, trace
 from transfuse.source.weights import StateReader
-from transfuse.types import Card, Tap
+from transfuse.types import Card, Tap, TaskKind
 
 # Largest difference of the parts from the whole, as a share of the largest logit: more is another function.
 CUT_TOLERANCE = 1e-4
@@ -59,10 +59,12 @@ class Source(HeldModule):
     """A pretrained model behind one door.
 
     `card` says what is known of it; `network` is the model itself, untouched: prepared images in, logits out.
-    `temperature` is what its logits are divided by when probabilities are asked for.
+    `temperature` is what its logits are divided by when probabilities are asked for; `kind` is the kind of task that it
+    answers: what it gives for a regression are the numbers themselves.
     """
 
     temperature: float = 1.0
+    kind: TaskKind = "multiclass"
 
     def __init__(self, card: Card, network: nn.Module) -> None:
         super().__init__()
@@ -88,8 +90,16 @@ class Source(HeldModule):
         return self.blocks(batch, taps)
 
     def probabilities(self, batch: Tensor | Mapping[str, Any]) -> Tensor:
-        """softmax(logits / temperature) [N, C]."""
-        return torch.softmax(self.blocks(batch, ("logits",))["logits"].float() / self.temperature, dim=1)
+        """softmax(logits / temperature) [N, C]; of labels sigmoid(logits / temperature) of each.
+
+        Raises UserError for a regression, whose numbers are what a plain call gives.
+        """
+        if self.kind == "regression":
+            raise UserError(
+                "a regression has no probabilities", where=self.where, hint="model(images) gives its numbers"
+            )
+        logits = self.blocks(batch, ("logits",))["logits"].float() / self.temperature
+        return torch.sigmoid(logits) if self.kind == "multilabel" else torch.softmax(logits, dim=1)
 
     def prepared(self, batch: Tensor | Mapping[str, Any]) -> Tensor:
         """The canvas as the network wants it; differentiable."""

@@ -12,7 +12,9 @@ from transfuse.data.items import Items
 from transfuse.evaluation import temperature
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.tables import Table, table
+from transfuse.kinds import kind_of
 from transfuse.steps import _spent
+from transfuse.steps._fitted import task_of
 from transfuse.store import Artifact
 from transfuse.types import Arm, Cost, ItemTable, Predictions
 
@@ -58,9 +60,10 @@ def shown(arm: str) -> str:
 
 def selected(fit: Artifact, metric: str, targets: np.ndarray) -> float:
     """A metric of one fitted arm on its selection rows, after its own temperature; `targets` are those of all rows."""
-    if metric == "log_loss":
+    kind = task_of(fit)
+    if metric == kind_of(kind).metric:
         return float(fit.meta["selection"])
-    probabilities = temperature.apply(fit["held"], fit.meta["scale"], fit.meta["temperature"])
+    probabilities = temperature.apply(fit["held"], fit.meta["scale"], fit.meta["temperature"], kind)
     return float(find_metric(metric).values(targets[fit["held_rows"]], probabilities[None])[0])
 
 
@@ -98,6 +101,7 @@ def judged_table(entry: Entry, items: ItemTable, repeats: Mapping[str, int] | No
     `repeats` says which repeat each fold belongs to; None is the locked protocol.
     """
     found = {run: _log_scores(artifact) for run, artifact in entry.predictions.items()}
+    kind = task_of(next(iter(entry.predictions.values())))
     if repeats is None:
         parts = [[run] for run in found]
     else:
@@ -116,7 +120,7 @@ def judged_table(entry: Entry, items: ItemTable, repeats: Mapping[str, int] | No
         heats = heats[:, 0]
     else:
         names = (OUT_OF_FOLD,) if len(parts) == 1 else tuple(f"r{repeat}" for repeat in range(len(parts)))
-    made = table(Predictions(entry.name, names, scores, "logit"), items, heats)
+    made = table(Predictions(entry.name, names, scores, kind_of(kind).scale), items, heats, kind)
     if repeats is not None:
         number = {run: place for runs in parts for place, run in enumerate(runs)}
         folds = together({run: np.full(len(rows), number[run]) for run, (rows, _, _) in found.items()})
@@ -232,6 +236,7 @@ def _merging_notes(told: Mapping[str, Any]) -> list[str]:
 
 
 def _log_scores(artifact: Artifact) -> tuple[np.ndarray, np.ndarray, float]:
-    """Rows, scores as logits whatever the arm gives, and the run's own temperature."""
+    """Rows, scores as logits whatever the arm gives (numbers as they are), and the run's own temperature."""
     meta = artifact.meta
-    return artifact["rows"], temperature.as_logits(artifact["scores"], meta["scale"]), meta["temperature"]
+    scores = temperature.as_logits(artifact["scores"], meta["scale"], task_of(artifact))
+    return artifact["rows"], scores, meta["temperature"]

@@ -10,21 +10,26 @@ import numpy as np
 from transfuse.evaluation import temperature
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.steps._case import Entry
+from transfuse.steps._fitted import task_of
 from transfuse.store import Artifact
 
-METRIC = "log_loss"
 ALL = "all"
 
 
 def selection_losses(
-    places: Iterable[Entry], described: Mapping[str, Mapping[str, Any]], targets: np.ndarray, protocol: str
+    places: Iterable[Entry],
+    described: Mapping[str, Mapping[str, Any]],
+    targets: np.ndarray,
+    protocol: str,
+    metric: str,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Log-loss of every selection row, by choice and candidate: one choice over the mean of all seeds, or one a fold.
+    """What every selection row adds to the metric that chose, turned so that lower is better, by choice and candidate:
+    one choice over the mean of all seeds, or one a fold.
 
-    Of classes only: other kinds of task are not chosen by it. A candidate that failed, or was not scored on the rows of
-    the others, is left out.
+    A candidate that failed, or was not scored on the rows of the others, is left out. Nothing where the metric is no
+    mean over items, and so no row's own.
     """
-    if targets.ndim != 1 or targets.dtype.kind not in "iu":
+    if not find_metric(metric).item_mean:
         return {}
     by_run: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for entry in places:
@@ -32,7 +37,7 @@ def selection_losses(
             fit = entry.fits.get(run)
             if fit is None or "failed" in fit.meta or described[arm]["role"] != "candidate":
                 continue
-            by_run.setdefault(run, {})[arm] = fit["held_rows"], _losses(fit, targets)
+            by_run.setdefault(run, {})[arm] = fit["held_rows"], _losses(fit, targets, metric)
     if protocol != "locked":
         return {run: _same_rows(found) for run, found in by_run.items()}
     runs = list(by_run.values())
@@ -45,9 +50,11 @@ def selection_losses(
     return {ALL: _same_rows(whole)} if whole else {}
 
 
-def _losses(fit: Artifact, targets: np.ndarray) -> np.ndarray:
-    probabilities = temperature.apply(fit["held"], fit.meta["scale"], fit.meta["temperature"])
-    return find_metric(METRIC).columns(targets[fit["held_rows"]], probabilities)[:, 0]
+def _losses(fit: Artifact, targets: np.ndarray, metric: str) -> np.ndarray:
+    found = find_metric(metric)
+    answers = temperature.apply(fit["held"], fit.meta["scale"], fit.meta["temperature"], task_of(fit))
+    values = found.columns(targets[fit["held_rows"]], answers)[:, 0]
+    return values if found.direction == "lower" else -values
 
 
 def _same_rows(found: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import numpy as np
 from transfuse.data.items import Items
 from transfuse.evaluation.tables import Table
 from transfuse.steps import _case
+from transfuse.steps._fitted import task_of
 from transfuse.store import Artifact
 from transfuse.types import ItemTable
 
@@ -76,4 +77,7 @@ def _some(entry: _case.Entry, judged: np.ndarray, items: ItemTable) -> ItemTable
 
 def _outside(entry: _case.Entry, items: Items) -> tuple[np.ndarray, ItemTable]:
     rows = np.unique(np.concatenate([artifact["rows"] for artifact in entry.predictions.values()]))
-    return rows, ItemTable(tuple(items.ids[row] for row in rows), np.zeros(len(rows), dtype=np.int64))
+    first = next(iter(entry.predictions.values()))
+    # Labels and numbers have one column each; here they mean nothing.
+    shape = (len(rows),) if task_of(first) == "multiclass" else (len(rows), first["scores"].shape[1])
+    return rows, ItemTable(tuple(items.ids[row] for row in rows), np.zeros(shape, dtype=np.int64))

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from transfuse.evaluation import temperature
+from transfuse.evaluation.metric import metric as find_metric
+from transfuse.kinds import kind_of
 from transfuse.steps._context import Context, Result
 from transfuse.store import Artifact
+from transfuse.types import TaskKind
 
 # The inputs that a model is built of, beside its own fit.
 BUILT_OF = ("card", "member", "recipient", "merged")
@@ -25,21 +28,26 @@ def fitted(
     targets: np.ndarray,
     facts: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray] | None = None,
+    kind: TaskKind = "multiclass",
 ) -> Result:
-    """An arm's artifact: `scores` maps held and calibrate to (rows [n], scores [n, C]); `facts` go into its record."""
+    """An arm's artifact: `scores` maps held and calibrate to (rows [n], scores [n, C]); `facts` go into its record.
+
+    `selection` is the usual loss of the task's kind on the held rows; `task` names the kind where it is not multiclass.
+    """
     held_rows, held = scores["held"]
     calibrate_rows, calibrate = scores["calibrate"]
-    heat = temperature.fit(calibrate, targets[calibrate_rows], scale)  # pyright: ignore[reportArgumentType]
-    held_probabilities = temperature.apply(held, scale, heat)  # pyright: ignore[reportArgumentType]
-    chosen = held_probabilities[np.arange(len(held_rows)), targets[held_rows]]
-    meta = {
-        "scale": scale,
-        "temperature": heat,
-        "selection": float(-np.log(np.clip(chosen, 1e-15, None)).mean()),
-        **facts,
-    }
+    heat = temperature.fit(calibrate, targets[calibrate_rows], scale, kind)  # pyright: ignore[reportArgumentType]
+    answers = temperature.apply(held, scale, heat, kind)  # pyright: ignore[reportArgumentType]
+    loss = find_metric(kind_of(kind).metric).values(targets[held_rows], answers[None])[0]
+    meta = {"scale": scale, "temperature": heat, "selection": float(loss), **facts}
+    meta |= {} if kind == "multiclass" else {"task": kind}
     kept = {"held_rows": held_rows, "held": held, "calibrate_rows": calibrate_rows, "calibrate": calibrate}
     return meta, {**kept, **(arrays or {})}
+
+
+def task_of(artifact: Artifact) -> TaskKind:
+    """The kind of task that a fitted arm, or its predictions, belong to."""
+    return artifact.meta.get("task", "multiclass")
 
 
 def failed(reason: str) -> Result:

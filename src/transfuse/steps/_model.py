@@ -10,6 +10,7 @@ from transfuse.fusion.pooled import Narrowed, Pool
 from transfuse.source.base import Source
 from transfuse.steps import _networks
 from transfuse.steps._context import Context
+from transfuse.steps._fitted import task_of
 from transfuse.store import Artifact
 
 
@@ -25,12 +26,14 @@ def opened(key: str, context: Context, name: str) -> Source:
     }
     kind = fit.meta["kind"]
     if kind == "as_is":
-        return Narrowed(_networks.merged(_networks.cards(inputs)[0], inputs, context), params["classes"]).eval()
+        narrowed = Narrowed(_networks.merged(_networks.cards(inputs)[0], inputs, context), params["classes"])
+        narrowed.kind = task_of(fit)
+        return narrowed.eval()
     if kind == "pool":
         count = sum(role.startswith("member") for role in made["keys"])
         members = [opened(made["keys"][f"member{index}"], context, f"{name}.{index}") for index in range(count)]
         state = {role.removeprefix("state/"): array for role, array in fit.arrays.items() if role.startswith("state/")}
-        return Pool(name, members, params["method"], state).eval()
+        return Pool(name, members, params["method"], state, task_of(fit)).eval()
     return network(params, inputs, fit, context, name)
 
 

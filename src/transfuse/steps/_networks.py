@@ -123,7 +123,7 @@ def new_crown(params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int, c
         opened = [frozen(card, context, fresh=index in params["random"]) for index, card in enumerate(found)]
         parts = Opened(dict(zip(names, opened, strict=True)), recipient(params, inputs, context))
     by_name, wanted = dict(zip(names, found, strict=True)), reads(params, inputs)
-    facts = {"settings": params["settings"], "seed": seed, "parts": parts}
+    facts = {"settings": params["settings"], "seed": seed, "parts": parts, "kind": params.get("task", "multiclass")}
     made = crown(params["method"], by_name, wanted, params["classes"], **facts)
     plan = params.get("schedule", {})
     left_out = {name: plan.get(f"{name}_dropout", 0.0) for name in ("branch", "feature")}

@@ -13,7 +13,7 @@ from transfuse.store import Artifact
 from transfuse.types import Observation
 
 # What a training tells after every epoch, by the primary metric it is a value of.
-TOLD = {"log_loss": "held", "accuracy": "accuracy"}
+TOLD = {"log_loss": "held", "binary_log_loss": "held", "squared_error": "held", "accuracy": "accuracy"}
 Rows = Mapping[str, Artifact]
 
 

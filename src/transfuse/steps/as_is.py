@@ -22,7 +22,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     rows = rows_of(inputs)
     scores = {part: (where, _logits(params, inputs, where)) for part, where in selection_rows(rows).items()}
     facts = {"kind": "as_is", "items": 0, "made_of": made_of(params, context)} | told_of_merge(inputs)
-    return fitted(scores, "logit", table(inputs["items"]).targets(), facts)
+    items = table(inputs["items"])
+    return fitted(scores, "logit", items.targets(), facts, None, items.kind)
 
 
 def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> np.ndarray:

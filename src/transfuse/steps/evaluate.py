@@ -10,6 +10,7 @@ import numpy as np
 
 from transfuse.data.items import Items
 from transfuse.evaluation.case import Case, MarginRule
+from transfuse.evaluation.metric import metrics_from
 from transfuse.evaluation.verdict import judge, record
 from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained, _searched
 from transfuse.steps._context import Context, Result, table
@@ -34,6 +35,11 @@ Places = Mapping[str, _case.Entry]
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """`evidence.json` without what only the run knows (ledger, set-up), and which arm was recommended."""
+    with metrics_from(context.root):
+        return _judged(params, inputs)
+
+
+def _judged(params: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Result:
     items = table(inputs["items"])
     rows = {role.split("|")[1]: artifact for role, artifact in inputs.items() if role.startswith("rows|")}
     places = _case.entries(inputs)
@@ -65,7 +71,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     made = record(judgement, case.arms, {}, {}, [{"what": name, "why": why} for name, why in sorted(missing.items())])
     made["evidence"] += [row.record() for row in _searched.evidence(inputs)]
     closed = {
-        entry.name: entry.selection("log_loss", items.targets())
+        entry.name: entry.selection(params["task"]["metric"], items.targets())
         for entry in sound.values()
         if not entry.predictions and entry.name not in standing
     }
@@ -127,8 +133,9 @@ def _made(
         observations=tuple(seen),
         guards=dict(params["guards"]),
         target=params["target"],
-        selection_losses=_chosen.selection_losses(sound.values(), params["arms"], targets, params["protocol"]),
-        chosen_by=_chosen.METRIC,
+        selection_losses=_chosen.selection_losses(
+            sound.values(), params["arms"], targets, params["protocol"], task.metric
+        ),
     )
 
 

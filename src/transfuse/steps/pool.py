@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from transfuse.data.items import Items
-from transfuse.fusion import outputs_lift
+from transfuse.fusion import kinds_lift, outputs_lift
 from transfuse.fusion.contract import About
 from transfuse.registry import method
 from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import failed, failure, fitted, made_of
+from transfuse.steps._fitted import failed, failure, fitted, made_of, task_of
 from transfuse.store import Artifact
+from transfuse.types import TaskKind
 
 REVISION = 2
 
@@ -31,6 +32,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     if reason := failure(inputs):
         return failed(reason)
     items = table(inputs["items"])
+    if items.kind != "multiclass":
+        return _of_other_kind(params, inputs, context, items)
     targets, entry = items.targets(), method(params["method"])
     rows = {part: members(inputs)[0][f"{part}_rows"] for part in ("held", "calibrate")}
     stacked = {part: _stack(inputs, part, where) for part, where in rows.items()}
@@ -57,6 +60,10 @@ def predict(
     state = {
         name.removeprefix("state/"): array for name, array in inputs["fit"].arrays.items() if name.startswith("state/")
     }
+    kind = task_of(inputs["fit"])
+    if kind != "multiclass":
+        answers = [kinds_lift.answers(member["scores"], member.meta["scale"], kind) for member in members(inputs)]
+        return kinds_lift.apply(method(params["method"]), state, np.stack(answers), kind), {}
     wanted = inputs["rows"]["judge"]
     pooled, used = outputs_lift.run(
         entry, state, np.stack([_probabilities(member, "", wanted) for member in members(inputs)])
@@ -92,3 +99,24 @@ def _probabilities(member: Artifact, part: str, wanted: np.ndarray) -> np.ndarra
 
 def _stack(inputs: Mapping[str, Artifact], part: str, rows: np.ndarray) -> np.ndarray:
     return np.stack([_probabilities(member, part, rows) for member in members(inputs)])
+
+
+def _of_other_kind(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, items: Items) -> Result:
+    """Labels and numbers: fitted on the held rows, which it scores with the calibration rows."""
+    targets, kind, entry = items.targets(), items.kind, method(params["method"])
+    rows = {part: members(inputs)[0][f"{part}_rows"] for part in ("held", "calibrate")}
+    stacked = {part: _answers(inputs, part, where, kind) for part, where in rows.items()}
+    state = kinds_lift.fit(entry, stacked["held"], targets[rows["held"]], params["settings"], kind)
+    scores = {part: (where, kinds_lift.apply(entry, state, stacked[part], kind)) for part, where in rows.items()}
+    facts = {"kind": "pool", "items": 0, "made_of": made_of(params, context)}
+    kept = {f"state/{name}": array for name, array in state.items()}
+    return fitted(scores, "value" if kind == "regression" else "probability", targets, facts, kept, kind)
+
+
+def _answers(inputs: Mapping[str, Artifact], part: str, rows: np.ndarray, kind: TaskKind) -> np.ndarray:
+    found = []
+    for member in members(inputs):
+        place = {int(row): index for index, row in enumerate(member[f"{part}_rows"])}
+        scores = member[part][[place[int(row)] for row in rows]]
+        found.append(kinds_lift.answers(scores, member.meta["scale"], kind))
+    return np.stack(found)

@@ -1,4 +1,7 @@
-"""The prior: class frequencies of the training rows, for every item alike; what knowing nothing is worth."""
+"""The prior: class frequencies of the training rows, for every item alike; what knowing nothing is worth.
+
+Of labels it is the share of rows that have each, of a regression the mean of each target.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,30 @@ import numpy as np
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._fitted import fitted, made_of, rows_of, selection_rows
 from transfuse.store import Artifact
+from transfuse.types import TaskKind
 
 REVISION = 1
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
-    """Frequencies with one pseudo-count per class, so that no class is impossible."""
+    """Frequencies with one pseudo-count per class (a label that holds or not), so that none is impossible."""
     items, rows = table(inputs["items"]), rows_of(inputs)
     targets = items.targets()
-    counts = np.bincount(targets[rows["train"]], minlength=len(items.classes)) + 1.0
-    shares = counts / counts.sum()
+    shares = answer(targets[rows["train"]], items.kind, len(items.classes))
+    scale = "value" if items.kind == "regression" else "probability"
     scores = {part: (where, np.tile(shares, (len(where), 1))) for part, where in selection_rows(rows).items()}
     facts = {"kind": "prior", "items": 0, "made_of": made_of(params, context)}
-    return fitted(scores, "probability", targets, facts, {"shares": shares})
+    return fitted(scores, scale, targets, facts, {"shares": shares}, items.kind)
+
+
+def answer(targets: np.ndarray, kind: TaskKind, classes: int) -> np.ndarray:
+    """What is answered for every item [C], from training targets [N] or [N, C]."""
+    if kind == "regression":
+        return targets.mean(axis=0)
+    if kind == "multilabel":
+        return (targets.sum(axis=0) + 1.0) / (len(targets) + 2.0)
+    counts = np.bincount(targets, minlength=classes) + 1.0
+    return counts / counts.sum()
 
 
 def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transfuse.kinds import kind_of
 from transfuse.registry import method
 from transfuse.schedules import Schedule
 from transfuse.steps._context import Context, Result, table
@@ -46,7 +47,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     if reason := failure(inputs):
         return failed(reason)
     params = matched(params, inputs)
-    targets, rows = table(inputs["items"]).targets(), rows_of(inputs)
+    items, rows = table(inputs["items"]), rows_of(inputs)
+    targets = items.targets()
     plan = Schedule.of(params["schedule"])
     device = context.torch_device()
     feed = _feed(params, inputs, context, plan)
@@ -58,12 +60,13 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         seed=params["seed"],
         autocast=_networks.autocast(params["precision"], device),
         report=lambda epoch, loss, held: context.emit("progress", done=epoch, of=plan.epochs, train=loss, held=held),
+        kind=items.kind,
         classes=len(params["classes"]),
         watch=_watch(params, plan, feed, targets, context),
     )
     began = time.process_time()
     try:
-        build = _builder(params, inputs, context, plan, feed)
+        build = _builder(params, inputs, context, plan, feed, targets)
         tuned = tune(Training(build, lesson), Rows(fits_of(rows), rows["train"], params["final_fit"]))
     except DivergedError as error:
         return failed(str(error))
@@ -79,13 +82,14 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     if "match" in inputs:
         facts["match"] = inputs["match"].meta["told"]
     some = np.sort(rows["train"])[:: max(1, -(-len(rows["train"]) // MOST_TRAINED))]
-    meta, arrays = fitted(scores, "logit", targets, facts, _networks.state_arrays(tuned.model))
+    arrays = _networks.state_arrays(tuned.model)
+    meta, arrays = fitted(scores, kind_of(items.kind).scale, targets, facts, arrays, items.kind)
     meta["trained"] = _reached(score(lesson, tuned.model, some), targets[some], meta["temperature"])
     return meta, arrays
 
 
 def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> np.ndarray:
-    """Logits [N, C] of the judged rows by the fitted network."""
+    """Logits [N, C] (numbers of a regression) of the judged rows by the fitted network."""
     from transfuse.steps import _networks
     from transfuse.train.loop import Lesson, score
 
@@ -112,7 +116,7 @@ def forward_of(plan: Schedule) -> Callable[[nn.Module], Learner]:
 
 def _reached(scores: np.ndarray, targets: np.ndarray, heat: float) -> dict[str, float]:
     """Log-loss and accuracy on the rows it learned from, after its temperature."""
-    from transfuse.train.loop import log_loss
+    from transfuse.train.held import log_loss
 
     if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
         return {}
@@ -127,6 +131,8 @@ def _watch(
     from transfuse.train.batches import Stream
     from transfuse.train.health import Watch
 
+    if params.get("task", "multiclass") != "multiclass":
+        return None
     reads = [read for read in params["reads"] if (*read, "block")[3] == "block"]
     if len({(read[0], read[2]) for read in reads}) < 2 or method(params["method"]).traits.get("joints") == "plain":
         return None
@@ -176,9 +182,17 @@ def _canvases(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context
 
 
 def _builder(
-    params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule, feed: Feed
+    params: Mapping[str, Any],
+    inputs: Mapping[str, Artifact],
+    context: Context,
+    plan: Schedule,
+    feed: Feed,
+    targets: np.ndarray,
 ) -> Callable[[np.ndarray], nn.Module]:
-    """A fresh network, its joints settled on the rows it will train on."""
+    """A fresh network, its joints (and a regression's head) settled on the rows it will train on."""
+    import torch
+
+    from transfuse.fusion.heads import Values
     from transfuse.steps import _networks
     from transfuse.train.loop import settle
 
@@ -186,6 +200,8 @@ def _builder(
 
     def build(rows: np.ndarray) -> nn.Module:
         top = _networks.new_crown(params, inputs, params["seed"], context)
+        if isinstance(top.head, Values):
+            top.head.settle(torch.from_numpy(targets[rows]))
         if plan.regime == "frozen":
             settle(top.to(device), lambda batch: batch, feed, rows, targets)
             return top

@@ -19,6 +19,7 @@ from transfuse.train.augment._contract import augmented
 from transfuse.train.batches import TRAIN, Batch, Stream
 from transfuse.train.feed import Feed
 from transfuse.train.health import Health, Watch
+from transfuse.train.held import held_loss, spread_of
 from transfuse.train.objectives._contract import About, Objective, objective, total
 from transfuse.train.rates import cosine, groups
 from transfuse.types import TaskKind
@@ -100,7 +101,7 @@ def fit(
     Ends with the kept epoch's weights in place. Raises DivergedError when the loss stops being a number.
     """
     schedule, forward = lesson.schedule, lesson.forward(model)
-    goal = _objective(lesson, model, forward)
+    goal = _objective(lesson, model, forward, rows)
     rows = goal.keep(rows, stream(lesson.seed, "keep"))
     depth = stages.Stages(model, schedule)
     parts = groups(model, goal, rate, schedule, depth)
@@ -156,7 +157,7 @@ def _scored(lesson: Lesson, model: nn.Module, held: np.ndarray | None) -> tuple[
     if held is None:
         return None, None
     scores = score(lesson, model, held)
-    return scores, log_loss(scores, lesson.targets[held])
+    return scores, held_loss(lesson.kind, scores, lesson.targets[held])
 
 
 def _report(lesson: Lesson, model: nn.Module, held: np.ndarray | None, point: Mapping[str, Any]) -> None:
@@ -185,11 +186,15 @@ def _measured(lesson: Lesson, model: nn.Module, goal: Objective, rows: np.ndarra
     return {name: value / len(rows) for name, value in sums.items()}
 
 
-def _objective(lesson: Lesson, model: nn.Module, forward: Any) -> Objective:
-    """What the schedule strives for, made for this network; what it draws at its start, it draws from the seed."""
+def _objective(lesson: Lesson, model: nn.Module, forward: Any, rows: np.ndarray) -> Objective:
+    """What the schedule strives for, made for this network; what it draws at its start, it draws from the seed.
+
+    Of a regression every target counts in units of its own spread over the training rows.
+    """
+    spread = torch.from_numpy(spread_of(lesson.targets[rows])) if lesson.kind == "regression" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(lesson.seed, "objective"))
-        goal = objective(lesson.schedule.objective, About(lesson.kind, lesson.schedule.smoothing, forward))
+        goal = objective(lesson.schedule.objective, About(lesson.kind, lesson.schedule.smoothing, forward, spread))
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return goal.to(device).train()
 
@@ -241,15 +246,6 @@ def settle(
         joined = [torch.cat(column) for column in zip(*parts, strict=True)]
         known = None if targets is None else torch.from_numpy(targets[chosen]).to(joined[0].device)
         crown.settle(joined, known)
-
-
-def log_loss(scores: np.ndarray, targets: np.ndarray) -> float:
-    """Mean negative log-probability of the true class, in nats."""
-    wide = scores.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # an infinite score makes the loss NaN, which the caller reports
-        shifted = wide - wide.max(axis=1, keepdims=True)
-    normaliser = np.log(np.exp(shifted).sum(axis=1))
-    return float((normaliser - shifted[np.arange(len(targets)), targets]).mean())
 
 
 def _check(loss: float, which: str, epoch: int, rate: float) -> None:

@@ -23,7 +23,25 @@ def cross_entropy(scores: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     return functional.cross_entropy(scores, targets, label_smoothing=smoothing)
 
 
-LOSSES: dict[str, Loss] = {"multiclass": cross_entropy}
+def binary_cross_entropy(scores: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Mean of −y log σ(scores) − (1 − y) log(1 − σ(scores)) over rows and labels, in nats.
+
+    `scores`, `targets [N, C]`, 0 or 1 or shares in between. With smoothing ε a target y is (1 − ε) y + ε / 2.
+    """
+    wanted = targets.to(scores.dtype) * (1.0 - smoothing) + smoothing / 2.0
+    return functional.binary_cross_entropy_with_logits(scores, wanted)
+
+
+def squared_error(scores: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """Mean of (scores − y)² over rows and targets, `[N, T]`; numbers are never smoothed."""
+    return functional.mse_loss(scores, targets.to(scores.dtype))
+
+
+LOSSES: dict[str, Loss] = {
+    "multiclass": cross_entropy,
+    "multilabel": binary_cross_entropy,
+    "regression": squared_error,
+}
 
 
 def task_loss(kind: TaskKind, scores: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:

@@ -23,7 +23,8 @@ from torch.func import functional_call, stack_module_state
 
 from transfuse.schedules import Schedule
 from transfuse.seeds import stream
-from transfuse.train.loop import GRADIENT_NORM, SCORING_BATCH, Fitted, Lesson, log_loss
+from transfuse.train.held import held_loss
+from transfuse.train.loop import GRADIENT_NORM, SCORING_BATCH, Fitted, Lesson
 from transfuse.train.loop import in_batches as cut
 from transfuse.train.losses import task_loss
 from transfuse.train.rates import cosine
@@ -82,7 +83,11 @@ def fit_stacked(lesson: Lesson, tracks: Sequence[Track], *, stop_after: int | No
             result.items += len(track.rows)
             train = float(sums[place]) / len(track.rows)
             scores = None if track.held is None else stack.scores(lesson, place, track.held)
-            held = None if scores is None or track.held is None else log_loss(scores, lesson.targets[track.held])
+            held = (
+                None
+                if scores is None or track.held is None
+                else held_loss(lesson.kind, scores, lesson.targets[track.held])
+            )
             if not math.isfinite(train) or not math.isfinite(held or 0.0):
                 found[place], going[place] = None, False
                 continue

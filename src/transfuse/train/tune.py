@@ -16,7 +16,8 @@ from torch import nn
 
 from transfuse.train.health import Health
 from transfuse.train.health import mean as mean_health
-from transfuse.train.loop import DivergedError, Fitted, Lesson, fit, log_loss
+from transfuse.train.held import held_loss
+from transfuse.train.loop import DivergedError, Fitted, Lesson, fit
 from transfuse.train.stack import Track, fit_stacked, stackable
 
 Builder = Callable[[np.ndarray], nn.Module]
@@ -69,7 +70,8 @@ class Training:
     def attempts(self, rows: np.ndarray, held: np.ndarray) -> dict[float, Attempt]:
         """A training at each rate of the schedule, or why it was given up; together where the schedule says so."""
         rates, first = self.lesson.schedule.rates, None
-        if self.lesson.schedule.stack and len(rates) > 1 and stackable(self.lesson.schedule, first := self.build(rows)):
+        asked = self.lesson.schedule.stack and self.lesson.kind == "multiclass" and len(rates) > 1
+        if asked and stackable(self.lesson.schedule, first := self.build(rows)):
             return self._together(rows, held, first)
         found: dict[float, Attempt] = {}
         for rate in rates:
@@ -157,7 +159,7 @@ def _told(lesson: Lesson, folds: Sequence[Fitted], helds: Sequence[np.ndarray]) 
         point = {
             "epoch": epoch + 1,
             **{name: mean([fold.curve[epoch][name] for fold in folds]) for name in names},
-            "held": mean([log_loss(scores, targets) for scores, targets in pairs]),
+            "held": mean([held_loss(lesson.kind, scores, targets) for scores, targets in pairs]),
         }
         if lesson.targets.ndim == 1 and np.issubdtype(lesson.targets.dtype, np.integer):
             point["accuracy"] = mean([float((scores.argmax(1) == targets).mean()) for scores, targets in pairs])

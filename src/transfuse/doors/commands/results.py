@@ -14,8 +14,12 @@ from transfuse.errors import UserError
 def evaluate(
     predictions: Annotated[list[str], typer.Argument(metavar="PREDICTIONS...", help="files (CSV, npz), or NAME=FILE")],
     labels: Annotated[
-        Path | None, typer.Option(help="CSV item,label[,group][,split]; without it: per-item scores")
+        Path | None,
+        typer.Option(help="CSV item,label[,group][,split], or one column a label or target; without it: item scores"),
     ] = None,
+    task: Annotated[
+        str, typer.Option(help="kind of task, perhaps with its metrics: regression,absolute_error,pkg.module:function")
+    ] = "multiclass",
     candidate: Annotated[str | None, typer.Option(help="the one that is claimed to be better")] = None,
     versus: Annotated[list[str] | None, typer.Option(help="whom it must answer to; default all others")] = None,
     margin: Annotated[
@@ -37,8 +41,16 @@ def evaluate(
         if len(predictions) != 1:
             raise UserError("without --labels there is one file of per-item scores", expected="item,candidate,score")
         given = predictions[0]
+    kind, *metrics = [word.strip() for word in task.split(",")]
+    asked: dict[str, Any] = {"kind": kind, **({"metric": metrics[0], "also": metrics[1:]} if metrics else {})}
     study = judged(
-        given, None if labels is None else str(labels), candidate=candidate, versus=versus, margin=margin, scale=scale
+        given,
+        None if labels is None else str(labels),
+        candidate=candidate,
+        versus=versus,
+        margin=margin,
+        scale=scale,
+        **asked,
     )
     path = study.write(out)
     say(f"{study}\nreport: {path}")

@@ -30,12 +30,13 @@ def compare(
         str | None, typer.Option(help="time for training, e.g. 20min; the verdict is on what is done by then")
     ] = None,
     ladder: Ladder = "quick",
+    task: Annotated[str, typer.Option(help="kind of task: multiclass, multilabel or regression")] = "multiclass",
     workers: Workers = None,
 ) -> None:
     """Is a fusion of these sources better than the best of them? The whole job without a recipe."""
     from transfuse.plan.recipe import validated
 
-    given: dict[str, Any] = {"sources": sources, "data": data, "ladder": ladder}
+    given: dict[str, Any] = {"sources": sources, "data": data, "ladder": ladder, "task": {"kind": task}}
     if budget is not None:
         given["budget"] = {"train": budget}
     carry_out(validated(given, where="compare"), Path.cwd(), out or Path("runs/compare"), workers)

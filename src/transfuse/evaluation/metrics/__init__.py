@@ -1,6 +1,7 @@
 """The metric shelf; without its convention a resample of a metric would need a loop over items.
 
-A file declares `TRAITS` (`direction`, `unit`, `item_mean`, `low`, `high`, `takes`) and two functions.
+A file declares `TRAITS` (`direction`, `unit`, `item_mean`, `low`, `high`, `takes`, and `kinds`: for which kinds of task
+it holds, names with commas, multiclass where nothing is said) and two functions.
 
 - `columns(targets [N], probs [N, C]) -> [N, q]` says what one item adds.
 - `finish(sums [..., q]) -> [...]` turns the columns *summed over items* into the metric.
@@ -10,4 +11,9 @@ So the metric of any resample with item counts `w [R, N]` is `finish(w @ columns
 items) is a column too. A metric with `item_mean: True` has exactly two columns, the item's value and 1, so that
 differences of it are means of item differences. A metric that does not exist on a resample (no item at all) is NaN
 there.
+
+Targets are class numbers [N] (multiclass), 0 and 1 [N, C] (multilabel) or numbers [N, T] (regression); `probs` are
+probabilities, or a regression's predicted numbers. A metric of ranks is no function of sums: it declares
+`form: weighted` and defines `weighted(targets, probs, weights [R, N]) -> [R]`, the metric of R resamples by how often
+each item was drawn.
 """

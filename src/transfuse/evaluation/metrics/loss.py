@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-TRAITS = {"direction": "lower", "unit": "loss", "item_mean": True, "low": None, "high": None, "takes": "scores"}
+TRAITS = {
+    "direction": "lower",
+    "unit": "loss",
+    "item_mean": True,
+    "low": None,
+    "high": None,
+    "takes": "scores",
+    "kinds": "scores",
+}
 
 
 def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:

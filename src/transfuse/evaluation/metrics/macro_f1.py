@@ -1,7 +1,8 @@
 """Mean F1 of the classes: without it rare classes would weigh as little as they are many.
 
 `mean_c 2 tp_c / (predicted_c + actual_c)` over the classes that occur among targets or answers; a class that is
-answered but never true (or true but never answered) has F1 0.
+answered but never true (or true but never answered) has F1 0. For labels the same, where a label is answered from a
+probability of 1/2 on.
 """
 
 from __future__ import annotations
@@ -9,11 +10,25 @@ from __future__ import annotations
 import numpy as np
 
 CITATION = "Lewis, Evaluating text categorization, Speech and Natural Language, 1991"
-TRAITS = {"direction": "higher", "unit": "share", "item_mean": False, "low": 0.0, "high": 1.0, "takes": "probabilities"}
+TRAITS = {
+    "direction": "higher",
+    "unit": "share",
+    "item_mean": False,
+    "low": 0.0,
+    "high": 1.0,
+    "takes": "probabilities",
+    "kinds": "multiclass, multilabel",
+}
 
 
 def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: right in its class's column, then 1 in its answer's, then 1 in its class's. [N], [N, C] -> [N, 3C]."""
+    """Per item: right in its class's column, then 1 in its answer's, then 1 in its class's. [N], [N, C] -> [N, 3C].
+
+    Of labels [N, C] each may be answered, and each may be true.
+    """
+    if targets.ndim == 2:
+        said, true = probs >= 0.5, targets == 1
+        return np.concatenate([said & true, said, true], axis=1).astype(np.float64)
     count, classes = probs.shape
     answers, rows = probs.argmax(axis=1), np.arange(count)
     found = np.zeros((count, 3 * classes))

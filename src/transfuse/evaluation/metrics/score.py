@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-TRAITS = {"direction": "higher", "unit": "score", "item_mean": True, "low": None, "high": None, "takes": "scores"}
+TRAITS = {
+    "direction": "higher",
+    "unit": "score",
+    "item_mean": True,
+    "low": None,
+    "high": None,
+    "takes": "scores",
+    "kinds": "scores",
+}
 
 
 def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import expit, log_softmax, logit
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import classifies
+from transfuse.evaluation.cast import answers_labels, class_name, classifies
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metrics.log_loss import FLOOR
@@ -19,8 +19,9 @@ from transfuse.types import Evidence, checked
 
 ORDER = 40
 CITATION = "Guo et al., ICML 2017; Kumar, Liang, Ma, NeurIPS 2019 (debiased); Nixon et al., 2019 (equal mass)"
-BEFORE = ("log_loss", "ece")
+BEFORE = {"multiclass": ("log_loss", "ece"), "multilabel": ("binary_log_loss", "label_ece")}
 DEBIASED = "ece_debiased"
+MOST_LABELS = 100
 
 
 def ask(case: Case) -> list[Evidence]:
@@ -29,10 +30,12 @@ def ask(case: Case) -> list[Evidence]:
     Above 1 the arm was overconfident, below 1 too timid. Arms that came without temperatures are left out. The scores
     before are recovered as softmax(T · log p), exact down to the probability floor of 1e-15. Of every judged arm that
     classifies, as judged: the calibration error without what chance adds, that over bins of equal mass, and the bins of
-    a reliability diagram.
+    a reliability diagram. Of labels: the calibration error of each, and the bins of all of them together.
     """
     known = [case.tables[arm.name] for arm in case.arms if arm.name in case.tables]
     rows = [row for table in known for row in _rows(case, table)]
+    if answers_labels(case):
+        return rows + [row for table in known for row in _of_labels(case, table)]
     return rows + ([row for table in known for row in _as_judged(case, table)] if classifies(case) else [])
 
 
@@ -40,18 +43,42 @@ def _rows(case: Case, table: Table) -> list[Evidence]:
     if table.temperatures is None:
         return []
     used = np.asarray(table.temperatures, dtype=np.float64).reshape(len(table.runs), -1)
-    raw = np.exp(log_softmax(used[:, :, None] * np.log(np.maximum(table.probs, FLOOR)), axis=2))
+    raw = _before(table, used[:, :, None], labels=answers_labels(case))
     means = by_run(table.runs, used.mean(axis=1))
     rows = [
         _row(case, table, "temperature", "ratio", means, "mean over runs; fitted on rows apart from the judged ones")
     ]
-    for name in BEFORE:
+    for name in BEFORE.get(case.task.kind, ()):
         metric = find_metric(name)
         per_run = by_run(table.runs, metric.values(np.asarray(table.items.targets), raw))
         rows.append(
             _row(case, table, f"{name}_uncalibrated", metric.unit, per_run, "before the temperature; mean over runs")
         )
     return rows
+
+
+def _before(table: Table, used: np.ndarray, *, labels: bool) -> np.ndarray:
+    """Probabilities before the temperature: softmax(T · log p), or sigmoid(T · logit p) of each label. [k, N, C]."""
+    if labels:
+        return expit(used * logit(np.clip(table.probs, FLOOR, 1.0 - FLOOR)))
+    return np.exp(log_softmax(used * np.log(np.maximum(table.probs, FLOOR)), axis=2))
+
+
+def _of_labels(case: Case, table: Table) -> list[Evidence]:
+    """Calibration error of each label (the first 100), and the reliability bins of all labels and runs together."""
+    targets, rows = np.asarray(table.items.targets), []
+    metric = find_metric("label_ece")
+    for number in range(min(table.probs.shape[2], MOST_LABELS)):
+        name = class_name(case, number)
+        only = slice(number, number + 1)
+        per_run = by_run(table.runs, metric.values(targets[:, only], table.probs[..., only]))
+        row = _row(case, table, "ece_by_label", "share", per_run, "15 equal-width bins of the label's probability")
+        rows.append(replace(row, id=f"{row.id}:{name}", provenance=row.provenance | {"label": name}))
+    true = np.broadcast_to(targets, table.probs.shape).astype(np.float64)
+    bins = [[*figures(each[:4]), each[4]] for each in reliability_bins(table.probs.ravel(), true.ravel())]
+    per_run = by_run(table.runs, metric.values(targets, table.probs))
+    row = _row(case, table, "reliability", "share", per_run, "15 equal-width bins over all labels and runs")
+    return [*rows, replace(row, provenance=row.provenance | {"bins": bins})]
 
 
 def _as_judged(case: Case, table: Table) -> list[Evidence]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import class_name, classifies
+from transfuse.evaluation.cast import answers_labels, class_name, classifies
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.power import mcnemar
 from transfuse.evaluation.resample import Interval, moments
@@ -23,10 +23,11 @@ def ask(case: Case) -> list[Evidence]:
     """Positive and negative flip rates of each comparison, and McNemar's mid-p of each run (never pooled over runs).
 
     A positive flip is an item that arm gets right and versus wrong; accuracy differs by positive − negative flips. The
-    items that flip most are listed in `provenance.items` as [id, target, answer of arm, answer of versus].
-    Nothing is asked of per-item scores, which know no right and wrong.
+    items that flip most are listed in `provenance.items` as [id, target, answer of arm, answer of versus]. An item of
+    several labels is right where all of them are, so the difference is that in subset accuracy. Nothing is asked of
+    numbers and per-item scores, which know no right and wrong.
     """
-    if not classifies(case):
+    if not (classifies(case) or answers_labels(case)):
         return []
     return [row for couple in case.comparisons for row in _rows(case, couple)]
 
@@ -35,7 +36,7 @@ def _rows(case: Case, couple: tuple[str, str]) -> list[Evidence]:
     arm, versus = couple
     joined = pair(case.tables[arm], case.tables[versus])
     targets = np.asarray(joined.items.targets)
-    right, other = joined.first.argmax(axis=2) == targets, joined.second.argmax(axis=2) == targets
+    right, other = (_right(probs, targets) for probs in (joined.first, joined.second))
     won, lost = right & ~other, ~right & other
     rates = [
         _rate(case, couple, joined, "positive_flips", won, "higher"),
@@ -47,6 +48,13 @@ def _rows(case: Case, couple: tuple[str, str]) -> list[Evidence]:
     ]
     tests = [_test(case, couple, run, won[row], lost[row]) for row, run in enumerate(joined.runs)]
     return [*rates, *tests]
+
+
+def _right(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Whether each item is answered right in each run. [k, N, C], [N] or [N, C] -> [k, N]."""
+    if targets.ndim == 1:
+        return probs.argmax(axis=2) == targets
+    return ((probs >= 0.5) == (targets == 1)).all(axis=2)
 
 
 def _rate(
@@ -78,21 +86,31 @@ def _rate(
 def _most_flipped(case: Case, joined: Pair, flipped: np.ndarray) -> list[list[str]]:
     """[id, target, answer of arm, answer of versus] of the items [k, N] that flip in most runs, at most 24.
 
-    Ties: the largest difference in the true class's probability, then the id. Answers are those of the first run that
-    flips.
+    Ties: the largest difference in the true class's probability (of labels the largest in any), then the id. Answers
+    are those of the first run that flips.
     """
     targets = np.asarray(joined.items.targets)
     rows = np.flatnonzero(flipped.any(axis=0))
-    moved = np.abs((joined.first - joined.second)[:, rows, targets[rows]]).mean(axis=0)
+    apart = np.abs(joined.first - joined.second)[:, rows]
+    moved = (apart.max(axis=2) if targets.ndim == 2 else apart[:, np.arange(len(rows)), targets[rows]]).mean(axis=0)
     often = flipped[:, rows].sum(axis=0)
     ids = joined.items.ids
     order = sorted(range(len(rows)), key=lambda place: (-often[place], -moved[place], ids[rows[place]]))[:MOST_ITEMS]
     found = []
     for row in rows[order].tolist():
         run = int(flipped[:, row].argmax())
-        answers = (int(targets[row]), int(joined.first[run, row].argmax()), int(joined.second[run, row].argmax()))
+        first, second = joined.first[run, row], joined.second[run, row]
+        if targets.ndim == 2:
+            found.append([ids[row], *(_labels(case, each) for each in (targets[row], first >= 0.5, second >= 0.5))])
+            continue
+        answers = (int(targets[row]), int(first.argmax()), int(second.argmax()))
         found.append([ids[row], *(class_name(case, number) for number in answers)])
     return found
+
+
+def _labels(case: Case, held: np.ndarray) -> str:
+    """The labels that hold, as text."""
+    return ", ".join(class_name(case, int(number)) for number in np.flatnonzero(held)) or "none"
 
 
 def _test(case: Case, couple: tuple[str, str], run: str, won: np.ndarray, lost: np.ndarray) -> Evidence:

@@ -8,20 +8,27 @@ import numpy as np
 
 from transfuse.evaluation.bootstrap import crossed_bootstrap
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import chief, class_name, classifies, item_metric
+from transfuse.evaluation.cast import chief, class_name, classifies, item_metric, judges_columns
 from transfuse.evaluation.harm import Part, Screen, named_parts, parts_of, shown_worse_parts, worse_overall
 from transfuse.evaluation.measure import Estimate
+from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metrics import worst_class
 from transfuse.evaluation.resample import group_codes
 from transfuse.evaluation.rows import Measured, Quantity, Subject, by_run, evidence
 from transfuse.evaluation.tables import Table, pair
 from transfuse.evaluation.words import named
+from transfuse.kinds import kind_of
 from transfuse.types import Evidence, Flag, checked
 
 ORDER = 32
 CITATION = "Benjamini, Hochberg, JRSS B, 1995; Sagawa et al., ICLR 2020 (worst group)"
 WORST = Quantity("worst_group", "share", "higher", 0.0, 1.0)
-SCREENS = {"class": "class_difference", "group": "group_difference"}
+SCREENS = {
+    "class": "class_difference",
+    "group": "group_difference",
+    "label": "label_difference",
+    "target": "target_difference",
+}
 GUARDS = {"class": "worst_class", "group": "worst_group"}
 
 
@@ -38,6 +45,7 @@ def ask(case: Case) -> list[Evidence]:
     for key, parts in (("class", class_parts(case, first)), ("group", _group_parts(first))):
         screen = Screen(SCREENS[key], subject, key, metric, case.margin_of(metric.name))
         rows += screen.rows(first, second, parts) if len(parts) > 1 else []
+    rows += _by_column(case, first, second, subject)
     parts = _group_parts(first)
     return rows + (_worst_groups(case, parts) if len(parts) > 1 and classifies(case) else [])
 
@@ -51,7 +59,7 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
         return []
     found = []
     for key, quantity in SCREENS.items():
-        worse = shown_worse_parts(rows, quantity) if GUARDS[key] not in case.guards else []
+        worse = shown_worse_parts(rows, quantity) if GUARDS.get(key) not in case.guards else []
         if worse:
             why = (
                 f"{case.winner} is shown worse than {case.best_single} by more than the margin in"
@@ -60,6 +68,21 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
             )
             found.append(Flag("harm", why, tuple(row.id for row in worse)))
     return found
+
+
+def _by_column(case: Case, first: Table, second: Table, subject: Subject) -> list[Evidence]:
+    """The difference on every label, or target, by the loss of the task's kind; its own margin for each is the whole's.
+
+    None where there is one column only: that is the comparison itself.
+    """
+    count = first.probs.shape[2]
+    if not judges_columns(case) or count < 2:
+        return []
+    key = kind_of(case.task.kind).column
+    names = [class_name(case, number) for number in range(count)]
+    metric = find_metric(kind_of(case.task.kind).metric)
+    screen = Screen(SCREENS[key], subject, key, metric, case.margin_of(metric.name))
+    return screen.of_columns(first, second, names)
 
 
 def class_parts(case: Case, table: Table) -> list[Part]:

@@ -28,7 +28,14 @@ PARAMETERS = {
     "depth": {"type": "int", "default": 3, "low": 1, "high": 8, "doc": "depth of a tree"},
     "rate": {"type": "float", "default": 0.1, "low": 1e-4, "high": 1.0, "doc": "share of each tree that is added"},
 }
-TRAITS = {"idempotent": False, "convex": False, "unanimous": False, "pooling": False, "symmetric": True}
+TRAITS = {
+    "idempotent": False,
+    "convex": False,
+    "unanimous": False,
+    "pooling": False,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel",
+}
 FLOOR, LARGEST, FOLDS = 1e-6, 40_000, 3
 
 

@@ -22,7 +22,14 @@ CITATION = "van der Laan, Polley, Hubbard, Super learner, 2007; Dempster, Laird,
 PARAMETERS = {
     "steps": {"type": "int", "default": 300, "low": 1, "high": 10000000, "doc": "at most so many fixed-point steps"},
 }
-TRAITS = {"idempotent": True, "convex": True, "unanimous": True, "pooling": False, "symmetric": True}
+TRAITS = {
+    "idempotent": True,
+    "convex": True,
+    "unanimous": True,
+    "pooling": False,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel",
+}
 REVISION = 2
 FLOOR, STILL = 1e-15, 1e-10
 

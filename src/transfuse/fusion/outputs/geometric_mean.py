@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 CITATION = "Heskes, Selecting weighting factors in logarithmic opinion pools, NeurIPS 1997"
 PARAMETERS: dict[str, dict[str, Any]] = {}
-TRAITS = {"idempotent": True, "convex": False, "unanimous": True, "pooling": True, "symmetric": True}
+TRAITS = {
+    "idempotent": True,
+    "convex": False,
+    "unanimous": True,
+    "pooling": True,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel",
+}
 FLOOR = 1e-15
 
 

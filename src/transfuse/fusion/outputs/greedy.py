@@ -24,7 +24,14 @@ PARAMETERS = {
     "rounds": {"type": "int", "default": 30, "low": 1, "high": 10000, "doc": "members picked, with replacement"},
     "bags": {"type": "int", "default": 10, "low": 1, "high": 1000, "doc": "draws of the rows to pick on"},
 }
-TRAITS = {"idempotent": True, "convex": True, "unanimous": True, "pooling": False, "symmetric": True}
+TRAITS = {
+    "idempotent": True,
+    "convex": True,
+    "unanimous": True,
+    "pooling": False,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel",
+}
 FLOOR = 1e-15
 
 

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 
 CITATION = "Lakshminarayanan et al., Simple and Scalable Predictive Uncertainty Estimation, NeurIPS 2017"
 PARAMETERS: dict[str, dict[str, Any]] = {}
-TRAITS = {"idempotent": True, "convex": True, "unanimous": True, "pooling": True, "symmetric": True}
+TRAITS = {
+    "idempotent": True,
+    "convex": True,
+    "unanimous": True,
+    "pooling": True,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel, regression",
+}
 
 
 def fit(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:

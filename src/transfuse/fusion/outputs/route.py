@@ -21,7 +21,14 @@ CITATION = "Jacobs, Jordan, Nowlan, Hinton, Adaptive mixtures of local experts, 
 PARAMETERS = {
     "penalty": {"type": "float", "default": 1e-2, "low": 1e-9, "high": 1e6, "doc": "strength of the pull to the mean"},
 }
-TRAITS = {"idempotent": True, "convex": True, "unanimous": True, "pooling": False, "symmetric": True}
+TRAITS = {
+    "idempotent": True,
+    "convex": True,
+    "unanimous": True,
+    "pooling": False,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel",
+}
 FLOOR = 1e-15
 
 

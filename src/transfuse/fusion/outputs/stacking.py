@@ -27,7 +27,14 @@ PARAMETERS = {
         "doc": "strength of the pull towards the plain pool; none: cross-validated",
     },
 }
-TRAITS = {"idempotent": False, "convex": False, "unanimous": False, "pooling": False, "symmetric": True}
+TRAITS = {
+    "idempotent": False,
+    "convex": False,
+    "unanimous": False,
+    "pooling": False,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel",
+}
 REVISION = 2
 FLOOR, FOLDS, COMPARED = 1e-15, 5, 2_000_000
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 CITATION = "Guo et al., On calibration of modern neural networks, ICML 2017; Rahaman, Thiery, NeurIPS 2021"
 PARAMETERS: dict[str, dict[str, Any]] = {}
-TRAITS = {"idempotent": False, "convex": False, "unanimous": True, "pooling": False, "symmetric": True}
+TRAITS = {
+    "idempotent": False,
+    "convex": False,
+    "unanimous": True,
+    "pooling": False,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel",
+}
 REVISION = 2
 
 

@@ -23,7 +23,14 @@ PARAMETERS = {
         "doc": "one vote for the first class, or points by rank",
     },
 }
-TRAITS = {"idempotent": False, "convex": False, "unanimous": True, "pooling": False, "symmetric": True}
+TRAITS = {
+    "idempotent": False,
+    "convex": False,
+    "unanimous": True,
+    "pooling": False,
+    "symmetric": True,
+    "kinds": "multiclass, multilabel",
+}
 REVISION = 2
 LEAST, MOST = np.log(1e-4), np.log(1e4)
 

@@ -28,7 +28,13 @@ PARAMETERS = {
     "keep": {"type": "str", "default": "known", "options": ("known", "none"), "doc": "which rows are taken over"},
     "redraw": {"type": "list", "default": [], "doc": "names of classes that start anew although a source knows them"},
 }
-TRAITS = {"accepts": "vector", "joints": "plain", "symmetric": False, "convex_head": True}
+TRAITS = {
+    "accepts": "vector",
+    "joints": "plain",
+    "symmetric": False,
+    "convex_head": True,
+    "kinds": "multiclass",
+}
 READS = [{"of": "each", "at": "features"}, {"of": "each", "at": "features", "use": "place"}]
 
 

@@ -11,7 +11,18 @@ from transfuse.report.view import View
 
 ORDER = 52
 FEWEST = 10
-NAMES = ("ece", "ece_debiased", "ece_adaptive", "ece_uncalibrated", "temperature", "brier", "worst_class")
+NAMES = (
+    "ece",
+    "ece_debiased",
+    "ece_adaptive",
+    "ece_uncalibrated",
+    "temperature",
+    "brier",
+    "worst_class",
+    "label_ece",
+    "label_ece_uncalibrated",
+    "binary_brier",
+)
 
 
 def blocks(view: View) -> list[Block]:
@@ -25,15 +36,23 @@ def blocks(view: View) -> list[Block]:
         Row((Span(arm, tone="name"), *(view.cell(view.level(arm, name)) for name in names)), arm == view.winner)
         for arm in arms
     )
-    drawing = _diagram(view)
+    drawing, worst = _diagram(view), "worst_class" in names
     heading = Heading(
-        "Confidence, and the worst-served class", "calibration", "Confidence", _finding(view), folded=True
+        f"Confidence{', and the worst-served class' if worst else ''}",
+        "calibration",
+        "Confidence",
+        _finding(view),
+        folded=True,
     )
     return [
         heading,
         *([drawing] if drawing else []),
         Text((f"{meanings[:1].upper()}{meanings[1:]}.",)),
-        Table("Confidence and worst class", (Column("Arm"), *(view.column(name) for name in names)), rows),
+        Table(
+            "Confidence and worst class" if worst else "Confidence",
+            (Column("Arm"), *(view.column(name) for name in names)),
+            rows,
+        ),
     ]
 
 

@@ -58,6 +58,8 @@ def _data(view: View) -> list[str]:
     names = (
         ("items", "Items"),
         ("classes", "Classes"),
+        ("labels", "Labels"),
+        ("targets", "Targets"),
         ("train", "For training"),
         ("selection", "For choosing"),
         ("judged", "Judged"),

@@ -34,7 +34,7 @@ def _explained(view: View) -> str:
 
 
 def _table(view: View) -> Table:
-    names = [name for name in dict.fromkeys([view.metric, "accuracy"]) if view.find(name)]
+    names = [name for name in view.headline if view.find(name)]
     compared = [name for name in names if any(_paired(view, arm, name) is not None for arm in view.arms)]
     columns = (
         Column("Arm"),

@@ -63,7 +63,7 @@ def _parameters(count: Any) -> str:
 
 
 def _alone(view: View, arms: list[Mapping[str, Any]]) -> Table:
-    names = list(dict.fromkeys([view.metric, "accuracy"]))
+    names = list(view.headline)
     rows = tuple(
         Row(
             (

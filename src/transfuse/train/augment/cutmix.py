@@ -19,7 +19,7 @@ CITATION = "Yun et al., CutMix, ICCV 2019"
 PARAMETERS = {
     "alpha": {"type": "float", "default": 1.0, "low": 0.01, "high": 100.0, "doc": "of Beta(alpha, alpha); 1: uniform"},
 }
-TRAITS = {"on": "canvas"}
+TRAITS = {"on": "canvas", "kinds": "multiclass, multilabel, regression"}
 
 
 def augment(batch: Batch, rng: np.random.Generator, classes: int, *, alpha: float) -> Batch:

@@ -19,7 +19,7 @@ CITATION = "Verma et al., Manifold mixup, ICML 2019"
 PARAMETERS = {
     "alpha": {"type": "float", "default": 0.4, "low": 0.01, "high": 100.0, "doc": "of Beta(alpha, alpha); 1: uniform"},
 }
-TRAITS = {"on": "blocks"}
+TRAITS = {"on": "blocks", "kinds": "multiclass, multilabel, regression"}
 
 
 def augment(batch: Batch, rng: np.random.Generator, classes: int, *, alpha: float) -> Batch:

@@ -18,7 +18,7 @@ CITATION = "Zhang et al., mixup: beyond empirical risk minimization, ICLR 2018"
 PARAMETERS = {
     "alpha": {"type": "float", "default": 0.2, "low": 0.01, "high": 100.0, "doc": "of Beta(alpha, alpha); 1: uniform"},
 }
-TRAITS = {"on": "canvas"}
+TRAITS = {"on": "canvas", "kinds": "multiclass, multilabel, regression"}
 
 
 def augment(batch: Batch, rng: np.random.Generator, classes: int, *, alpha: float) -> Batch:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
@@ -30,17 +31,23 @@ Measure = Callable[[np.ndarray], Mapping[str, float]]
 
 @dataclass(frozen=True)
 class About:
-    """What an objective may know beforehand: the task's kind, label smoothing, and the network it will train."""
+    """What an objective may know beforehand: the task's kind, label smoothing, the network it will train, and of a
+    regression the spread of its targets [T], in units of which they count."""
 
     kind: TaskKind
     smoothing: float
     learner: Learner
+    spread: Tensor | None = None
 
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """The task's own loss of these scores; the batch must have targets."""
         if batch.targets is None:
             raise UserError("a loss against labels needs rows that have labels")
-        return task_loss(self.kind, scores, batch.targets, self.smoothing)
+        targets = batch.targets
+        if self.spread is not None:
+            unit = self.spread.to(scores.device, torch.float32)
+            scores, targets = scores.float() / unit, targets.to(scores.device).float() / unit
+        return task_loss(self.kind, scores, targets, self.smoothing)
 
 
 class Objective(nn.Module):

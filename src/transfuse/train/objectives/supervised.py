@@ -15,7 +15,7 @@ from transfuse.train.objectives import _contract
 
 CITATION = "cross-entropy; label smoothing: Szegedy et al., Rethinking the Inception architecture, CVPR 2016"
 PARAMETERS: dict[str, dict[str, object]] = {}
-TRAITS = {"complete": True}
+TRAITS = {"complete": True, "kinds": "multiclass, multilabel, regression"}
 
 
 class Objective(_contract.Objective):

@@ -1,0 +1,39 @@
+"""Average precision of each label, mean over labels: how well items that have a label are ranked before the others.
+
+`AP_c = sum_t (R_t - R_{t-1}) P_t` over the distinct probabilities t, from high to low; a label that no item has is left
+out. A metric of ranks takes item weights: on a resample an item counts as often as it was drawn.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CITATION = "Zhu, Recall, precision and average precision, University of Waterloo, 2004; sum over steps, not trapezoids"
+TRAITS = {
+    "direction": "higher",
+    "unit": "share",
+    "item_mean": False,
+    "low": 0.0,
+    "high": 1.0,
+    "takes": "probabilities",
+    "kinds": "multilabel",
+    "form": "weighted",
+}
+
+
+def weighted(targets: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The metric under each row of item weights; NaN where no label occurs. [N, C], [N, C], [R, N] -> [R]."""
+    total, known = np.zeros(len(weights)), np.zeros(len(weights))
+    for truth, scores in zip(targets.T, probs.T, strict=True):
+        order = np.argsort(-scores, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+        drawn = weights[:, order]
+        hits = np.cumsum(drawn * truth[order], axis=1)[:, ends]
+        seen = np.cumsum(drawn, axis=1)[:, ends]
+        precision = np.divide(hits, seen, out=np.zeros(hits.shape), where=seen > 0)
+        area = (np.diff(hits, axis=1, prepend=0.0) * precision).sum(axis=1)
+        there = hits[:, -1] > 0
+        total += np.divide(area, hits[:, -1], out=np.zeros(len(area)), where=there)
+        known += there
+    with np.errstate(invalid="ignore"):
+        return total / known

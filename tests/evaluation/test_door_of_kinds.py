@@ -1,0 +1,157 @@
+"""Predictions of labels and of numbers from elsewhere, through the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.metrics import mean_squared_error
+
+from transfuse.errors import UserError
+from transfuse.evaluation.door import evaluate, set_up
+from transfuse.evaluation.verdict import Judgement
+
+RNG = np.random.default_rng(0)
+N = 90
+LABELS = (RNG.random((N, 3)) < [0.3, 0.5, 0.7]).astype(int)
+GOOD, BAD = (skill * (2.0 * LABELS - 1.0) + RNG.normal(size=LABELS.shape) for skill in (3.0, 0.5))
+NUMBERS = RNG.normal(size=(N, 2)) * [1.0, 3.0]
+NEAR, FAR = (NUMBERS + size * RNG.normal(size=NUMBERS.shape) for size in (0.2, 1.0))
+IDS = [f"i{row}" for row in range(N)]
+
+
+def csv(path: Path, names: list[str], columns: np.ndarray, ids: list[str] = IDS, **more: list[str]) -> str:
+    lines = [",".join(["item", *names, *more])]
+    for row, item in enumerate(ids):
+        lines.append(
+            ",".join([item, *(repr(float(value)) for value in columns[row]), *(held[row] for held in more.values())])
+        )
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+def quantities(judgement: Judgement) -> set[str]:
+    return {row.quantity for row in judgement.evidence}
+
+
+def test_labels_are_judged_with_their_own_temperature_metrics_and_screens() -> None:
+    judgement = evaluate({"good": GOOD, "bad": BAD}, LABELS, kind="multilabel", scale="logit", candidate="good")
+    assert judgement.case.task.metric == "binary_log_loss"
+    (claim,) = judgement.verdict.claims
+    assert (claim.arm, claim.status) == ("good", "better")
+    assert {
+        "temperature",
+        "ece_by_label",
+        "reliability",
+        "label_difference",
+        "positive_flips",
+        "macro_f1",
+    } <= quantities(judgement)
+    assert not {"aurc", "worst_class", "ece", "class_difference"} & quantities(judgement)
+    named = [row.provenance["label"] for row in judgement.evidence if row.quantity == "label_difference"]
+    assert named == ["0", "1", "2"]
+    assert set_up(judgement, version="0")["data"]["labels"] == 3
+
+
+def test_flips_are_the_difference_in_items_that_are_right_in_all_labels() -> None:
+    judgement = evaluate({"good": GOOD, "bad": BAD}, LABELS, kind="multilabel", scale="logit", candidate="good")
+    paired = {row.quantity: row.value for row in judgement.evidence if row.versus == "bad"}
+    assert paired["subset_accuracy"] == pytest.approx(paired["positive_flips"] - paired["negative_flips"])
+    (row,) = [row for row in judgement.evidence if row.quantity == "positive_flips"]
+    item, target, _, _ = row.provenance["items"][0]
+    held = [name for name, flag in zip("012", LABELS[int(item)], strict=True) if flag]
+    assert target == (", ".join(held) or "none")
+
+
+def test_numbers_are_judged_without_any_talk_of_classes() -> None:
+    judgement = evaluate({"near": NEAR, "far": FAR}, NUMBERS, kind="regression", candidate="near")
+    (row,) = [
+        row for row in judgement.evidence if (row.arm, row.quantity, row.versus) == ("near", "squared_error", None)
+    ]
+    assert row.value == pytest.approx(mean_squared_error(NUMBERS, NEAR))
+    assert {"rmse", "absolute_error", "r2", "target_difference"} <= quantities(judgement)
+    assert not {"temperature", "reliability", "positive_flips", "ece", "accuracy", "aurc"} & quantities(judgement)
+    assert judgement.verdict.recommendation.arm == "near"
+    assert judgement.margin == pytest.approx(0.05 * judgement.case.selection["far"])
+    assert not any("class" in claim.sentence for claim in judgement.verdict.claims)
+
+
+def test_files_with_columns_in_any_order_give_what_arrays_give(tmp_path: Path) -> None:
+    names, turned = ["cat", "dog", "owl"], [2, 0, 1]
+    order = RNG.permutation(N)
+    labels = csv(tmp_path / "labels.csv", names, LABELS)
+    files = {
+        "good": csv(
+            tmp_path / "g.csv", [names[c] for c in turned], expit(GOOD)[order][:, turned], [IDS[row] for row in order]
+        ),
+        "bad": {"scores": BAD, "ids": np.array(IDS), "scale": np.array(["logit"]), "classes": np.array(names)},
+    }
+    found = evaluate(files, labels, kind="multilabel")
+    same = evaluate({"good": GOOD, "bad": BAD}, {"item": IDS, "label": LABELS}, kind="multilabel", scale="logit")
+    values = [
+        [row.value for row in each.evidence if row.quantity == "binary_log_loss" and row.versus is None]
+        for each in (found, same)
+    ]
+    np.testing.assert_allclose(values[0], values[1], rtol=1e-9)
+
+
+def test_one_target_needs_no_name_and_rows_apart_choose(tmp_path: Path) -> None:
+    splits = ["val" if row % 3 == 0 else "test" for row in range(N)]
+    labels = csv(tmp_path / "labels.csv", ["age"], NUMBERS[:, :1], split=splits)
+    judgement = evaluate(
+        {"near": csv(tmp_path / "a.csv", ["predicted"], NEAR[:, :1]), "far": FAR[:, 0]}, labels, kind="regression"
+    )
+    assert judgement.case.task.classes == ("age",)
+    assert len(judgement.case.items) == splits.count("test")
+    assert judgement.case.selected_on == "the selection rows"
+
+
+def test_groups_are_clusters(tmp_path: Path) -> None:
+    groups = [f"g{row // 9}" for row in range(N)]
+    judgement = evaluate({"near": NEAR, "far": FAR}, NUMBERS, kind="regression", groups=groups)
+    (row,) = [row for row in judgement.evidence if row.quantity == "squared_error" and row.versus]
+    assert row.provenance["groups"] == 10
+
+
+BROKEN = NUMBERS.copy()
+BROKEN[3, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("scores", "labels", "settings", "said"),
+    [
+        (GOOD, LABELS * 2, {"kind": "multilabel"}, r"(?s)labels are neither 0 nor 1.*items 0"),
+        (GOOD, LABELS, {"kind": "multilabel"}, r"(?s)scale of predictions 'a' is missing.*sigmoid"),
+        (GOOD[:, :2], LABELS, {"kind": "multilabel", "scale": "logit"}, "different numbers of columns"),
+        (NEAR, BROKEN, {"kind": "regression"}, r"(?s)1 targets are no finite numbers.*items 3; columns 1|items 3"),
+        (BROKEN, NUMBERS, {"kind": "regression"}, r"(?s)NaN or infinity.*items 3"),
+        (NEAR, NUMBERS, {"kind": "regression", "scale": "logit"}, "no numbers of a regression"),
+        (NEAR, NUMBERS, {"kind": "regression", "metric": "accuracy"}, "does not hold for a regression task"),
+        (NEAR, NUMBERS, {"kind": "regresion"}, r"(?s)unknown kind of task.*regression"),
+        (NEAR, NUMBERS, {"kinds": "regression"}, r"(?s)unknown setting 'kinds'.*kind"),
+        (NEAR, LABELS[:, 0].astype(str), {"kind": "regression"}, "have another form"),
+    ],
+)
+def test_bad_input_is_one_message(scores: Any, labels: Any, settings: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        evaluate({"a": scores, "b": scores}, labels, **settings)
+
+
+def test_text_in_a_column_of_numbers_and_columns_without_partner_are_named(tmp_path: Path) -> None:
+    good = csv(tmp_path / "a.csv", ["x", "y"], NEAR)
+    bad = csv(tmp_path / "labels.csv", ["x", "z"], NUMBERS)
+    with pytest.raises(UserError, match=r"(?s)different columns.*without its partner: y, z"):
+        evaluate({"a": good}, bad, kind="regression")
+    Path(bad).write_text("item,x,y\ni0,1,tall\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"(?s)no number.*column 'y', row 1"):
+        evaluate({"a": good}, bad, kind="regression")
+
+
+def test_a_label_that_never_occurs_leaves_the_rest_judged() -> None:
+    silent = LABELS.copy()
+    silent[:, 1] = 0
+    judgement = evaluate({"good": GOOD, "bad": BAD}, silent, kind="multilabel", scale="logit")
+    assert all(np.isfinite(row.value) for row in judgement.evidence if row.quantity == "macro_average_precision")
