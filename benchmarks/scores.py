@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import runpy
+import statistics
 import time
+from collections.abc import Callable
 
 import numpy as np
 from scipy.stats import multivariate_normal
@@ -27,53 +31,94 @@ def made(rows: int, width: int, classes: int, seed: int = 0) -> tuple[np.ndarray
 
 
 def published(features: np.ndarray, targets: np.ndarray) -> float:
-    """The published algorithm, written from its description: a decomposition of the features, then for each class at
-    most 11 rounds of the two fixed-point equations, each over all singular values.
+    """The published algorithm with all work that it does, in plain NumPy: its mean evidence per row.
+
+    N > D: singular vectors of the Gram matrix, those of rank only, and the rows turned by them; else of the features.
+    Then class after class at most 11 rounds of the fixed point from a = b = 1, sums of squares held off 0 by 1e-5, the
+    evidence in every round, an end where a/b moves by a thousandth; and the class's weights, which it keeps.
     """
     rows, width = features.shape
-    _, values, right = np.linalg.svd(features.T @ features)
-    values = np.sqrt(values)
-    left = features @ right.T / values
-    sigma = values**2
-    found = []
+    left, values, right = _decomposed(features)
+    squares, found, weights = values**2, [], []
     for number in range(int(targets.max()) + 1):
         indicator = (targets == number).astype(np.float64)
-        parts = (left.T @ indicator) ** 2
-        rest = float((indicator**2).sum() - parts.sum())
-        alpha = beta = 1.0
-        norm = residual = 0.0
+        sides = left.T @ indicator
+        parts = sides**2
+        rest = float(indicator @ indicator - parts.sum())
+        alpha, beta, ratio_, evidence = 1.0, 1.0, 1.0, 0.0
         for _ in range(11):
-            t = alpha / beta
-            gamma = float((sigma / (sigma + t)).sum())
-            norm = float((sigma * parts / (t + sigma) ** 2).sum())
-            residual = float((parts / (1 + sigma / t) ** 2).sum()) + rest
+            ratio_ = alpha / beta
+            gamma = float((squares / (squares + ratio_)).sum())
+            norm = float((squares * parts / (squares + ratio_) ** 2).sum())
+            residual = float((parts / (1.0 + squares / ratio_) ** 2).sum()) + rest
             alpha, beta = gamma / (norm + 1e-5), (rows - gamma) / (residual + 1e-5)
-            if abs(alpha / beta - t) / t <= 1e-3:
+            logs = width * np.log(alpha) + rows * np.log(beta / (2 * np.pi)) - np.log(alpha + beta * squares).sum()
+            evidence = float(logs - beta * residual - alpha * norm) / (2 * rows)
+            if abs(alpha / beta - ratio_) <= 1e-3 * ratio_:
                 break
-        logs = width * np.log(alpha) + rows * np.log(beta) - np.log(alpha + beta * sigma).sum()
-        found.append((logs - beta * residual - alpha * norm - rows * np.log(2 * np.pi)) / (2 * rows))
-    return float(np.mean(found))
+        found.append(evidence)
+        weights.append(right.T @ (values * sides / (squares + ratio_)))
+    return float(np.mean(found)) if np.isfinite(weights).all() else float("nan")
+
+
+def _decomposed(features: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Left singular vectors [N, k], singular values [k], right ones [k, D], as the published code has them."""
+    if len(features) <= features.shape[1]:
+        return np.linalg.svd(features, full_matrices=False)
+    _, values, right = np.linalg.svd(features.T @ features)
+    values = np.sqrt(values)
+    rank = int((values > 1e-10).sum())
+    return (features @ right.T)[:, :rank] / values[:rank], values[:rank], right[:rank]
+
+
+def original() -> Callable[[np.ndarray, np.ndarray], float] | None:
+    """The authors' own code, where `TRANSFUSE_LOGME_ORIGINAL` names their `LogME.py` (it needs numba); else nothing."""
+    path = os.environ.get("TRANSFUSE_LOGME_ORIGINAL")
+    if not path:
+        return None
+    kind = runpy.run_path(path)["LogME"]
+    return lambda features, targets: float(kind().fit(features, targets))
 
 
 def single() -> list[str]:
-    """One score of a wide block, beside the published algorithm and the exact density."""
+    """One score of a wide block, beside the published algorithm, the authors' code and the exact density."""
     features, targets = made(ROWS, LARGE, CLASSES)
-    kept: dict[str, float] = {}
-
-    def ours() -> None:
-        kept["ours"] = float(value("logme", Material(features, targets, CLASSES)))  # pyright: ignore[reportArgumentType]
-
-    def theirs() -> None:
-        kept["theirs"] = published(features, targets)
-
-    found = ratio(theirs, ours, pairs=PAIRS, warm_up=0)
-    apart = abs(kept["ours"] - kept["theirs"])
     size = f"N {ROWS:,}, D {LARGE:,}, C {CLASSES}"
+    rows = _beside(f"LogME, published / ours, {size}", published, features, targets)
+    authors = original()
+    if authors is not None:
+        rows += _beside("LogME, the authors' code / ours, same size", authors, features, targets)
     return [
-        line(f"LogME, published / ours, {size}", found, "≥ 8 wanted"),
-        f"{'  difference to it (it stops early)':<58} {apart:.1e}  ≤ 5e-6 wanted",
+        *rows,
         f"{'  difference to the exact density, N 400, D 64 and N 90, D 200':<58} {exact():.1e}  ≤ 1e-8 wanted",
     ]
+
+
+def _beside(
+    what: str, other: Callable[[np.ndarray, np.ndarray], float], features: np.ndarray, targets: np.ndarray
+) -> list[str]:
+    """Rows of one comparison: the ratio, the seconds of both, and how far the values are apart."""
+    kept: dict[str, float] = {}
+    spent: dict[str, list[float]] = {"ours": [], "theirs": []}
+
+    def ours() -> None:
+        spent["ours"].append(_seconds(lambda: kept.update(ours=_ours(features, targets))))
+
+    def theirs() -> None:
+        spent["theirs"].append(_seconds(lambda: kept.update(theirs=other(features, targets))))
+
+    found = ratio(theirs, ours, pairs=PAIRS, warm_up=0)
+    seconds = " / ".join(f"{statistics.median(spent[name]):.2f}" for name in ("theirs", "ours"))
+    apart = kept["ours"] - kept["theirs"]
+    return [
+        line(what, found, "≥ 8 wanted"),
+        f"{'  CPU seconds, medians':<58} {seconds}",
+        f"{'  ours less theirs (it stops early)':<58} {apart:.1e}",
+    ]
+
+
+def _ours(features: np.ndarray, targets: np.ndarray) -> float:
+    return float(value("logme", Material(features, targets, CLASSES)))  # pyright: ignore[reportArgumentType]
 
 
 def exact() -> float:
@@ -109,21 +154,22 @@ def every_subset() -> list[str]:
     shared: dict[tuple[str, ...], object] = {}
     alone: dict[tuple[str, ...], object] = {}
 
+    seconds: list[float] = []
+
     def ours() -> None:
-        shared.update(logme_of_sets(blocks, targets, CLASSES, sets)[0])
+        seconds.append(_seconds(lambda: shared.update(logme_of_sets(blocks, targets, CLASSES, sets)[0])))
 
     def calls() -> None:
         for names in sets:
             features = np.concatenate([blocks[name] for name in names], axis=1)
             alone[names] = value("logme", Material(features, targets, CLASSES))
 
-    seconds = _seconds(ours)
     found = ratio(calls, ours, pairs=1, warm_up=0)
     apart = max(abs(float(shared[names]) - float(alone[names])) for names in sets)  # pyright: ignore[reportArgumentType]
     size = f"{SOURCES} sources of {NARROW}, N {ROWS:,}, C {CLASSES}"
     return [
         line(f"255 subset LogMEs, one by one / shared, {size}", found, "≥ 3 wanted"),
-        f"{'  shared, CPU seconds':<58} {seconds:6.1f}  ≤ 30 wanted",
+        f"{'  shared, CPU seconds':<58} {seconds[0]:6.1f}  ≤ 30 wanted",
         f"{'  largest difference':<58} {apart:.1e}  ≤ 1e-8 wanted",
     ]
 

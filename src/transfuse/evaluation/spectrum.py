@@ -79,9 +79,11 @@ def spectrum(gram: np.ndarray, sides: np.ndarray) -> Spectrum:
         beside = gram[1:, :1].ravel().astype(np.float64) if size == 2 else np.zeros(1)
         return Spectrum(np.diag(gram).astype(np.float64), beside, np.asarray(sides, dtype=np.float64))
     work = int(_sytrd_lwork(size, lower=1)[0])
-    reflectors, diagonal, beside, scale, _ = _sytrd(np.asfortranarray(gram), lower=1, lwork=work)
+    # A symmetric matrix is its own transpose: what lies row by row is given as it lies, without a copy.
+    given = gram if gram.flags.f_contiguous else gram.T
+    reflectors, diagonal, beside, scale, _ = _sytrd(given, lower=1, lwork=work)
     # The first row and column stay as they are: reflectors act on all others.
     rest = np.asfortranarray(sides[1:])
     below = np.asfortranarray(reflectors[1:, :-1])
-    turned = _ormqr("L", "T", below, scale, rest, 64 * max(sides.shape[1], 1))[0]
+    turned = _ormqr("L", "T", below, scale, rest, 64 * (sides.shape[1] + 65))[0]
     return Spectrum(diagonal, beside, np.concatenate([np.asarray(sides[:1], dtype=np.float64), turned]))
