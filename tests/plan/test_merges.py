@@ -36,6 +36,7 @@ def test_everything_a_merge_says_reaches_its_record():
         ({"weights": "gready"}, "unknown way of choosing weights 'gready'"),
         ({"repair": "always"}, "unknown repair 'always'"),
         ({"tries": 0}, "how many merges a chooser may try"),
+        ({"path": 3}, "`path` is yes or no"),
         ({"fuse": "weights/task_arithmetic"}, "needs a base"),
         ({"train": "none"}, "name their classes"),
         ({"fuse": "features/concat", "align": "weight_matching"}, "merges no weights"),
@@ -44,6 +45,16 @@ def test_everything_a_merge_says_reaches_its_record():
 def test_what_a_merge_cannot_be_is_refused_before_any_work(facts, message):
     with pytest.raises(UserError, match=message):
         arms(setting(candidates=soup(**facts)))
+
+
+def test_a_path_is_walked_between_two_sources_and_never_without_being_asked_for():
+    (arm,) = arms(setting(candidates=soup(path=True))).candidates
+    assert arm.merge is not None and arm.merge["path"] is True
+    (other,) = arms(setting(candidates=soup(path=False))).candidates
+    assert other.merge is not None and "path" not in other.merge
+    three = {"soup": {"fuse": "weights/mean", "of": ["a", "b", "c"], "path": True}}
+    with pytest.raises(UserError, match="from one source to another"):
+        arms(setting(count=3, candidates=three))
 
 
 def test_then_adds_a_twin_that_is_trained_from_the_same_merge():

@@ -18,7 +18,8 @@ from transfuse.seeds import stream
 from transfuse.source.base import Source
 from transfuse.source.groups import find_groups
 from transfuse.source.open import make_card
-from transfuse.steps._merging import Merging
+from transfuse.steps._case import _merging_notes
+from transfuse.steps._merging import Merging, Work
 
 CLASSES = ("x", "y", "z")
 
@@ -105,3 +106,39 @@ def test_choosing_needs_a_head_that_names_the_classes(card):
     other = Merging(**{**vars(made), "classes": ("cat", "dog")})
     with pytest.raises(UserError, match="does not name the target's classes"):
         other.made()
+
+
+@pytest.mark.parametrize("chooser", ["greedy_soup", "wise_path", "search"])
+def test_each_try_merges_the_sources_and_not_the_try_before(card, chooser):
+    if chooser == "search":
+        pytest.importorskip("optuna", reason="the extra `tune` is not installed")
+    modules = {"a": changed(0.5, 1), "b": changed(0.5, 2)}
+    state, told = merging(card, copy.deepcopy(modules), weights=chooser).made()
+    again, _ = merging(card, copy.deepcopy(modules), weights=list(told["weights"].values())).made()
+    assert all(np.array_equal(state[name], again[name]) for name in state)
+    alone = merging(card, copy.deepcopy(modules), weights=list(told["weights"].values()))
+    alone.made()
+    fresh = Work(alone, {}, None, {}).loss()
+    assert min(told["losses"]) == pytest.approx(fresh, abs=1e-6) and len(set(told["losses"])) > 1
+
+
+def test_a_path_is_told_beside_the_merge_and_changes_nothing(card):
+    modules = {"a": changed(0.5, 1), "b": changed(0.5, 2)}
+    plain, without = merging(card, copy.deepcopy(modules)).made()
+    state, told = merging(card, copy.deepcopy(modules), path=True).made()
+    assert all(np.array_equal(plain[name], state[name]) for name in plain) and "path" not in without
+    found = told["path"]
+    assert (len(found["shares"]), found["rows"], found["ends"]) == (25, 12, ["a", "b"])
+    assert set(found["loss"]) == {v + t for v in ("as merged", "estimated anew") for t in ("", ", tempered")}
+    held = merging(card, modules).held
+    for place, module in ((0, modules["a"]), (-1, modules["b"])):
+        with torch.no_grad():
+            wanted = torch.nn.functional.cross_entropy(module(held[0]), torch.from_numpy(held[1])).item()
+        assert found["loss"]["as merged"][place] == pytest.approx(wanted, abs=1e-5)
+    (note,) = (note for note in _merging_notes(told) if "straight way" in note)
+    assert "from a to b (25 points, 12 selection rows)" in note and "estimated anew, tempered" in note
+
+
+def test_of_a_single_member_no_path_is_walked(card):
+    _, told = merging(card, {"a": network()}, path=True).made()
+    assert "path" not in told

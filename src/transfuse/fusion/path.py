@@ -25,6 +25,7 @@ from transfuse.fusion.repair import batch_norms, re_estimate
 POINTS = 25
 BATCH = 256
 Fit = Callable[[np.ndarray, np.ndarray], float]
+Read = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,13 @@ def walk(
     *,
     fit_temperature: Fit,
     points: int = POINTS,
+    read: Read | None = None,
 ) -> Path:
     """The path from `first` to `second`, put into `network` point by point (it holds the second end afterwards).
 
-    `held` are inputs and classes that losses are taken on, `images` what statistics are estimated from. Raises
-    UserError for fewer than two points, and where the two do not have the same tensors.
+    `held` are inputs and classes that losses are taken on, `images` what statistics are estimated from, `read` gives
+    the logits of inputs where the network's own output is not that. Raises UserError for fewer than two points, and
+    where the two do not have the same tensors.
     """
     ends = first.state_dict(), second.state_dict()
     if points < 2 or {n: v.shape for n, v in ends[0].items()} != {n: v.shape for n, v in ends[1].items()}:
@@ -87,7 +90,7 @@ def walk(
         for view in views:
             if view == "estimated anew":
                 re_estimate(network, images)
-            scores = _scores(network, held[0])
+            scores = _scores(network, held[0], read or network)
             losses[view].append(_losses(scores, held[1]))
             losses[f"{view}, tempered"].append(_losses(scores / fit_temperature(scores, held[1]), held[1]))
             accuracies[view].append(float((scores.argmax(axis=1) == held[1]).mean()))
@@ -105,10 +108,10 @@ def _between(first: Tensor, second: Tensor, share: float) -> Tensor:
     return ((1.0 - share) * first.double() + share * second.double()).to(first.dtype)
 
 
-def _scores(network: nn.Module, inputs: Tensor) -> np.ndarray:
+def _scores(network: nn.Module, inputs: Tensor, read: Read) -> np.ndarray:
     network.eval()
     with torch.no_grad():
-        return np.concatenate([network(part).float().cpu().numpy() for part in inputs.split(BATCH)])
+        return np.concatenate([read(part).float().cpu().numpy() for part in inputs.split(BATCH)])
 
 
 def _losses(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:

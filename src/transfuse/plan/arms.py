@@ -184,7 +184,7 @@ def alone(scene: Scene) -> list[ArmSpec]:
 def _merged(scene: Scene, how: Entry, facts: Mapping[str, Any], given: tuple[Any, Any, Any], where: str) -> ArmSpec:
     """A merge of weights: read frozen with a new head, trained, or as it is with the members' own head."""
     name, of, settings = given
-    merge = merge_of(how, settings, facts, scene.cards, where)
+    merge = merge_of(how, settings, {**facts, "of": of}, scene.cards, where)
     if facts.get("train") == "none":
         lacking = [member for member in of if not scene.cards[member].classes]
         if lacking:

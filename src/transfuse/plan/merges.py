@@ -20,12 +20,15 @@ KEYS = ("base", "align", "weights", "repair", "statistics", "counters", "tries",
 CHOOSERS = {"greedy": "greedy_soup", "path": "wise_path", "search": "search"}
 REPAIRS = ("auto", "none", "full")
 TRIES = 20
+# Rows go through the network at 25 points, with two sets of statistics, which one of them is estimated for.
+WALK = 76
 
 
 def merge_of(
     how: Entry, settings: Mapping[str, Any], facts: Mapping[str, Any], known: Mapping[str, Any], where: str
 ) -> dict[str, Any]:
-    """The record of a merge: method, settings, weights (numbers or a chooser), base, align, repair, buffers' policies.
+    """The record of a merge: method, settings, weights (numbers or a chooser), base, align, repair, buffers' policies,
+    and whether the straight way between two sources is walked.
 
     `known` are the sources by name. Raises UserError for words that nobody knows and for a base that is missing.
     """
@@ -51,9 +54,15 @@ def merge_of(
         raise UserError(
             "`tries` is how many merges a chooser may try", where=where, expected="1 to 10000", got=repr(tries)
         )
+    path = facts.get("path", False)
+    if not isinstance(path, bool):
+        raise UserError("`path` is yes or no", where=where, expected="true or false", got=repr(path))
+    if path and len(facts.get("of", ())) != 2:
+        raise UserError("the straight way leads from one source to another", where=f"{where}.path", expected="of: two")
     made = {"method": how.full_name, "settings": dict(settings), "weights": weights, "base": base, "align": align}
     policies = {"statistics": facts.get("statistics", "mean"), "counters": facts.get("counters", "largest")}
-    return made | policies | {"repair": repair, "tries": tries}
+    # Only where it is asked for, so that other merges keep their keys.
+    return made | policies | {"repair": repair, "tries": tries} | ({"path": True} if path else {})
 
 
 def merge_files(merge: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -85,5 +94,5 @@ def merge_step(build: Builder, arm: ArmSpec, run: RunRows) -> str:
     record = {key: value for key, value in arm.merge.items() if key != "base"}
     params = {**build.common, "seed": 0, "merge": record, "classes": list(setting.classes)}
     name = f"merge {'+'.join(arm.members)} {digest([params, sorted(cards.items())])[:8]} {scope.name}"
-    work = Work(arm.members, forward=min(scope.train_count, 256))
+    work = Work(arm.members, forward=min(scope.train_count, 256) * (WALK if arm.merge.get("path") else 1))
     return build.add(Step(name, "merge", params, inputs, digests=merge_files(arm.merge), arm=arm.name, work=work))

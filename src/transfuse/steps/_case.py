@@ -229,10 +229,25 @@ def _merging_notes(told: Mapping[str, Any]) -> list[str]:
         found.append(
             f"weights {values}, chosen by {told['chosen_by']} from {told['tried']} merges on the selection rows"
         )
+    if "path" in told:
+        found.append(_way(told["path"]))
     if told.get("norms") or told.get("repaired"):
         layers = f" and {told['repaired']} layers repaired" if told.get("repaired") else ""
         found.append(f"statistics of {told['norms']} norms estimated anew on {told['rows']} training rows{layers}")
     return found
+
+
+def _way(told: Mapping[str, Any]) -> str:
+    """Both barriers of the loss, by view, in a sentence."""
+    barriers = told["barriers"]
+    views = ", ".join(
+        f"{view} {barriers[f'{view}: loss, Entezari']:+.3f} ({barriers[f'{view}: loss, Frankle']:+.3f})"
+        for view in told["loss"]
+    )
+    return (
+        f"on the straight way from {' to '.join(told['ends'])} ({len(told['shares'])} points, {told['rows']} selection"
+        f" rows) log-loss rises above the line between its ends (above their mean) by {views}"
+    )
 
 
 def _log_scores(artifact: Artifact) -> tuple[np.ndarray, np.ndarray, float]:

@@ -24,10 +24,11 @@ from transfuse.fusion.weights_lift import Tensors, carry_out, job
 from transfuse.registry import Entry, find, method, shelf
 from transfuse.seeds import stream
 from transfuse.source.base import Source
-from transfuse.source.weights import Reader
+from transfuse.source.weights import Reader, StateReader
 from transfuse.steps import _networks
 from transfuse.steps._context import Context, table
 from transfuse.steps._fitted import fits_of, rows_of
+from transfuse.steps._walked import walked
 from transfuse.store import Artifact
 from transfuse.train.loop import log_loss
 from transfuse.types import Card
@@ -60,9 +61,10 @@ class Merging:
         read = canvases(params, inputs["items"], context)
         fit, held = fits_of(rows_of(inputs))[0]
         # Held rows are looked at only where something is chosen on them.
-        wanted = held if isinstance(params["merge"]["weights"], str) else held[:0]
+        merge = params["merge"]
+        wanted = held if isinstance(merge["weights"], str) else _spread(held, ROWS) if merge.get("path") else held[:0]
         return cls(
-            params["merge"],
+            merge,
             dict(zip(_networks.member_names(found), opened, strict=True)),
             base,
             torch.from_numpy(read(_spread(fit, ROWS))),
@@ -96,6 +98,9 @@ class Merging:
     def made(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """The merged tensors, and what is told of them."""
         readers: dict[str, Reader] = {name: source.weights() for name, source in self.sources.items()}
+        # The first source's network is where merges are tried: what it was before is kept apart.
+        own = {name: value.detach().clone() for name, value in self.first.network.state_dict().items()}
+        readers[next(iter(readers))] = StateReader(own, self.first.where)
         base = None if self.base is None else self.base.weights()
         before = lineage(readers, base)
         stats: dict[str, Mapping[str, Tensors]] = {need: self.collected(need) for need in self.entry.needs}
@@ -116,8 +121,22 @@ class Merging:
             chosen, losses = work.choose(weights)
             told |= {"chosen_by": weights, "weights": chosen, "tried": len(losses), "losses": losses}
             weights = [chosen[name] for name in self.sources]
+        if self.merge.get("path") and len(readers) == 2:
+            told["path"] = walked(self, readers)
         state, mended = work.merged(weights)
         return state, told | mended
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The first source's own answers for the target's classes."""
+        source = self.first
+        if not set(self.classes) <= set(source.card.classes):
+            raise UserError(
+                "a merge is scored by the sources' own head, and it does not name the target's classes",
+                where=f"source '{source.card.name}'",
+                hint="give the weights as numbers, and no path",
+            )
+        columns = [source.card.classes.index(name) for name in self.classes]
+        return source.blocks(images, ["logits"])["logits"][:, columns]
 
 
 @dataclass(frozen=True)
@@ -182,16 +201,9 @@ class Work:
 
     def loss(self) -> float:
         """Mean negative log-probability of the held rows by the merge's own head."""
-        source, (images, targets) = self.of.first, self.of.held
-        if not set(self.of.classes) <= set(source.card.classes):
-            raise UserError(
-                "coefficients are chosen by the sources' own head, and it does not name the target's classes",
-                where=f"source '{source.card.name}'",
-                hint="give the weights as numbers",
-            )
-        columns = [source.card.classes.index(name) for name in self.of.classes]
+        images, targets = self.of.held
         with torch.no_grad():
-            parts = [source.blocks(part, ["logits"])["logits"][:, columns] for part in torch.split(images, BATCH)]
+            parts = [self.of.logits(part) for part in torch.split(images, BATCH)]
         return log_loss(torch.cat(parts).float().cpu().numpy(), targets)
 
 
