@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bootstrap, doors, forward, outputs, reporting, scores, stack, subsets
+from benchmarks import bootstrap, doors, forward, merging, outputs, reporting, scores, stack, subsets
 
 
 def main() -> None:
@@ -15,11 +15,12 @@ def main() -> None:
         ("a large report", reporting.table),
         ("transferability scores", scores.table),
         ("pooled predictions", outputs.table),
+        ("merging files", merging.table),
     )
     for title, rows in tables:
         print(f"\n{title}")
         for row in rows():
-            print("  " + row)
+            print("  " + row, flush=True)
 
 
 if __name__ == "__main__":

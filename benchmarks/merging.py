@@ -4,7 +4,9 @@
     python3 -m venv /tmp/peers && /tmp/peers/bin/pip install mergekit==0.1.5
     PEERS=/tmp/peers/bin .venv/bin/python -m benchmarks.merging --full      four files of 860 MB, beside mergekit
 
-Files lie in a folder of TMPDIR and are removed. `floor` reads the same bytes and writes them. Nothing syncs to disk.
+Files lie in a folder of TMPDIR and are removed. `floor` reads the same bytes and writes them; `start` is our command
+on files of a few numbers, so `ours - start` is the merge itself. Both programs run once before they are timed, and
+bytecode is kept, as installed programs have it. Nothing syncs to disk. Slow methods run in fewer pairs (`PAIRS`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +30,7 @@ from safetensors.numpy import load_file, save_file
 WANTED = {"mean": 2.5, "task_arithmetic": 2.5, "slerp": 2.5, "dare": 5.0, "ties": 12.0}
 THEIRS = {"mean": "linear", "dare": "dare_linear"}
 DENSITY = 0.2
-PEAK = "max(int(line.split()[1]) for line in open('/proc/self/status') if line.startswith('VmHWM'))"
+PAIRS = {"dare": 3, "ties": 1}
 
 
 @dataclass(frozen=True)
@@ -60,22 +62,24 @@ class Model:
         }  # fmt: skip
 
 
-def table(*, full: bool = False, pairs: int = 5) -> list[str]:
-    """All rows; `full` is the size of the comparison with the peers."""
+def table(*, full: bool = False, pairs: int = 5) -> Iterator[str]:
+    """All rows as they are found; `full` is the size of the comparison with the peers."""
     model = Model(4096, 4000, 2) if full else Model(2048, 2000, 1)
     with tempfile.TemporaryDirectory(prefix="transfuse-merging-") as folder:
         root = Path(folder)
         size = _files(model, root)
-        rows = [f"four files of {size / 1e6:.0f} MB, largest tensor {4 * model.hidden * model.inner / 1e6:.0f} MB"]
-        rows += [_row(method, root, pairs) for method in WANTED]
-        return [*rows, *_memory(root, model)]
+        _files(Model(512, 8, 1), root / "few")
+        yield f"four files of {size / 1e6:.0f} MB, largest tensor {4 * model.hidden * model.inner / 1e6:.0f} MB"
+        yield from _memory(root, model)
+        for method in WANTED:
+            yield _row(method, root, PAIRS.get(method, pairs) if os.environ.get("PEERS") else pairs)
 
 
 def _files(model: Model, root: Path) -> int:
     rng = np.random.default_rng(0)
     base = {name: rng.standard_normal(shape, dtype=np.float32) * 0.02 for name, shape in model.shapes().items()}
     for name in ("base", "a", "b", "c"):
-        (root / name).mkdir()
+        (root / name).mkdir(parents=True)
         own = np.random.default_rng(ord(name[0]))
         changed = base if name == "base" else {
             key: value + 0.002 * own.standard_normal(value.shape, dtype=np.float32) for key, value in base.items()
@@ -118,8 +122,13 @@ def _theirs(method: str, root: Path) -> list[str] | None:
 def _row(method: str, root: Path, pairs: int) -> str:
     ours, theirs = _ours(method, root), _theirs(method, root)
     read = [root / name / "model.safetensors" for name in _read(method)]
-    times: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": [], "floor": []}
+    few = _ours(method, root / "few")
+    times: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": [], "floor": [], "start": []}
+    _run(few, root / "few" / "ours")
+    if theirs is not None and method == "mean":
+        _run(theirs, root / "theirs")
     for _ in range(pairs):
+        times["start"].append(_timed(lambda: _run(few, root / "few" / "ours")))
         times["floor"].append(_timed(lambda: _floor(read, root / "floor")))
         times["ours"].append(_timed(lambda: _run(ours, root / "ours")))
         if theirs is not None:
@@ -128,11 +137,14 @@ def _row(method: str, root: Path, pairs: int) -> str:
     for name in ("ours", "theirs", "floor"):
         _remove(root / name)
     told = ", ".join(f"{name} {_medians(found)}" for name, found in times.items() if found)
+    alone = sorted((a[0] - s[0]) / f[0] for a, s, f in zip(times["ours"], times["start"], times["floor"], strict=True))
+    told += f"; merge itself {statistics.median(alone):.1f} times the floor ({alone[0]:.1f} to {alone[-1]:.1f})"
     if theirs is None:
         return f"{method:<16} {told}"
     ratios = sorted(b[0] / a[0] for a, b in zip(times["ours"], times["theirs"], strict=True))
     spent = statistics.median(b[1] / a[1] for a, b in zip(times["ours"], times["theirs"], strict=True))
     faster = f"{statistics.median(ratios):.1f} times faster ({ratios[0]:.1f} to {ratios[-1]:.1f}; CPU {spent:.1f})"
+    faster += f" in {pairs} pair{'s' * (pairs > 1)}"
     return f"{method:<16} {faster}, ≥ {WANTED[method]} wanted; {told}{equal}"
 
 
@@ -159,7 +171,16 @@ def _timed(call: Callable[[], None]) -> tuple[float, float]:
 
 def _run(command: list[str], out: Path) -> None:
     _remove(out)
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+    done = subprocess.run(command, check=False, capture_output=True, env=_environment(out.parent))
+    if done.returncode:
+        raise RuntimeError(f"{command[0]} failed: {done.stderr.decode()[-2000:]}")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Offline, with bytecode kept beside the files of this run, so that nobody compiles at each start."""
+    root = next(path for path in (folder, *folder.parents) if path.name.startswith("transfuse-merging-"))
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**own, "HF_HUB_OFFLINE": "1", "PYTHONPYCACHEPREFIX": str(root / "bytecode")}
 
 
 def _floor(read: list[Path], out: Path) -> None:
@@ -231,5 +252,5 @@ def _private_kilobytes(process: int) -> int:
 
 
 if __name__ == "__main__":
-    for line in table(full="--full" in sys.argv):
+    for line in table(full="--full" in sys.argv):  # a row takes minutes
         print(line, flush=True)
