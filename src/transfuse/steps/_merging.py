@@ -30,7 +30,7 @@ from transfuse.steps._context import Context, table
 from transfuse.steps._fitted import fits_of, rows_of
 from transfuse.steps._walked import walked
 from transfuse.store import Artifact
-from transfuse.train.loop import log_loss
+from transfuse.train.held import log_loss
 from transfuse.types import Card
 
 ROWS, BATCH = 256, 64

@@ -1,0 +1,99 @@
+"""Merges in processes of their own: the same bits on any number of workers and hash seeds, and nothing half written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from transfuse.fusion.streamed import merge_files
+from transfuse.registry import method
+
+METHODS = ("mean", "slerp", "task_arithmetic", "ties", "dare", "model_stock")
+MERGE = """
+import sys
+from pathlib import Path
+from transfuse.fusion.streamed import Sizes, merge_files
+from transfuse.registry import method
+root, out = Path(sys.argv[1]), Path(sys.argv[2])
+for name in sys.argv[4:]:
+    entry = method("weights/" + name)
+    base = root / "base.safetensors" if entry.traits["needs_base"] else None
+    sources = {each: root / f"{each}.safetensors" for each in "ab"}
+    merge_files(entry, sources, out / name, base=base, sizes=Sizes(workers=int(sys.argv[3]), shard_bytes=400_000))
+"""
+DIES = """
+import os, signal
+wrote, count = os.pwrite, []
+def pwrite(*given):
+    count.append(1)
+    if len(count) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return wrote(*given)
+os.pwrite = pwrite
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    made = tmp_path_factory.mktemp("sources")
+    for number, name in enumerate(("base", "a", "b")):
+        rng = np.random.default_rng(number)
+        state = {f"layer{each}": rng.normal(size=(300, 300)).astype(np.float32) for each in range(3)}
+        save_file({**state, "bias": rng.normal(size=9).astype(np.float16)}, made / f"{name}.safetensors")
+    return made
+
+
+def started(code, *words, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], env={**os.environ, **environment}, capture_output=True
+    )
+
+
+def test_workers_and_hash_seeds_change_no_bit(root, tmp_path):
+    seen = []
+    for workers, seed in ((1, "0"), (2, "1"), (8, "4242")):
+        out = tmp_path / str(workers)
+        done = started(MERGE, root, out, workers, *METHODS, PYTHONHASHSEED=seed)
+        assert done.returncode == 0, done.stderr
+        files = sorted(out.rglob("*.*"))
+        seen.append({str(f.relative_to(out)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files})
+    # Each merge has a file for every tensor that is large, an index and a manifest.
+    assert len(seen[0]) >= 5 * len(METHODS)
+    assert seen[0] == seen[1] == seen[2]
+
+
+@pytest.mark.parametrize("out", ["merged", "merged.safetensors"])
+def test_a_merge_that_is_killed_leaves_nothing_under_the_name(root, tmp_path, out):
+    code = MERGE.replace("out / name", f"out / '{out}'")
+    killed = started(DIES + code, root, tmp_path, 2, "mean")
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / out).exists() and all(path.name.startswith(".") for path in tmp_path.iterdir())
+    again = started(code, root, tmp_path, 2, "mean")
+    assert again.returncode == 0 and (tmp_path / out).exists()
+
+
+def test_a_folder_with_a_pytorch_file_is_a_source(root, tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        state = load_file(root / f"{name}.safetensors")
+        torch.save(
+            {key: torch.from_numpy(value) for key, value in state.items()}, tmp_path / name / "pytorch_model.bin"
+        )
+        (tmp_path / name / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    told = merge_files(method("weights/mean"), {name: tmp_path / name for name in "ab"}, tmp_path / "out")
+    merge_files(
+        method("weights/mean"), {name: root / f"{name}.safetensors" for name in "ab"}, tmp_path / "b.safetensors"
+    )
+    found = {key: value for path in (tmp_path / "out").glob("*.safetensors") for key, value in load_file(path).items()}
+    wanted = load_file(tmp_path / "b.safetensors")
+    assert found.keys() == wanted.keys() and all(np.array_equal(found[key], wanted[key]) for key in wanted)
+    assert (tmp_path / "out" / "config.json").is_file()
+    assert [file["file"] for file in told["sources"]["a"]["files"]] == ["pytorch_model.bin"]
