@@ -11,6 +11,7 @@ bytecode is kept, as installed programs have it. Nothing syncs to disk. Slow met
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class Model:
         }  # fmt: skip
 
 
-def table(*, full: bool = False, pairs: int = 5) -> Iterator[str]:
+def table(*, full: bool = False, pairs: int | None = None, methods: Sequence[str] = tuple(WANTED)) -> Iterator[str]:
     """All rows as they are found; `full` is the size of the comparison with the peers."""
     model = Model(4096, 4000, 2) if full else Model(2048, 2000, 1)
     with tempfile.TemporaryDirectory(prefix="transfuse-merging-") as folder:
@@ -70,9 +71,9 @@ def table(*, full: bool = False, pairs: int = 5) -> Iterator[str]:
         size = _files(model, root)
         _files(Model(512, 8, 1), root / "few")
         yield f"four files of {size / 1e6:.0f} MB, largest tensor {4 * model.hidden * model.inner / 1e6:.0f} MB"
-        yield from _memory(root, model)
-        for method in WANTED:
-            yield _row(method, root, PAIRS.get(method, pairs) if os.environ.get("PEERS") else pairs)
+        for method in methods:
+            yield _row(method, root, pairs or (PAIRS.get(method, 5) if os.environ.get("PEERS") else 5))
+        yield from _memory(root, model, methods)
 
 
 def _files(model: Model, root: Path) -> int:
@@ -125,8 +126,8 @@ def _row(method: str, root: Path, pairs: int) -> str:
     few = _ours(method, root / "few")
     times: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": [], "floor": [], "start": []}
     _run(few, root / "few" / "ours")
-    if theirs is not None and method == "mean":
-        _run(theirs, root / "theirs")
+    if theirs is not None:
+        _run(_theirs(method, root / "few") or [], root / "few" / "theirs")
     for _ in range(pairs):
         times["start"].append(_timed(lambda: _run(few, root / "few" / "ours")))
         times["floor"].append(_timed(lambda: _floor(read, root / "floor")))
@@ -216,10 +217,10 @@ def _compared(method: str, root: Path) -> str:
     return f"equal to {worst:.1e}" if worst <= 1e-5 else f"differ by {worst:.1e} in {moved} entries"
 
 
-def _memory(root: Path, model: Model) -> list[str]:
+def _memory(root: Path, model: Model, methods: Sequence[str]) -> list[str]:
     """Peak private memory of each method, and all four files merged under a limit of 600 MB."""
     found = {}
-    for method in WANTED:
+    for method in methods:
         _remove(root / "ours")
         done = subprocess.Popen(_ours(method, root), stdout=subprocess.DEVNULL)
         peak = 0
@@ -252,5 +253,10 @@ def _private_kilobytes(process: int) -> int:
 
 
 if __name__ == "__main__":
-    for line in table(full="--full" in sys.argv):  # a row takes minutes
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("--full", action="store_true", help="four files of 860 MB")
+    words.add_argument("--pairs", type=int, help="of every method")
+    words.add_argument("--methods", nargs="+", choices=tuple(WANTED), default=tuple(WANTED))
+    given = words.parse_args()
+    for line in table(full=given.full, pairs=given.pairs, methods=given.methods):  # a row takes minutes
         print(line, flush=True)
