@@ -9,6 +9,7 @@ from typing import Any
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
+from transfuse.plan.students import FUSE, check_taught, is_taught, student, teachers_of
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
 from transfuse.registry import Entry, kinds_of, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
@@ -26,7 +27,8 @@ class ArmSpec:
     `reads` and `random` (members that are re-initialised) belong to networks; `merge` says that the members' weights
     are merged into one source before it is read. `match` names what of the winner the arm is brought up to before it is
     trained: `flops` (of training) or `parameters`. With `recipient` the members are connected into the user's network,
-    which starts with what it shares with the member `start` by name and shape.
+    which starts with what it shares with the member `start` by name and shape. `teachers` are the arms that a
+    student learns from.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ArmSpec:
     match: str = ""
     recipient: bool = False
     start: str = ""
+    teachers: tuple[str, ...] = ()
 
     @property
     def regime(self) -> str:
@@ -58,10 +61,18 @@ class Scene:
     own: Card | None = None
 
     @property
+    def named(self) -> list[str]:
+        """The names of the recipe's candidates."""
+        given = self.recipe.candidates
+        return [*given] if isinstance(given, dict) else []
+
+    @property
     def taps(self) -> dict[str, list[str]]:
         return {name: entry.taps for name, entry in self.recipe.entries.items() if entry.taps}
 
-    def schedule(self, regime: str, own: Mapping[str, Any] | None = None, *, where: str = "recipe, train") -> Schedule:
+    def schedule(
+        self, regime: str, own: Mapping[str, Any] | None = None, *, where: str = "recipe, train", taught: bool = False
+    ) -> Schedule:
         """A regime's schedule: defaults, then the recipe's `train: REGIME`, then the arm's own settings.
 
         `scratch` is `full` with one learning rate everywhere, since nothing in it is pretrained.
@@ -71,6 +82,7 @@ class Scene:
                 raise unknown_name("regime", name, REGIMES, where="recipe, train")
         base = "full" if regime == "scratch" else regime
         made = schedule({"regime": base, **self.recipe.train.get(base, {}), **(own or {})}, where=where)
+        check_taught(made.entries, taught, where)
         for entry in made.entries:
             check_kind(entry, self.recipe.task.kind, where)
         return replace(made, member_rate=DEFAULTS["scratch"].member_rate) if regime == "scratch" else made
@@ -103,6 +115,8 @@ def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]
         if name in known:
             raise UserError(f"'{name}' is already the name of a ladder arm", where=where, hint="choose another name")
         facts = {"fuse": entry} if isinstance(entry, str) else entry
+        if isinstance(facts, dict) and is_taught(facts):
+            facts = {"fuse": FUSE, **facts}
         if not isinstance(facts, dict) or "fuse" not in facts:
             raise UserError(
                 "a candidate names its method", where=where, expected="{fuse: FAMILY/NAME, of: [...]}", got=repr(entry)
@@ -117,6 +131,9 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     how = method(str(facts["fuse"]), where=where)
     check_kind(how, scene.recipe.task.kind, where)
     settings = how.settings({key: value for key, value in facts.items() if key not in RESERVED}, where=where)
+    given = facts.get("train", "frozen")
+    own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
+    teachers = teachers_of(own, known, scene.named, how, f"{where}.train")
     of = facts.get("of", list(scene.cards))
     if not isinstance(of, list) or not of:
         raise UserError("`of` lists what is fused", where=where, got=repr(of))
@@ -133,11 +150,9 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
         return _merged(scene, how, facts, (name, of, settings), where)
     if given := [key for key in (*KEYS, "then") if key in facts and key != "weights"]:
         raise UserError(f"{how.full_name} merges no weights", where=where, got=", ".join(given))
-    given = facts.get("train", "frozen")
-    own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
     if own["regime"] == "frozen" and divides(how):
         own = {**GROWN, **scene.recipe.train.get("frozen", {}), **own}
-    plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train")
+    plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train", taught=bool(teachers))
     if (plan.branch_dropout or plan.feature_dropout) and how.traits.get("joints") == "plain":
         raise UserError(
             f"{how.full_name} hands its blocks on as they are, so none can be dropped", where=f"{where}.train",
@@ -152,7 +167,8 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     named = _taps(scene, how, facts, [*of, RECIPIENT] if into else of, where)
     reads = reads_of(how, {member: scene.cards[member] for member in of}, named, scene.own if into else None)
     arm = ArmSpec(name, "candidate", "fused", "train", tuple(of), how.full_name, settings, tuple(reads), plan)
-    return replace(arm, recipient=into, start=start)
+    arm = replace(arm, recipient=into, start=start)
+    return student(arm, teachers, known, f"{where}.train") if teachers else arm
 
 
 def _receiving(scene: Scene, facts: Mapping[str, Any], of: Sequence[str], where: str) -> tuple[bool, str]:

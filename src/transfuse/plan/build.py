@@ -12,6 +12,7 @@ from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
 from transfuse.plan.merges import merge_files, merge_step
 from transfuse.plan.recipe import Recipe
+from transfuse.plan.students import taught
 from transfuse.reads import OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, pools
 from transfuse.registry import method
 from transfuse.types import Card
@@ -50,8 +51,7 @@ class RunRows:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a plan rests on beside the ladder; `own` are items of the sources' own tasks, by source, `metric_digests`
-    those of the files of users' own metrics, by name."""
+    """What a plan rests on beside the ladder; `own` are items by source, `metric_digests` of users' metrics by name."""
 
     recipe: Recipe
     cards: Mapping[str, Card]
@@ -224,6 +224,7 @@ class Builder:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
         if arm.merge is not None:
             inputs["merged"] = merge_step(self, arm, run)
+        inputs |= taught(self, arm, run)
         name = f"fit {arm.name}{after} {run.name}"
         return self.add(Step(name, arm.kind, params, inputs, digests=digests, arm=arm.name, work=work))
 
@@ -295,5 +296,5 @@ class Builder:
         return self.add(Step(f"count {arm.name}{after}", "count", params, inputs, digests=digests, arm=arm.name))
 
     def arm(self, name: str) -> ArmSpec:
-        """An arm that always runs, for pools that name it."""
+        """An arm that always runs, for pools and students that name it."""
         return self.arms[name]

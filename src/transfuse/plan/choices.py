@@ -73,7 +73,8 @@ def _choose(
 
 def _economical(build: Builder, arms: Ladder, scope: Scope, tuned: Sequence[Select]) -> None:
     """The cheapest of all that may be shipped within the margin of the best."""
-    ready = [arm for arm in (*arms.fixed, *arms.singles, *arms.candidates) if arm.name != "prior"]
+    every = (*arms.fixed, *arms.singles, *arms.candidates)
+    ready = [arm for arm in every if arm.name != "prior" and arm.role != "control"]
     inputs: dict[str, Ref] = {}
     for arm in ready:
         inputs |= {f"count|{arm.name}|": build.count(arm), **fits(build, arm, scope.runs)}
@@ -122,7 +123,6 @@ def _match(build: Builder, arms: Ladder, scope: Scope, option: str, arm: ArmSpec
 
 
 def parts(arm: ArmSpec, known: Mapping[str, ArmSpec]) -> list[ArmSpec]:
-    """What was trained for an arm: itself, or for a pool whatever its members were made of."""
-    if arm.kind != "pool":
-        return [arm]
-    return [part for member in arm.members for part in parts(known[member], known)]
+    """What was trained for an arm: itself and its teachers, or for a pool whatever its members were made of."""
+    own, others = ([], arm.members) if arm.kind == "pool" else ([arm], arm.teachers)
+    return [*own, *(part for other in others for part in parts(known[other], known))]

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from transfuse.plan.arms import ArmSpec
 from transfuse.plan.conditions import changes_of
 from transfuse.plan.graph import Given, Ref, Select
 from transfuse.types import CLEAN
 
 if TYPE_CHECKING:
+    from transfuse.plan.arms import ArmSpec
     from transfuse.plan.build import Builder, RowBlock, RunRows
     from transfuse.plan.ladder import Ladder
 

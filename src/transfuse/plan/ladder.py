@@ -10,6 +10,7 @@ from transfuse.plan import controls
 from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
 from transfuse.plan.merges import merge_of
 from transfuse.plan.recipe import ALTERNATIVE, Recipe
+from transfuse.plan.students import untaught
 from transfuse.reads import RECIPIENT, Read
 from transfuse.registry import method
 from transfuse.types import Card, TaskKind
@@ -100,6 +101,7 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
         fixed += arms
         skipped += missing
     found = candidates(scene, {arm.name: arm for arm in (*fixed, *singles)})
+    fixed += untaught(found.values())
     if not tuning:
         skipped += [(what, "the ladder is 'quick'; 'standard' has it") for what in ("tuned/…", "scratch")]
     if recipe.ladder != "full":

@@ -42,7 +42,8 @@ def slots_of(recipe: Recipe, arms: Ladder) -> list[Slot]:
     tuned = Slot("tuned_single", arms.tuned_singles, "best_frozen")
     every = [Slot(arm.name, {arm.name: arm}) for arm in arms.candidates] if recipe.judge.test == "all" else []
     shippable = {arm.name: arm for arm in (*arms.fixed, *arms.singles, *arms.tuned_singles.values())}
-    shippable = arms.contenders | {name: arm for name, arm in shippable.items() if name != "prior"}
+    shippable = {name: arm for name, arm in shippable.items() if name != "prior" and arm.role != "control"}
+    shippable = arms.contenders | shippable
     chosen = [Slot("best_fusion", arms.contenders, "winner"), Slot("economical", shippable, "economical")]
     controls = [Slot(found.name, found.options, found.choice, after=True) for found in arms.followers]
     return [slot for slot in (*fixed, tuned, *every, *(chosen if arms.contenders else []), *controls) if slot.options]
@@ -87,4 +88,5 @@ def describe(arm: ArmSpec) -> dict[str, Any]:
         "form": arm.form,
         "settings": dict(arm.settings),
         "schedule": None if arm.schedule is None else arm.schedule.record(),
+        **({"teachers": list(arm.teachers)} if arm.teachers else {}),
     }

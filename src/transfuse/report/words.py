@@ -78,7 +78,7 @@ def form(name: str, members: Sequence[str]) -> str:
         "ensemble": f"an ensemble that averages the answers of {of}",
         "cascade": f"a cascade that asks {of} in turn",
         "fused": f"one network fused from {of}",
-        "student": f"one small model taught by {of}",
+        "student": f"one model made of {of} and taught by other arms",
     }.get(name, name)
 
 

@@ -157,11 +157,12 @@ def _by_run(choices: list[dict[str, Any]], name: str, rows: Mapping[str, Artifac
 
 def _comparisons(winner: str, best: str, sound: Places, arms: Mapping[str, Arm]) -> list[tuple[str, str]]:
     """The winner against the best single and every rung that isolates something; other judged candidates against the
-    best single and the ensemble."""
+    best single and the ensemble; a student against itself untaught."""
     rungs = [best, *(entry.name for slot, entry in sound.items() if entry.predictions and _isolates(slot))]
     others = [name for name, arm in arms.items() if arm.role == "candidate" and name in sound and name not in CHOSEN]
     plain = [rung for rung in rungs if rung in (best, "ensemble")]
     pairs = [(winner, rung) for rung in rungs] + [(name, rung) for name in others for rung in plain]
+    pairs += [(name, f"{name}/untaught") for name in arms]
     return list(dict.fromkeys((arm, rung) for arm, rung in pairs if arm != rung and rung in arms))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from transfuse.kinds import kind_of
 from transfuse.registry import method
 from transfuse.schedules import Schedule
+from transfuse.steps import _taught
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._fitted import (
     blocks_of,
@@ -62,6 +63,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         report=lambda epoch, loss, held: context.emit("progress", done=epoch, of=plan.epochs, train=loss, held=held),
         kind=items.kind,
         classes=len(params["classes"]),
+        beside=_taught.beside(inputs, len(params["classes"]), device),
         watch=_watch(params, plan, feed, targets, context),
     )
     began = time.process_time()

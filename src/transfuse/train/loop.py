@@ -192,9 +192,11 @@ def _objective(lesson: Lesson, model: nn.Module, forward: Any, rows: np.ndarray)
     Of a regression every target counts in units of its own spread over the training rows.
     """
     spread = torch.from_numpy(spread_of(lesson.targets[rows])) if lesson.kind == "regression" else None
+    said = {name: feed.batch(rows) for name, feed in lesson.beside.items()}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer(lesson.seed, "objective"))
-        goal = objective(lesson.schedule.objective, About(lesson.kind, lesson.schedule.smoothing, forward, spread))
+        about = About(lesson.kind, lesson.schedule.smoothing, forward, spread, said)
+        goal = objective(lesson.schedule.objective, about)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     return goal.to(device).train()
 

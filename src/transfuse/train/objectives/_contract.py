@@ -9,7 +9,7 @@ of `supervised`. `NEEDS` names the streams it reads beside the labelled training
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,12 +32,14 @@ Measure = Callable[[np.ndarray], Mapping[str, float]]
 @dataclass(frozen=True)
 class About:
     """What an objective may know beforehand: the task's kind, label smoothing, the network it will train, and of a
-    regression the spread of its targets [T], in units of which they count."""
+    regression the spread of its targets [T], in units of which they count. `beside` holds what others said of all its
+    training rows, by name."""
 
     kind: TaskKind
     smoothing: float
     learner: Learner
     spread: Tensor | None = None
+    beside: Mapping[str, list[Tensor]] = field(default_factory=dict)
 
     def loss(self, scores: Tensor, batch: Batch) -> Tensor:
         """The task's own loss of these scores; the batch must have targets."""

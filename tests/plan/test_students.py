@@ -1,0 +1,115 @@
+"""Students in the plan: taught by the same run's teacher, beside themselves untaught, refused where nobody teaches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from plan.example_plan import arms, plan, setting
+from transfuse.errors import UserError
+from transfuse.plan.choices import parts
+from transfuse.plan.graph import Given
+
+TAUGHT = {"regime": "full", "objective": "distil", "teacher": "ensemble"}
+STUDENT = {"of": ["a"], "train": TAUGHT}
+
+
+def made(*, crossfit: bool = False, train: dict[str, Any] | None = None, **candidates: Any):
+    return setting(crossfit=crossfit, ladder="quick", candidates=candidates or {"s": STUDENT}, train=train or {})
+
+
+def student(**changes: Any) -> dict[str, Any]:
+    facts = {"of": ["a"], "train": {**TAUGHT, **changes}}
+    facts["train"] = {key: value for key, value in facts["train"].items() if value is not None}
+    return facts
+
+
+def test_a_student_stands_beside_itself_untaught() -> None:
+    ladder = arms(made())
+    (taught,) = ladder.candidates
+    control = next(arm for arm in ladder.fixed if arm.name == "s/untaught")
+    assert (taught.form, taught.role, taught.teachers) == ("student", "candidate", ("ensemble",))
+    assert (control.form, control.role, control.teachers) == ("single", "control", ())
+    assert taught.schedule is not None and control.schedule is not None
+    given, left = taught.schedule.record(), control.schedule.record()
+    assert [name for name, _ in given.pop("objective")] == ["distil"]
+    assert left.pop("objective") == (("supervised", {}),)
+    assert given == left
+    assert taught.reads == control.reads
+
+
+@pytest.mark.parametrize("crossfit", [False, True])
+def test_every_run_is_taught_by_its_own_teacher(crossfit) -> None:
+    found = plan(made(crossfit=crossfit))
+    names = ["f0", "f1", "final"] if crossfit else ["s0", "s1"]
+    for run in names:
+        waiting = [f"fit s {run}"]
+        while waiting:
+            step = found.steps[waiting.pop()]
+            rows = step.inputs.get("rows")
+            # Features are computed for blocks of rows that all runs share.
+            if step.kind != "extract":
+                assert rows == Given(f"rows-{run}")
+            assert not step.opens_test
+            waiting += [ref for ref in step.inputs.values() if isinstance(ref, str)]
+        assert found.steps[f"fit s {run}"].inputs["teacher0"] == f"teach ensemble {run}"
+
+
+def test_an_arm_without_teachers_has_the_inputs_it_had() -> None:
+    found = plan(made())
+    assert not [role for role in found.steps["fit s/untaught s0"].inputs if role.startswith(("teacher", "features"))]
+
+
+def test_a_control_is_neither_economical_nor_shipped() -> None:
+    found = plan(made())
+    assert not [role for role in found.steps["economical"].inputs if "untaught" in role]
+    (select,) = found.steps["ship"].selects
+    assert "s" in select.options
+    assert "s/untaught" not in select.options
+
+
+def test_feature_teachers_give_the_features_that_are_there_already() -> None:
+    found = plan(made(s=student(objective=["distil", "distil_features"], teacher=["frozen/b", "frozen/a"])))
+    inputs = found.steps["fit s s0"].inputs
+    assert inputs["features0_0|pool"] == found.steps["fit frozen/b s0"].inputs["x0|pool"]
+    assert inputs["features1_0|pool"] == found.steps["fit frozen/a s0"].inputs["x0|pool"]
+    assert {"teacher0", "teacher1"} <= set(inputs)
+
+
+def test_a_student_may_teach_another_generation() -> None:
+    ladder = arms(made(s=STUDENT, again=student(teacher="s")))
+    known = {**ladder.arms(), **ladder.contenders}
+    assert [arm.name for arm in parts(known["again"], known)] == ["again", "s", "frozen/a", "frozen/b"]
+
+
+def test_controls_are_not_made_of_a_student() -> None:
+    found = arms(setting(candidates={"s": STUDENT, "f": {"fuse": "features/concat"}}))
+    assert [name for follower in found.followers for name in follower.options if name == "s"] == []
+    assert "s" not in found.tuned_fusions
+
+
+WRONG = {
+    "did you mean|unknown": {"s": student(teacher="ensembel")},
+    "stands later": {"s": student(teacher="s")},
+    "stands later ": {"s": student(teacher="t"), "t": student(teacher="s")},
+    "needs a teacher": {"s": {"fuse": "features/concat", "train": {"objective": "distil"}}},
+    "no objective of this training": {"s": student(objective=None)},
+    "cannot be read yet": {"s": student(stream="pool")},
+    "is not mixed": {"s": student(augment="mixup")},
+    "keeps no features": {"s": student(objective="distil_features")},
+    "each once": {"s": student(teacher=["ensemble", "ensemble"])},
+    "no network that could be taught": {"s": {**STUDENT, "fuse": "outputs/mean_prob"}},
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_what_cannot_be_taught_is_one_message(message) -> None:
+    with pytest.raises(UserError, match=message.strip()) as caught:
+        arms(made(**WRONG[message]))
+    assert "candidates.s" in str(caught.value)
+
+
+def test_a_whole_regime_cannot_distil() -> None:
+    with pytest.raises(UserError, match="needs a teacher"):
+        arms(setting(ladder="standard", candidates=["features/concat"], train={"full": {"objective": "distil"}}))
