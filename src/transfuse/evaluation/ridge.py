@@ -158,6 +158,7 @@ class System:
         self.learned = [fold for fold in range(heads.count) if fold not in held]
         self.level = heads.labels[self.train].mean(axis=0)
         self.centre = heads.block[self.train].mean(axis=0)
+        self._taken: tuple[np.ndarray, dict[str, np.ndarray]] | None = None
 
     @cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
@@ -174,8 +175,20 @@ class System:
             return self._by_rows(names, amounts, rows)
         gram, cross = self._moments
         system, sides = gram[np.ix_(columns, columns)], cross[columns]
-        held = self.heads.block[np.ix_(rows, columns)] - self.centre[columns]
-        return np.stack([held @ shifted_solve(system, amount, sides) for amount in amounts]) + self.level
+        weights = np.hstack([shifted_solve(system, amount, sides) for amount in amounts])
+        # Source after source, so that no table of this set's columns is put together.
+        held, found, start = self._held(rows), np.empty((len(rows), weights.shape[1])), 0
+        found[:] = -(self.centre[columns] @ weights)
+        for part in (held[name] for name in names):
+            found += part @ weights[start : start + part.shape[1]]
+            start += part.shape[1]
+        return found.reshape(len(rows), len(amounts), -1).transpose(1, 0, 2) + self.level
+
+    def _held(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """These rows of each source, taken once for all sets that are asked about the same rows."""
+        if self._taken is None or self._taken[0] is not rows:
+            self._taken = rows, {name: part[rows] for name, part in self.heads.parts.items()}
+        return self._taken[1]
 
     def _by_rows(self, names: Names, amounts: Sequence[float], rows: np.ndarray) -> np.ndarray:
         kernel, train = self.heads.kernel(names), self.train
@@ -212,6 +225,11 @@ def _losses(scores: np.ndarray, targets: np.ndarray, temperatures: np.ndarray) -
     """−log softmax(L s / T) of the true class at each temperature, floored as log-loss is. [n, C] -> [n, t]."""
     apart = LIFT * (scores - np.take_along_axis(scores, targets[:, None], axis=1))
     top = apart.max(axis=1, keepdims=True)
-    powers = np.exp((apart - top)[:, :, None] / temperatures)
-    found = top / temperatures + np.log(powers.sum(axis=1))
+    # Classes first: sums over them then run along the rows.
+    apart = np.ascontiguousarray((apart - top).T)
+    powers = np.empty_like(apart)
+    found = top / temperatures
+    for place, temperature in enumerate(temperatures):
+        np.exp(np.divide(apart, temperature, out=powers), out=powers)
+        found[:, place] += np.log(powers.sum(axis=0))
     return np.minimum(found, -np.log(FLOOR))
