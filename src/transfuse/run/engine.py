@@ -112,20 +112,15 @@ class Engine:
         if pool is None:
             self._finish(job, carry_out(job, self.place, self.journal.emit, self.modules), pool=False)
         else:
-            running[pool.submit(in_worker, job, self.place)] = job
+            with _told(job):
+                running[pool.submit(in_worker, job, self.place)] = job
 
     def _collect(self, running: dict[Future[Done], Job]) -> None:
         finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in finished:
             job = running.pop(future)
-            try:
+            with _told(job):
                 self._finish(job, future.result(), pool=True)
-            except BrokenProcessPool as error:
-                raise UserError(
-                    "a worker process was ended from outside, perhaps for want of memory",
-                    where=job.step,
-                    hint="run again with fewer --workers; what is done is kept",
-                ) from error
 
     def _finish(self, job: Job, done: Done, *, pool: bool) -> None:
         if done.lost is not None:
@@ -146,3 +141,16 @@ class Engine:
             yield pool
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _told(job: Job) -> Iterator[None]:
+    """A lost worker as one message, whether it is noticed when a step ends or when the next one is handed out."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process was ended from outside, perhaps for want of memory",
+            where=job.step,
+            hint="run again with fewer --workers; what is done is kept",
+        ) from error
