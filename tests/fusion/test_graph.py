@@ -105,7 +105,7 @@ class Deciding(nn.Module):
 
     def __init__(self, tiny: nn.Module) -> None:
         super().__init__()
-        self.card, self.temperature, self.tiny = tiny.card, 1.0, tiny
+        self.card, self.temperature, self.tiny, self.kind = tiny.card, 1.0, tiny, "multiclass"
 
     def forward(self, canvas: torch.Tensor) -> torch.Tensor:
         return self.tiny(canvas) if float(canvas.mean()) > 0.1 else -self.tiny(canvas)

@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_read_is_told_by_its_path(written: Callable[[str],
 def test_unknown_names_offer_the_nearest() -> None:
     with pytest.raises(UserError, match="unknown metrics 'acuracy'") as caught:
         find("evaluation/metrics", "acuracy")
-    assert caught.value.hint == "accuracy"
+    assert "accuracy" in (caught.value.hint or "").split(" or ")
     with pytest.raises(UserError, match="unknown method 'features/concatenate'") as caught:
         method("features/concatenate", where="recipe")
     assert "features/concat" in str(caught.value.hint)
