@@ -140,11 +140,12 @@ def default_tap(traits: Mapping[str, Any], card: Card) -> str:
 def default_taps(traits: Mapping[str, Any], card: Card) -> list[str]:
     """The taps a method without `READS` reads when none is named: one, or several by its trait `taps`.
 
-    `levels`: the ends of the deepest stages that give maps. `layers`: stages spread evenly, and the features.
+    `levels`: the ends of the deepest stages that give maps, or tokens where none does. `layers`: stages spread evenly, and the features.
     """
     asked, known = traits.get("taps"), stage_ends(card) if "taps" in traits else []
     if asked == "levels":
-        return [name for name in known if card.taps[name].kind == "map"][-MOST_STAGES:] or [early_cut(card)]
+        maps = [name for name in known if card.taps[name].kind == "map"]
+        return (maps or known)[-MOST_STAGES:] or [early_cut(card)]
     if asked == "layers":
         step = max(1.0, (len(known) - 1) / (MOST_STAGES - 1))
         spread = [known[-1 - round(index * step)] for index in range(min(MOST_STAGES, len(known)))]
@@ -258,7 +259,9 @@ def check_reads(entry: Entry, cards: Mapping[str, Card], reads: Sequence[Read]) 
         own = bool(entry.reads) and read.tap == features_tap(card)
         if not own and (tap.kind not in fine or (accepts != "vector" and tap.pooled)):
             wanted = "maps [N, C, H, W]" + (" or tokens [N, T, D]" if accepts == "any" else "")
-            raise UserError(f"{entry.full_name} fuses {wanted}", where=where, got=kind, hint=f"tap '{early_cut(card)}'")
+            instead = early_cut(card)
+            hint = f"tap '{instead}'" if card.tap(instead).kind in fine else None
+            raise UserError(f"{entry.full_name} fuses {wanted}", where=where, got=kind, hint=hint)
         if tap.kind == "logits":
             raise UserError(
                 f"{entry.full_name} fuses features, not logits",

@@ -24,7 +24,7 @@ NAMES = [str(index) for index in range(CLASSES)]
 QUICK = {"structure/head": {"keep": "none"}, "structure/stitch": {"steps": 1}}
 ROUNDING = 1e-3
 # Cells that do not hold yet: a pyramid wants maps where a ViT gives tokens; of this graft VGG gets no gradient.
-OPEN = {("features/pyramid", "mobilenetv3", "vit"), ("structure/graft", "efficientnet", "vgg16_bn")}
+OPEN = {("structure/graft", "efficientnet", "vgg16_bn")}
 
 
 def rounds() -> list[list[tuple[str, str]]]:

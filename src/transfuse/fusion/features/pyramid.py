@@ -5,7 +5,8 @@
     fused = mean over levels j of the mean over space of relu(conv3x3(p_j))                [N, width]
 
 Each source is read at its deepest `levels` grids unless taps are named. The 3 x 3 convolution is shared by all levels.
-Tokens have no grid: a source that gives tokens only is refused. Any canvas fits, down to 1 x 1 maps.
+A source without maps is read at as many of its last layers, whose tokens are laid on their grid. Any canvas fits, down to
+1 x 1 maps.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from transfuse.fusion.connectors import as_map
+
 CITATION = "Lin et al., Feature pyramid networks for object detection, CVPR 2017"
 PARAMETERS = {
     "width": {"type": "int", "default": 64, "low": 4, "high": 8192, "doc": "channels of the common levels"},
     "dropout": {"type": "float", "default": 0.0, "low": 0.0, "high": 0.95, "doc": "share of fused columns dropped"},
 }
-TRAITS = {"accepts": "map", "taps": "levels", "symmetric": False, "convex_head": False}
+TRAITS = {"accepts": "any", "taps": "levels", "symmetric": False, "convex_head": False}
 
 
 class Fuser(nn.Module):
-    """`forward(blocks: K of [N, C_k, H_k, W_k]) -> [N, width]`."""
+    """`forward(blocks: K of [N, C_k, H_k, W_k], or tokens [N, T_k, C_k]) -> [N, width]`."""
 
     def __init__(self, widths: Sequence[int], *, width: int, dropout: float) -> None:
         super().__init__()
@@ -36,7 +39,7 @@ class Fuser(nn.Module):
 
     def forward(self, blocks: Sequence[Tensor]) -> Tensor:
         levels: dict[tuple[int, ...], Tensor] = {}
-        for lateral, block in zip(self.laterals, blocks, strict=True):
+        for lateral, block in zip(self.laterals, map(as_map, blocks), strict=True):
             grid = tuple(block.shape[-2:])
             levels[grid] = levels[grid] + lateral(block) if grid in levels else lateral(block)
         found, above = [], None
