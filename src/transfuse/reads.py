@@ -85,9 +85,14 @@ def stages(card: Card) -> list[str]:
     """Up to three cuts along a source's depth, the last before its features. Raises UserError where there is none.
 
     Of each grid it is the last place where one value crosses; of tokens, or on a single grid, they are evenly spaced.
+    A grid that one place alone has (VGG's last pooling) is no stage where three others are: nothing is learned there.
     """
     maps = [tap for tap in _before_features(card) if tap.kind == "map" and tap.cut and min(tap.size, default=0) > 1]
-    found = list({tap.size: tap.name for tap in maps}.values())
+    grids: dict[tuple[int, ...], list[str]] = {}
+    for tap in maps:
+        grids.setdefault(tap.size, []).append(tap.name)
+    whole = [names[-1] for names in grids.values() if len(names) > 1]
+    found = whole if len(whole) >= MOST_STAGES else [names[-1] for names in grids.values()]
     depth = _along_tokens(card) or maps
     if depth is not maps or len(found) < 2:
         steps = min(MOST_STAGES, len(depth))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from transfuse.levels import stage_ends
-from transfuse.reads import MOST_STAGES, default_taps
+from transfuse.reads import MOST_STAGES, default_taps, stages
 from transfuse.types import Card, Prepare, Tap
 
 LEVELS = {"accepts": "map", "taps": "levels"}
@@ -50,6 +52,20 @@ def test_a_stack_of_layers_is_a_row_of_stages() -> None:
 def test_levels_are_the_deepest_grids() -> None:
     assert default_taps(LEVELS, CONV) == ["two", "three", "four"]
     assert len(default_taps(LEVELS, CONV)) == MOST_STAGES
+
+
+def test_levels_of_a_source_without_maps_are_its_last_layers() -> None:
+    plain = card(*(tap for tap in ENCODER.taps.values() if tap.kind != "map"))
+    assert default_taps(LEVELS, plain) == NAMES[-MOST_STAGES:]
+
+
+def test_a_pooling_after_the_last_layer_is_no_stage() -> None:
+    """As in VGG: between its last activation and its last pooling there is nothing that could be grafted."""
+    places = [f"{grid}.{part}" for grid in ("a", "b", "c") for part in ("conv", "relu")]
+    taps = [replace(at(place, 16 >> "abc".index(place[0])), cut=True) for place in places]
+    whole = card(*taps, replace(at("pool", 2), cut=True), VECTOR)
+    assert stages(whole) == ["a.relu", "b.relu", "c.relu"]
+    assert stages(card(*taps[:2], replace(at("pool", 2), cut=True), VECTOR)) == ["a.relu", "pool"]
 
 
 def test_layers_are_spread_and_end_in_the_penultimate_features() -> None:
