@@ -145,7 +145,8 @@ def default_tap(traits: Mapping[str, Any], card: Card) -> str:
 def default_taps(traits: Mapping[str, Any], card: Card) -> list[str]:
     """The taps a method without `READS` reads when none is named: one, or several by its trait `taps`.
 
-    `levels`: the ends of the deepest stages that give maps, or tokens where none does. `layers`: stages spread evenly, and the features.
+    `levels`: the ends of the deepest stages that give maps, or tokens where none does. `layers`: stages spread evenly,
+    and the features.
     """
     asked, known = traits.get("taps"), stage_ends(card) if "taps" in traits else []
     if asked == "levels":

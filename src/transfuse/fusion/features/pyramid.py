@@ -5,8 +5,8 @@
     fused = mean over levels j of the mean over space of relu(conv3x3(p_j))                [N, width]
 
 Each source is read at its deepest `levels` grids unless taps are named. The 3 x 3 convolution is shared by all levels.
-A source without maps is read at as many of its last layers, whose tokens are laid on their grid. Any canvas fits, down to
-1 x 1 maps.
+A source without maps is read at as many of its last layers, whose tokens are laid on their grid. Any canvas fits, down
+to 1 x 1 maps.
 """
 
 from __future__ import annotations
