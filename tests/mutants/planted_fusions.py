@@ -84,6 +84,20 @@ FEATURES = [
         ("self.width = width\n", "self.width = width\n        torch.manual_seed(0)\n"),
     ),
     gate("claims a convex problem", "only_the_head_learns", ('"convex_head": False', '"convex_head": True')),
+    Fault(
+        "fitted to the first rows only",
+        "fusion/features/pca_concat.py",
+        "fitted_once",
+        (("wide = block.double()", "wide = block[: len(block) // 2].double()"),),
+        "features/pca_concat",
+    ),
+    Fault(
+        "each grid twice the one before",
+        "fusion/features/pyramid.py",
+        "any_grid_of_maps",
+        (("interpolate(above, size=grid)", "interpolate(above, scale_factor=2)"),),
+        "features/pyramid",
+    ),
 ]
 
 MAPS = "maps = [joint(as_map(block)) for joint, block in zip(self.joints, blocks, strict=True)]"
