@@ -166,18 +166,18 @@ class Predictions:
 class Features:
     """Frozen features of the sources on rows apart from the judged ones: blocks [N, D] by source, in the items' order.
 
-    `folds [N]` are whole numbers: whatever is fitted to judge a row never saw its fold.
+    What is fitted to judge a row never saw its fold `folds [N]`. `answers`: own heads' probabilities [N, Cs], if asked.
     """
 
     blocks: Mapping[str, np.ndarray]
     items: ItemTable
     folds: np.ndarray
+    answers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, block in self.blocks.items():
+        for name, block in (*self.blocks.items(), *self.answers.items()):
             if block.ndim != 2 or len(block) != len(self.items):
-                got = f"{block.shape} for {len(self.items)} items"
-                raise UserError("features do not match their items", where=name, expected="[N, D]", got=got)
+                raise UserError("features do not match their items", where=name, got=f"{block.shape}")
         if len(self.folds) != len(self.items):
             raise UserError("folds and items differ in number", got=f"{len(self.folds)} and {len(self.items)}")
 

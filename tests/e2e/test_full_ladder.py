@@ -22,7 +22,7 @@ RECIPE: dict[str, Any] = {
     "candidates": {"concat": {"fuse": "features/concat"}},
     "ladder": "full",
     "sizes": [0.5, 1.0],
-    "judge": {"target": 1.5, "guards": {"worst_class": 0.1}},
+    "judge": {"target": 1.5, "guards": {"worst_class": 0.1}, "stitching": [["residual", "twin"]]},
     "train": {
         "frozen": {"epochs": 3, "rates": [0.01, 0.003]},
         "full": {"epochs": 1, "rates": [0.001], "batch": 64},
@@ -113,6 +113,24 @@ def test_the_case_holds_what_was_fixed_and_seen_beforehand(ran: tuple[Outcome, C
     assert set(case.features.blocks) == set(SOURCES)
     assert not set(case.features.items.ids) & set(case.items.ids)
     assert set(case.features.folds.tolist()) <= set(range(5))
+
+
+def test_a_named_pair_is_stitched_and_what_it_loses_stands_beside_similarity(
+    ran: tuple[Outcome, Case, Request],
+) -> None:
+    (row,) = [row for row in ran[0].evidence["evidence"] if row["quantity"] == "stitching_loss"]
+    assert (row["arm"], row["versus"], row["split"], row["n"]) == ("residual", "twin", "selection", 20)
+    known = row["provenance"]["accuracy"]
+    assert row["value"] == pytest.approx(min(known["first"], known["second"]) - known["stitched"])
+    assert row["provenance"]["unmatched"]["penultimate"] <= row["provenance"]["unmatched"]["cut"]
+    told = (ran[0].folder.path / "report.md").read_text(encoding="utf-8")
+    assert "Two sources stitched" in told
+
+
+def test_own_heads_answers_are_in_the_record_of_the_scores(ran: tuple[Outcome, Case, Request]) -> None:
+    assert set(ran[1].features.answers) == set(SOURCES)
+    taus = {row["arm"] for row in ran[0].evidence["evidence"] if row["quantity"] == "score_tau"}
+    assert {"leep", "nce", "logme", "probe"} <= taus
 
 
 def test_learning_is_seen_at_every_size_and_after_every_epoch(ran: tuple[Outcome, Case, Request]) -> None:

@@ -134,10 +134,14 @@ def test_stored_scores_give_the_loss_of_the_evidence_after_the_temperature(label
     assert level(labels, "concat", "own:sure?direction=higher")["direction"] == "higher"
 
 
-def test_questions_of_labels_are_asked_and_those_of_classes_are_silent(labels: Path) -> None:
+def test_questions_of_labels_are_asked_and_those_of_classes_are_told(labels: Path) -> None:
     quantities = {row["quantity"] for row in evidence(labels)["evidence"]}
     assert {"macro_auroc", "ece_by_label", "positive_flips", "guard_macro_f1", "temperature"} <= quantities
-    assert not {"aurc", "ece", "worst_class", "disagreement", "shapley"} & quantities
+    assert {"aurc", "auroc", "disagreement", "der"} <= quantities
+    assert not {"ece", "worst_class", "shapley"} & quantities
+    reasons = {entry["what"]: entry["why"] for entry in evidence(labels)["not_measured"]}
+    assert "exclude each other" in reasons["shares of the gain by source (Shapley)"]
+    assert {"overfitting", "how branches fare", "the transferability scores' own record"} <= set(reasons)
     told = (labels / "report.md").read_text(encoding="utf-8")
     assert "Its binary log-loss is" in told
     assert "worst class" not in told
@@ -180,6 +184,9 @@ def test_a_number_speaks_of_no_class_and_is_chosen_by_its_metric(numbers: Path) 
     assert not [word for word in ("2 classes", "worst class", "softmax") if word in told]
     quantities = {row["quantity"] for row in evidence(numbers)["evidence"]}
     assert not {"temperature", "positive_flips", "reliability", "accuracy"} & quantities
+    assert {"error_correlation", "ambiguity_squared_error"} <= quantities
+    reasons = {entry["what"] for entry in evidence(numbers)["not_measured"]}
+    assert {"calibration", "answering in part (selective risk)", "area under the ROC curve"} <= reasons
     (choice,) = [
         each for each in evidence(numbers)["setup"]["choices"] if (each["choice"], each["run"]) == ("winner", "f0")
     ]

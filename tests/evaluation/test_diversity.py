@@ -15,7 +15,11 @@ from transfuse.evaluation.diversity import (
     error_correlation,
     improvement_rate,
     pool,
+    pool_of_labels,
+    pool_of_numbers,
     q_statistic,
+    residual_correlation,
+    residual_products,
 )
 from transfuse.evaluation.metric import metric
 from transfuse.evaluation.questions import diversity
@@ -131,5 +135,36 @@ def test_a_member_that_never_errs_is_undefined_with_its_reason() -> None:
     assert (rows["disagreement"].value, rows["disagreement"].low) == (0.0, None)
 
 
-def test_nothing_is_asked_where_there_are_no_classes() -> None:
-    assert diversity.ask(changed(full_case(), task=Task("multilabel", ("x", "y")))) == []
+@given(st.integers(0, 10_000), st.integers(2, 5), st.integers(1, 4))
+@settings(deadline=None, max_examples=20)
+def test_the_gain_of_labels_and_of_numbers_is_the_spread_of_the_members(seed: int, count: int, columns: int) -> None:
+    rng = np.random.default_rng(seed)
+    chances, held = list(rng.random((count, 20, columns))), (rng.random((20, columns)) < 0.4).astype(int)
+    labels = pool_of_labels(chances, held)
+    assert labels.member_brier - labels.brier == pytest.approx(labels.ambiguity_brier, abs=1e-12)
+    assert labels.member_log_loss - labels.log_loss == pytest.approx(labels.ambiguity_log_loss, abs=1e-12)
+    mean = np.mean(chances, axis=0)
+    assert labels.brier.mean() == pytest.approx(metric("binary_brier").values(held, mean[None])[0])
+    each = metric("binary_log_loss").values(held, np.stack(chances))
+    assert labels.member_log_loss.mean() == pytest.approx(each.mean())
+    numbers = list(rng.normal(size=(count, 20, columns)))
+    found = pool_of_numbers(numbers, held.astype(float))
+    assert found.member_error - found.pool_error == pytest.approx(found.ambiguity, abs=1e-12)
+    wanted = metric("squared_error").values(held.astype(float), np.mean(numbers, axis=0)[None])[0]
+    assert found.pool_error.mean() == pytest.approx(wanted)
+
+
+def test_errors_in_numbers_correlate_as_numpy_says() -> None:
+    rng = np.random.default_rng(3)
+    first = rng.normal(size=(1, 200, 2)) * [1.0, 100.0] + [5.0, 0.0]
+    second = 0.5 * first + rng.normal(size=(1, 200, 2)) * [1.0, 100.0]
+    wanted = np.mean([np.corrcoef(first[0, :, c], second[0, :, c])[0, 1] for c in range(2)])
+    found = residual_correlation(residual_products(first, second).mean(axis=1))
+    assert found == pytest.approx(wanted)
+    assert np.isnan(residual_correlation(residual_products(first, np.ones_like(first)).mean(axis=1))).all()
+
+
+def test_scores_of_anything_say_nothing_of_answers_and_are_told_so() -> None:
+    one = changed(full_case(), task=Task("regression", (), "loss", ()))
+    assert diversity.ask(one) == []
+    assert "diversity" in diversity.silent(one) and not diversity.silent(full_case())

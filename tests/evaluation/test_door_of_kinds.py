@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import expit
-from sklearn.metrics import mean_squared_error
+from sklearn.metrics import mean_squared_error, roc_auc_score
 
 from transfuse.errors import UserError
 from transfuse.evaluation.door import evaluate, set_up
-from transfuse.evaluation.verdict import Judgement
+from transfuse.evaluation.verdict import Judgement, record
 
 RNG = np.random.default_rng(0)
 N = 90
@@ -49,8 +49,13 @@ def test_labels_are_judged_with_their_own_temperature_metrics_and_screens() -> N
         "label_difference",
         "positive_flips",
         "macro_f1",
+        "aurc",
+        "auroc",
+        "disagreement",
+        "ambiguity_brier",
     } <= quantities(judgement)
-    assert not {"aurc", "worst_class", "ece", "class_difference"} & quantities(judgement)
+    assert not {"worst_class", "ece", "class_difference"} & quantities(judgement)
+    assert not judgement.silent
     named = [row.provenance["label"] for row in judgement.evidence if row.quantity == "label_difference"]
     assert named == ["0", "1", "2"]
     assert set_up(judgement, version="0")["data"]["labels"] == 3
@@ -74,9 +79,29 @@ def test_numbers_are_judged_without_any_talk_of_classes() -> None:
     assert row.value == pytest.approx(mean_squared_error(NUMBERS, NEAR))
     assert {"rmse", "absolute_error", "r2", "target_difference"} <= quantities(judgement)
     assert not {"temperature", "reliability", "positive_flips", "ece", "accuracy", "aurc"} & quantities(judgement)
+    assert {"error_correlation", "ambiguity_squared_error", "eir"} <= quantities(judgement)
+    told = {entry["what"] for entry in record(judgement, judgement.arms, {}, {})["not_measured"]}
+    assert {"calibration", "answering in part (selective risk)", "answers that change (flips)"} <= told
     assert judgement.verdict.recommendation.arm == "near"
     assert judgement.margin == pytest.approx(0.05 * judgement.case.selection["far"])
     assert not any("class" in claim.sentence for claim in judgement.verdict.claims)
+
+
+def test_labels_are_answered_in_part_by_the_probability_of_all_of_them() -> None:
+    judgement = evaluate({"good": GOOD, "bad": BAD}, LABELS, kind="multilabel", scale="logit", candidate="good")
+    (row,) = [row for row in judgement.evidence if (row.arm, row.quantity) == ("good", "risk_at_coverage")][:1]
+    probs = judgement.case.tables["good"].probs[0]
+    sure = np.prod(np.where(probs >= 0.5, probs, 1.0 - probs), axis=1)
+    kept = np.argsort(-sure)[: int(np.ceil(row.provenance["coverage"] * N))]
+    wrong = ((probs >= 0.5) != (LABELS == 1)).any(axis=1)
+    assert row.value == pytest.approx(wrong[kept].mean())
+
+
+def test_labels_rank_as_scikit_learn_says() -> None:
+    judgement = evaluate({"good": GOOD, "bad": BAD}, LABELS, kind="multilabel", scale="logit", candidate="good")
+    (row,) = [row for row in judgement.evidence if (row.arm, row.quantity, row.versus) == ("bad", "auroc", None)]
+    assert row.value == pytest.approx(roc_auc_score(LABELS, judgement.case.tables["bad"].probs[0]))
+    assert row.low is not None and row.low < row.value
 
 
 def test_files_with_columns_in_any_order_give_what_arrays_give(tmp_path: Path) -> None:

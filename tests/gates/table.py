@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -24,8 +25,8 @@ from gates.grid import (
 HEAD = """# Release gates of the judge
 
 Simulated predictions whose truth is known, judged by the functions the judge uses (`moments`, `corrected`, `statuses`,
-`crossed_bootstrap`, `max_t`). {trials:,} simulations a cell. Written by `PYTHONPATH=src:tests python -m gates.table
-docs/gates.md`; `make gates` runs the same cells as tests and prints them.
+`crossed_bootstrap`, `max_t`). {trials:,} simulations a cell. Written by `pytest -m gates tests/gates --gates-page
+docs/gates.md`, which is `make gates` with a page.
 
 Held are: false claims at most {level:.1f} % (of `better` at no difference, and at a difference equal to the margin),
 false equivalence at a difference equal to the margin at most {equal:.0f} %, any false claim in a family at most
@@ -83,6 +84,19 @@ def lines(rows: Sequence[Row]) -> list[str]:
     return found
 
 
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Group after group, and cells by the numbers in their names."""
+
+    def key(row: Row) -> tuple[int, list[tuple[bool, float, str]]]:
+        parts = re.findall(r"[\d.,]*\d|[^\d]+", row.cell)
+        numbers = [float(part.replace(",", "")) if part[0].isdigit() else None for part in parts]
+        return list(NOTES).index(row.group), [
+            (number is None, number or 0.0, part) for number, part in zip(numbers, parts, strict=True)
+        ]
+
+    return sorted(rows, key=key)
+
+
 def page(rows: Sequence[Row]) -> str:
     """The page for docs."""
     text = HEAD.format(
@@ -124,4 +138,4 @@ def run(cells: Iterable[object]) -> list[Row]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(page(run(chain(locked_cells(), other_cells()))), encoding="utf-8")
+    Path(sys.argv[1]).write_text(page(in_order(run(chain(locked_cells(), other_cells())))), encoding="utf-8")

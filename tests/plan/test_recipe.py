@@ -76,7 +76,10 @@ def test_everything_can_be_said() -> None:
         ("task: {metrik: x}", "unknown key 'task.metrik'; did you mean 'metric'?"),
         ("run: {worker: 2}", "unknown key 'run.worker'; did you mean 'workers'?"),
         ("judge: {tset: all}", "unknown key 'judge.tset'; did you mean 'test'?"),
-        ("judge: {zzzz: all}", "unknown key 'judge.zzzz'; known: attacked, conditions, guards, target, test, transfer"),
+        (
+            "judge: {zzzz: all}",
+            "unknown key 'judge.zzzz'; known: attacked, conditions, guards, stitching, target, test, transfer",
+        ),
         ("1: 2", "1: Keys should be strings"),
     ],
 )

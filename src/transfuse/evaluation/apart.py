@@ -18,6 +18,7 @@ def at_most(features: Features, most: int, name: str) -> Features:
         rows = [row for row in rows if row in kept]
     groups = None if items.groups is None else tuple(items.groups[row] for row in rows)
     table = ItemTable(tuple(items.ids[row] for row in rows), np.asarray(items.targets)[rows], groups)
-    return Features(
-        {key: np.asarray(block)[rows] for key, block in features.blocks.items()}, table, features.folds[rows]
+    blocks, answers = (
+        {key: np.asarray(block)[rows] for key, block in known.items()} for known in (features.blocks, features.answers)
     )
+    return Features(blocks, table, features.folds[rows], answers)

@@ -24,12 +24,30 @@ MOST_SINGLES = 10
 
 def classifies(case: Case) -> bool:
     """Whether answers are probabilities of classes that exclude each other."""
-    return case.task.kind == "multiclass" and find_metric(case.task.metric).takes == "probabilities"
+    return case.task.kind == "multiclass" and find_metric(case.task.metric).takes != "scores"
 
 
 def answers_labels(case: Case) -> bool:
     """Whether answers are probabilities of labels that may hold together."""
     return case.task.kind == "multilabel" and judges_columns(case)
+
+
+def answers(case: Case) -> bool:
+    """Whether there are answers that can be right or wrong: of classes, or of labels."""
+    return classifies(case) or answers_labels(case)
+
+
+def answers_numbers(case: Case) -> bool:
+    """Whether answers are numbers of a regression."""
+    return case.task.kind == "regression" and judges_columns(case)
+
+
+def told(case: Case, what: str, *, labels: str = "", numbers: str = "", scores: str = "") -> dict[str, str]:
+    """Why something is not asked of this kind of task: `{what: why}`, nothing where no reason is given for it."""
+    if classifies(case):
+        return {}
+    why = labels if answers_labels(case) else numbers if answers_numbers(case) else scores
+    return {what: why} if why else {}
 
 
 def judges_columns(case: Case) -> bool:

@@ -95,6 +95,63 @@ def pool(probs: Sequence[np.ndarray], targets: np.ndarray) -> Pool:
     )
 
 
+HALVED = ("member_brier", "brier", "ambiguity_brier")
+
+
+def pool_of_labels(probs: Sequence[np.ndarray], targets: np.ndarray) -> Pool:
+    """The item values [N] of models of labels [N, C] each: every label a question of two answers, averaged over labels.
+
+    Brier scores are those of one label's chance, as `binary_brier` has them.
+    """
+    questions = [np.stack([1.0 - each, each], axis=-1).reshape(-1, 2) for each in probs]
+    found = vars(pool(questions, targets.astype(np.int64).ravel()))
+    return Pool(
+        **{
+            name: values.reshape(targets.shape).mean(axis=1) / (2.0 if name in HALVED else 1.0)
+            for name, values in found.items()
+        }
+    )
+
+
+@dataclass(frozen=True)
+class NumbersPool:
+    """Item values [N] of K models of numbers and of their mean: squared errors, and the members' spread about it."""
+
+    member_error: np.ndarray
+    pool_error: np.ndarray
+    ambiguity: np.ndarray
+
+
+def pool_of_numbers(numbers: Sequence[np.ndarray], targets: np.ndarray) -> NumbersPool:
+    """Exact for every item, mean over targets: mean_k (f_k − y)² − (f̄ − y)² = mean_k (f_k − f̄)². [N, T] each.
+
+    Krogh, Vedelsby, 1995.
+    """
+    every = np.stack(list(numbers))
+    mean = every.mean(axis=0)
+    return NumbersPool(
+        member_error=np.square(every - targets).mean(axis=(0, 2)),
+        pool_error=np.square(mean - targets).mean(axis=1),
+        ambiguity=np.square(every - mean).mean(axis=(0, 2)),
+    )
+
+
+def residual_products(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """What `residual_correlation` needs of two models' errors: e, e', e², e'², e e' of each target, each target in
+    units of both errors' size so that none drowns the others. [k, N, T] -> [k, N, 5 T]."""
+    size = np.sqrt((np.square(first) + np.square(second)).mean(axis=(0, 1)) / 2.0)
+    one, other = (each / np.where(size > 0, size, 1.0) for each in (first, second))
+    return np.concatenate([one, other, one**2, other**2, one * other], axis=-1)
+
+
+def residual_correlation(means: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of two models' errors, mean over targets, from the means of `residual_products`; NaN where
+    one of them errs by the same everywhere. [..., 5 T] -> [...]."""
+    one, other, first, second, both = np.split(means, 5, axis=-1)
+    spread = (first - one**2) * (second - other**2)
+    return ((both - one * other) / np.sqrt(np.where(spread > 0, spread, np.nan))).mean(axis=-1)
+
+
 def _distance(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """‖p − e_y‖² of each row. [N, C], [N] -> [N]."""
     true = probs[np.arange(len(targets)), targets]

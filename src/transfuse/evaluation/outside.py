@@ -118,18 +118,19 @@ def _part(influence: np.ndarray, groups: Sequence[str] | None) -> tuple[float, i
     return (found.item_variance, found.units - 1) if isinstance(found, Interval) else (0.0, 1)
 
 
-def scores(table: Table) -> dict[str, np.ndarray]:
+def scores(table: Table, *, labels: bool = False) -> dict[str, np.ndarray]:
     """How much each item looks like inside, by score, [k, N] each.
 
     `max_probability` and negative `entropy` after the temperature; from the logits before it, where there are any,
-    `energy` = log Σ exp (its negative is the energy of Liu et al., 2020) and `max_logit`.
+    `energy` = log Σ exp (its negative is the energy of Liu et al., 2020) and `max_logit`. Of labels no entropy, and
+    `joint_energy` = Σ_c log(1 + exp f_c) in place of the energy (Wang et al., 2021).
     """
     probs = table.probs
-    found = {
-        "max_probability": probs.max(axis=2),
-        "entropy": (probs * np.log(np.maximum(probs, FLOOR))).sum(axis=2),
-    }
+    found = {"max_probability": probs.max(axis=2)}
+    if not labels:
+        found["entropy"] = (probs * np.log(np.maximum(probs, FLOOR))).sum(axis=2)
     if table.logits is not None:
-        found["energy"] = np.asarray(logsumexp(table.logits, axis=2))
+        energy = np.logaddexp(0.0, table.logits).sum(axis=2) if labels else logsumexp(table.logits, axis=2)
+        found["joint_energy" if labels else "energy"] = np.asarray(energy)
         found["max_logit"] = table.logits.max(axis=2)
     return found

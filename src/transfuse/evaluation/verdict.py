@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from transfuse import registry
@@ -25,12 +25,14 @@ ARM_KEYS = ("name", "role", "members", "method", "train", "seeds", "cost")
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict, the evidence it rests on, the margin in the primary metric's unit, and what was judged."""
+    """The verdict, the evidence it rests on, the margin in the primary metric's unit, what was judged, and what was not
+    asked because it does not fit the kind of task, with the reasons."""
 
     verdict: Verdict
     evidence: tuple[Evidence, ...]
     margin: float
     case: Case
+    silent: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def arms(self) -> tuple[Arm, ...]:
@@ -57,7 +59,13 @@ def judge(case: Case) -> Judgement:
     raised = [flag for question in questions if hasattr(question, "flags") for flag in question.flags(case, rows)]
     flags = (*case.flags, *raised)
     verdict = Verdict(recommend(case, choice), tuple(_claims(case, rows)), flags)
-    return Judgement(verdict, tuple(rows.values()), case.margin_of(case.task.metric), case)
+    silent = {
+        what: why
+        for question in questions
+        if hasattr(question, "silent")
+        for what, why in question.silent(case).items()
+    }
+    return Judgement(verdict, tuple(rows.values()), case.margin_of(case.task.metric), case, silent)
 
 
 def _claims(case: Case, rows: Mapping[str, Evidence]) -> list[Claim]:
@@ -83,6 +91,7 @@ def record(
 ) -> dict[str, Any]:
     """The content of `evidence.json`: plain JSON values, no clock, no path, the same for the same judgement."""
     verdict = judgement.verdict
+    silent = [{"what": what, "why": why} for what, why in judgement.silent.items()]
     return {
         "schema": SCHEMA,
         "verdict": {
@@ -94,5 +103,5 @@ def record(
         "evidence": [row.record() for row in judgement.evidence],
         "ledger": plain(dict(ledger)),
         "setup": plain(dict(setup)),
-        "not_measured": plain(list(not_measured)),
+        "not_measured": [*silent, *plain(list(not_measured))],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transfuse.jsonio import digest, plain
@@ -12,8 +12,10 @@ from transfuse.plan.choices import add_choices, add_controls, fits
 from transfuse.plan.exposures import exposed, unexposed
 from transfuse.plan.graph import Given, Plan, Ref, Select, Step
 from transfuse.plan.ladder import Ladder
-from transfuse.plan.retention import holdings, retained, unretained
+from transfuse.plan.retention import has_head, holdings, retained, unretained
 from transfuse.plan.slots import Roles, Slot, described, entries, identity, slots_of
+from transfuse.plan.stitches import stitches
+from transfuse.reads import Read
 
 
 def make_plan(setting: Setting, arms: Ladder) -> Plan:
@@ -26,9 +28,11 @@ def make_plan(setting: Setting, arms: Ladder) -> Plan:
         add_choices(build, arms.within(" final"), Scope(" final", (setting.final,)))
     slots = slots_of(setting.recipe, arms)
     measure = _measure(build, slots, setting.scopes[0])
-    evaluate = _evaluate(build, arms, slots, measure)
+    stitched, unstitched = stitches(build)
+    evaluate = _evaluate(build, arms, slots, {"measure": measure, **stitched})
     ship = _ship(build, slots, evaluate)
-    skipped = dict.fromkeys((*arms.not_measured, *unexposed(setting.exposures), *unretained(setting)))
+    told = (*arms.not_measured, *unexposed(setting.exposures), *unretained(setting), *unstitched)
+    skipped = dict.fromkeys(told)
     return Plan(build.steps, (evaluate, ship, measure), tuple(skipped), _facts(setting, slots))
 
 
@@ -36,13 +40,15 @@ def _facts(setting: Setting, slots: Sequence[Slot]) -> dict[str, Any]:
     return {"identity": setting.identity, "slots": [slot.name for slot in slots], "protocol": setting.protocol}
 
 
-def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], measure: str) -> str:
+def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], more: Mapping[str, Ref]) -> str:
+    """The judging of all that stands; `more` are measurements, and stitches, which no arm rests on."""
     setting = build.setting
-    inputs: dict[str, Ref] = {"items": Given(setting.items_key)}
+    inputs: dict[str, Ref] = {role: ref for role, ref in more.items() if role != "measure"}
+    inputs["items"] = Given(setting.items_key)
     inputs |= {f"rows|{run.name}": Given(run.key) for run in setting.runs}
-    inputs |= _features(build, arms)
+    inputs |= _features(build, arms) | _answers(build, arms)
     if setting.recipe.budget.latency is not None:
-        inputs["measure"] = measure
+        inputs["measure"] = more["measure"]
     inputs |= {f"search|{label.strip()}": Given(key) for label, key in arms.searches.items()}
     selects: list[Select] = []
     if arms.proposes:
@@ -104,6 +110,23 @@ def _features(build: Builder, arms: Ladder) -> dict[str, Ref]:
         for arm in arms.singles
         for index, read in enumerate(arm.reads)
     }
+
+
+def _answers(build: Builder, arms: Ladder) -> dict[str, Ref]:
+    """What the sources' own heads say of the selection rows, for the scores that are made of it: where a source stands
+    as it is these are there already; else where more than heads is trained, since they cost a pass of their own."""
+    setting, block = build.setting, build.setting.runs[0].blocks[-1]
+    if setting.recipe.task.kind != "multiclass":
+        return {}
+    ready = {arm.members[0] for arm in arms.fixed if arm.kind == "as_is" and arm.merge is None}
+    found: dict[str, Ref] = {}
+    for arm in arms.singles:
+        (source,) = arm.members
+        if source in ready or (setting.recipe.ladder != "quick" and has_head(setting.cards[source])):
+            read = Read(source, "logits")
+            alone = ArmSpec(f"as_is/{source}", "baseline", "single", "as_is", (source,), reads=(read,))
+            found[f"answers|{source}"] = build.extract(alone, read, block, judged=False)
+    return found
 
 
 def _curves(build: Builder, arms: Ladder, scope: Scope) -> list[Select]:

@@ -61,12 +61,13 @@ class Budget(Strict):
 class Judge(Strict):
     """What judging rests on beside the test: `target` is a value of the primary metric fixed beforehand, `guards` are
     the losses in other metrics that would do harm. `attacked` is how many judged items attacks are made on, `transfer`
-    names the sources that attacks are also made against."""
+    names the sources that attacks are also made against, `stitching` pairs whose front and tail are stitched."""
 
     test: Literal["winner", "all"] = "winner"
     conditions: Conditions = {}
     attacked: StrictInt = Field(default=200, ge=10)
     transfer: list[str] = []
+    stitching: Literal["auto"] | list[tuple[str, str]] = "auto"
     target: StrictFloat | StrictInt | None = None
     guards: dict[str, StrictFloat | StrictInt] = {}
 

@@ -112,7 +112,7 @@ def plural(count: int, noun: str) -> str:
         else noun[:-1] + "ies"
         if noun.endswith("y")
         else f"{noun}es"
-        if noun.endswith("s")
+        if noun.endswith(("s", "ch"))
         else f"{noun}s"
     )
     return f"{count:,} {ending}"

@@ -61,6 +61,9 @@ QUANTITIES = {
     "q_statistic": Quantity("Q statistic", "1: right on the same items; 0: independent", "level"),
     "oracle_accuracy": Quantity("known to one member", "share of items that at least one member gets right", "share"),
     "ambiguity_brier": Quantity("gain over the average member, Brier", "what averaging gains over the average member"),
+    "ambiguity_squared_error": Quantity(
+        "gain over the average member, squared error", "what the mean gains over the average member"
+    ),
     "ambiguity_log_loss": Quantity(
         "gain over the average member, log-loss", "what the geometric mean gains over the average member"
     ),
@@ -73,6 +76,7 @@ QUANTITIES = {
     "reliability": Quantity("calibration error, all runs", "over the bins of the diagram", "share"),
     "pareto": Quantity("worth its cost", "1 where no arm dominates it", "level"),
     "cka": Quantity("similarity of features", "debiased CKA: 1 the same up to a turn, about 0 unrelated", "level"),
+    "stitching_loss": Quantity("stitching loss", "accuracy lost when one's front feeds the other's tail", "share"),
     "aurc": Quantity("risk over all coverages", "mean error among the most confident, over all shares", "share"),
     "e_aurc": Quantity("avoidable part of it", "the same less what a perfect confidence would leave", "share"),
     "risk_at_coverage": Quantity("error when answering in part", "error among the most confident items", "share"),

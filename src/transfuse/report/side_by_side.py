@@ -188,11 +188,10 @@ def _answer(view: View) -> str:
 def _overview(view: View) -> dict[str, str]:
     """The facts of one run that a person looks at first."""
     chosen, data = view.recommendation, view.data
-    members = [str(member) for member in view.arm(chosen.arm).get("members") or ()]
     cost = view.arm(chosen.arm).get("cost") or {}
     flags = [flag_title(flag.flag, [view.rows[name] for name in view.known(flag.evidence)]) for flag in view.flags]
     return {
-        "Recommended": f"{chosen.arm}: {form(chosen.form, members)}",
+        "Recommended": f"{chosen.arm}: {form(chosen.form, view.arm(chosen.arm))}",
         "Does fusing pay?": _answer(view),
         "Operations per item": scaled(float(cost["inference_flops"]), "FLOP") if cost.get("inference_flops") else "–",
         "Parameters": f"{cost['parameters']:,}" if cost.get("parameters") else "–",

@@ -23,6 +23,8 @@ FLAG = {
     "unseen_unknown": "A source may have seen the test rows",
     "dead_branch": "A branch of the fusion does nothing",
 }
+# The method of an arm whose predictions were handed in.
+ELSEWHERE = "predictions"
 ROLE = {"candidate": "fusion", "baseline": "to beat", "control": "control", "diagnostic": "diagnosis"}
 PROTOCOL = {
     "locked": "One test set was kept apart. Nothing was chosen, tuned or calibrated on it.",
@@ -69,8 +71,12 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
-def form(name: str, members: Sequence[str]) -> str:
-    """What it is that ships, in words."""
+def form(name: str, arm: Mapping[str, Any]) -> str:
+    """What it is that ships, in words, from its form and the arm's record."""
+    if arm.get("method") == ELSEWHERE:
+        # What stands behind predictions that were handed in is not known.
+        return "what gave these predictions"
+    members = [str(member) for member in arm.get("members") or ()]
     of = listed(members) or "its members"
     return {
         "single": f"a single pretrained model, {of}" if len(members) == 1 else "a single model",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.special import softmax
 
 from transfuse import seeds
 from transfuse.data.items import Items
@@ -22,7 +23,8 @@ FOLDS = 5
 def features(
     inputs: Mapping[str, Artifact], items: Items, rows: Mapping[str, Artifact], repeats: Mapping[str, int] | None
 ) -> Features | None:
-    """Features from the inputs `features|SOURCE|NUMBER`: a source read at several taps has them side by side.
+    """Features from the inputs `features|SOURCE|NUMBER`: a source read at several taps has them side by side; and the
+    answers of the sources' own heads, from the logits of `answers|SOURCE`, where these were asked.
 
     `repeats` tells the repeat of each fold, None the locked protocol. A source whose features failed is left out; None
     where no source is left.
@@ -39,7 +41,13 @@ def features(
     groups = None if items.groups is None else tuple(items.groups[row] for row in every)
     table = ItemTable(tuple(items.ids[row] for row in every), items.targets()[every], groups)
     folds = _drawn(table) if repeats is None else _dealt(every, rows, repeats)
-    return Features(blocks, table, folds)
+    own = {role.split("|")[1]: found for role, found in inputs.items() if role.startswith("answers|")}
+    answers = {
+        name: softmax(found["block"].astype(np.float64), axis=1)
+        for name, found in own.items()
+        if name in blocks and "failed" not in found.meta
+    }
+    return Features(blocks, table, folds, answers)
 
 
 def _drawn(table: ItemTable) -> np.ndarray:

@@ -12,12 +12,12 @@ from transfuse.data.items import Items
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.metric import metrics_from
 from transfuse.evaluation.verdict import judge, record
-from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained, _searched
+from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained, _searched, _stitched
 from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 5
+REVISION = 6
 AGAINST = (
     "ensemble",
     "soup",
@@ -67,9 +67,9 @@ def _judged(params: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Result
     )
     judgement = judge(case)
     missing = _absent(params, inputs, places) | {places[slot].name: why for slot, why in failed.items()}
-    missing |= beyond.failed | _retained.failures(inputs)
+    missing |= beyond.failed | _retained.failures(inputs) | _stitched.failures(inputs)
     made = record(judgement, case.arms, {}, {}, [{"what": name, "why": why} for name, why in sorted(missing.items())])
-    made["evidence"] += [row.record() for row in _searched.evidence(inputs)]
+    made["evidence"] += [row.record() for row in (*_searched.evidence(inputs), *_stitched.evidence(inputs, items))]
     closed = {
         entry.name: entry.selection(params["task"]["metric"], items.targets())
         for entry in sound.values()

@@ -17,7 +17,7 @@ from transfuse.evaluation.attribution import (
     shapley_weights,
 )
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import classifies
+from transfuse.evaluation.cast import classifies, told
 from transfuse.evaluation.lattice import MOST_SOURCES, logme_of_sets, subsets
 from transfuse.evaluation.resample import Interval, moments
 from transfuse.evaluation.ridge import PENALTIES, WIDEST, Answer, Heads
@@ -62,6 +62,13 @@ def ask(case: Case) -> list[Evidence]:
     if len(names) > MOST_SOURCES:
         return _sampled(heads, names, features, penalties)
     return _exact(heads, names, features, penalties)
+
+
+def silent(case: Case) -> dict[str, str]:
+    """The ridge head answers classes."""
+    why = "the plain head whose gain is shared out answers classes that exclude each other; without/… refits are asked"
+    known = case.features is not None and len(case.features.blocks) > 1
+    return told(case, "shares of the gain by source (Shapley)", labels=why, numbers=why) if known else {}
 
 
 def _exact(heads: Heads, names: list[str], features: Features, penalties: tuple[float, ...]) -> list[Evidence]:

@@ -43,6 +43,15 @@ def ask(case: Case) -> list[Evidence]:
     ]
 
 
+def silent(case: Case) -> dict[str, str]:
+    """Branches are watched in tasks of classes only."""
+    if case.task.kind == "multiclass" or not any(arm.form == "fused" for arm in case.arms):
+        return {}
+    return {
+        "how branches fare": "a branch alone is right or wrong in tasks of classes only; without/… refits are asked"
+    }
+
+
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
     """`dead_branch` where, in every run, a branch adds nothing to silence and its absence costs nothing, both with
     95 % confidence over the held rows."""

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit, log_softmax, logit
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import answers_labels, class_name, classifies
+from transfuse.evaluation.cast import answers_labels, class_name, classifies, told
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metrics.log_loss import FLOOR
@@ -37,6 +37,12 @@ def ask(case: Case) -> list[Evidence]:
     if answers_labels(case):
         return rows + [row for table in known for row in _of_labels(case, table)]
     return rows + ([row for table in known for row in _as_judged(case, table)] if classifies(case) else [])
+
+
+def silent(case: Case) -> dict[str, str]:
+    """Numbers state no chance of being right."""
+    why = "numbers come without a chance of being right that could be checked"
+    return told(case, "calibration", numbers=why, scores=why)
 
 
 def _rows(case: Case, table: Table) -> list[Evidence]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from transfuse.evaluation.answers import right
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import Joined, classifies, joined
+from transfuse.evaluation.cast import Joined, answers, answers_labels, classifies, joined, told
 from transfuse.evaluation.corruption import condition_parts, corruption_error, relative_corruption_error
 from transfuse.evaluation.measure import compare, level
 from transfuse.evaluation.metric import metric as find_metric
@@ -24,14 +25,21 @@ COLLAPSE = 2.0
 
 
 def ask(case: Case) -> list[Evidence]:
-    """Levels of each arm under each condition, the winner's difference to the best single there, and for classes the
-    mean corruption error (1 is the best single's), the same of what is lost against clean inputs, and the condition
+    """Levels of each arm under each condition, the winner's difference to the best single there, and for
+    classes and labels the mean corruption error (1 is the best single's), the
+    same of what is lost against clean inputs, and the condition
     under which an arm errs most often against the best single.
     """
     rows = [row for name, tables in case.conditions.items() for row in _under(case, name)]
-    if not classifies(case):
+    if not answers(case):
         return rows
     return rows + [row for arm in _arms(case) for row in _ratios(case, arm)]
+
+
+def silent(case: Case) -> dict[str, str]:
+    """Numbers have levels under each condition, and no errors whose ratio could be taken."""
+    why = "numbers are neither right nor wrong; their levels and differences under each condition are told"
+    return told(case, "ratios of errors on spoilt inputs", numbers=why) if case.conditions else {}
 
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
@@ -43,7 +51,8 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
 
 
 def _metrics(case: Case) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((case.task.metric, "accuracy"))) if classifies(case) else (case.task.metric,)
+    beside = ["accuracy"] if classifies(case) else ["subset_accuracy"] if answers_labels(case) else []
+    return tuple(dict.fromkeys((case.task.metric, *beside)))
 
 
 def _under(case: Case, name: str) -> list[Evidence]:
@@ -95,7 +104,7 @@ def _errors(case: Case, arm: str) -> Errors:
     names = tuple(name for name, tables in sorted(case.conditions.items()) if {arm, case.best_single} <= set(tables))
     sides = [case.tables, *(case.conditions[name] for name in names)]
     known = joined([tables[who] for tables in sides for who in (arm, case.best_single)])
-    wrong = np.stack([probs.argmax(axis=2) != known.targets for probs in known.probs], axis=-1).astype(np.float64)
+    wrong = np.stack([~right(probs, known.targets) for probs in known.probs], axis=-1).astype(np.float64)
     both = wrong.reshape(*wrong.shape[:2], -1, 2)
     return Errors(names, both[:, :, 1:], both[:, :, :1], known)
 

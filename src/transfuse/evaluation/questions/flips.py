@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from transfuse.evaluation.answers import holding, right
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import answers_labels, class_name, classifies
+from transfuse.evaluation.cast import answers, class_name, told
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.power import mcnemar
 from transfuse.evaluation.resample import Interval, moments
@@ -16,6 +17,7 @@ from transfuse.types import Direction, Evidence, Undefined
 
 ORDER = 30
 MOST_ITEMS = 24
+NEITHER = "numbers are neither right nor wrong; their differences stand in the comparisons"
 CITATION = "Yan et al., Positive-congruent training, CVPR 2021; Fagerland, Lydersen, Laake, 2013"
 
 
@@ -27,17 +29,22 @@ def ask(case: Case) -> list[Evidence]:
     several labels is right where all of them are, so the difference is that in subset accuracy. Nothing is asked of
     numbers and per-item scores, which know no right and wrong.
     """
-    if not (classifies(case) or answers_labels(case)):
+    if not answers(case):
         return []
     return [row for couple in case.comparisons for row in _rows(case, couple)]
+
+
+def silent(case: Case) -> dict[str, str]:
+    """Numbers are nearer or farther, never right or wrong."""
+    return told(case, "answers that change (flips)", numbers=NEITHER, scores=NEITHER)
 
 
 def _rows(case: Case, couple: tuple[str, str]) -> list[Evidence]:
     arm, versus = couple
     joined = pair(case.tables[arm], case.tables[versus])
     targets = np.asarray(joined.items.targets)
-    right, other = (_right(probs, targets) for probs in (joined.first, joined.second))
-    won, lost = right & ~other, ~right & other
+    ours, other = (right(probs, targets) for probs in (joined.first, joined.second))
+    won, lost = ours & ~other, ~ours & other
     rates = [
         _rate(case, couple, joined, "positive_flips", won, "higher"),
         _rate(case, couple, joined, "negative_flips", lost, "lower"),
@@ -48,13 +55,6 @@ def _rows(case: Case, couple: tuple[str, str]) -> list[Evidence]:
     ]
     tests = [_test(case, couple, run, won[row], lost[row]) for row, run in enumerate(joined.runs)]
     return [*rates, *tests]
-
-
-def _right(probs: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Whether each item is answered right in each run. [k, N, C], [N] or [N, C] -> [k, N]."""
-    if targets.ndim == 1:
-        return probs.argmax(axis=2) == targets
-    return ((probs >= 0.5) == (targets == 1)).all(axis=2)
 
 
 def _rate(
@@ -101,7 +101,7 @@ def _most_flipped(case: Case, joined: Pair, flipped: np.ndarray) -> list[list[st
         run = int(flipped[:, row].argmax())
         first, second = joined.first[run, row], joined.second[run, row]
         if targets.ndim == 2:
-            found.append([ids[row], *(_labels(case, each) for each in (targets[row], first >= 0.5, second >= 0.5))])
+            found.append([ids[row], *(_labels(case, each) for each in (targets[row], holding(first), holding(second)))])
             continue
         answers = (int(targets[row]), int(first.argmax()), int(second.argmax()))
         found.append([ids[row], *(class_name(case, number) for number in answers)])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import combinations
 
 from transfuse.evaluation.case import Case
+from transfuse.evaluation.cast import ELSEWHERE
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Quantity, Subject, by_run, evidence, mean_of_runs
@@ -30,6 +31,13 @@ def ask(case: Case) -> list[Evidence]:
             paired = {run: gaps[first][run] - gaps[second][run] for run in runs}
             rows.append(evidence(difference, Subject(first, second), mean_of_runs(paired, note=NOTE)))
     return rows
+
+
+def silent(case: Case) -> dict[str, str]:
+    """Networks are scored on their training rows in tasks of classes only."""
+    if case.task.kind == "multiclass" or case.protocol == ELSEWHERE:
+        return {}
+    return {"overfitting": "networks are scored on the rows they learned from in tasks of classes only"}
 
 
 def _gap(case: Case, name: str, metric: Metric) -> Mapping[str, float]:

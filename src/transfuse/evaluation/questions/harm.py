@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from transfuse.evaluation.answers import right
 from transfuse.evaluation.bootstrap import crossed_bootstrap
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import chief, class_name, classifies, item_metric, judges_columns
+from transfuse.evaluation.cast import answers, chief, class_name, classifies, item_metric, judges_columns, told
 from transfuse.evaluation.harm import Part, Screen, named_parts, parts_of, shown_worse_parts, worse_overall
 from transfuse.evaluation.measure import Estimate
 from transfuse.evaluation.metric import metric as find_metric
@@ -47,7 +48,13 @@ def ask(case: Case) -> list[Evidence]:
         rows += screen.rows(first, second, parts) if len(parts) > 1 else []
     rows += _by_column(case, first, second, subject)
     parts = _group_parts(first)
-    return rows + (_worst_groups(case, parts) if len(parts) > 1 and classifies(case) else [])
+    return rows + (_worst_groups(case, parts) if len(parts) > 1 and answers(case) else [])
+
+
+def silent(case: Case) -> dict[str, str]:
+    """Numbers have a difference in every group, and no accuracy on the worst."""
+    why = "numbers are neither right nor wrong; the difference in every group is told in the deciding measure"
+    return told(case, "accuracy on the worst group", numbers=why) if case.items.groups is not None else {}
 
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
@@ -119,9 +126,9 @@ def _lowest(first: Table, second: Table, parts: list[Part], *, difference: bool 
     code = np.concatenate([np.full(len(part.rows), number) for number, part in enumerate(parts)])
 
     def columns(probs: np.ndarray) -> np.ndarray:
-        right = probs.argmax(axis=2)[:, inside] == targets[inside]
+        hits = right(probs[:, inside], targets[inside])
         member = np.eye(len(parts))[code]
-        return np.concatenate([right[..., None] * member, np.broadcast_to(member, (len(probs), *member.shape))], axis=2)
+        return np.concatenate([hits[..., None] * member, np.broadcast_to(member, (len(probs), *member.shape))], axis=2)
 
     one, other = columns(both.first), columns(both.second)
     own = worst_class.finish(other.sum(axis=1))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import chief, classifies
+from transfuse.evaluation.cast import answers, answers_labels, chief, told
 from transfuse.evaluation.outside import (
     Measure,
     average_precision,
@@ -23,7 +23,10 @@ from transfuse.evaluation.tables import Table, match_runs
 from transfuse.types import Evidence
 
 ORDER = 80
-CITATION = "Hendrycks, Gimpel, ICLR 2017; Liu et al., NeurIPS 2020 (energy); Hendrycks et al., ICML 2022 (max logit)"
+CITATION = (
+    "Hendrycks, Gimpel, ICLR 2017; Liu et al., NeurIPS 2020 (energy); Hendrycks et al., ICML 2022 (max logit);"
+    " Wang et al., NeurIPS 2021 (joint energy)"
+)
 MEASURES: Mapping[Quantity, Measure] = {
     Quantity("ood_auroc", "share", "higher", 0.0, 1.0): auroc,
     Quantity("ood_aupr_in", "share", "higher", 0.0, 1.0): average_precision,
@@ -36,9 +39,9 @@ def ask(case: Case) -> list[Evidence]:
     """How well four scores of the winner, the best single and the ensemble tell judged items from each outside set;
     and the winner's area under the ROC curve less the best single's, by the same score on the same items.
 
-    Judged items are the positive class. No score is tuned on an outside set.
+    Judged items are the positive class. No score is tuned on an outside set. Of labels the energy is the joint one.
     """
-    if not classifies(case):
+    if not answers(case):
         return []
     rows = []
     for name, tables in sorted(case.outside.items()):
@@ -49,9 +52,15 @@ def ask(case: Case) -> list[Evidence]:
     return rows
 
 
+def silent(case: Case) -> dict[str, str]:
+    """Numbers come without a confidence that could fall."""
+    why = "numbers come without a confidence that could be lower on items of another kind"
+    return told(case, "items of another kind", numbers=why) if case.outside else {}
+
+
 def _rows(case: Case, name: str, inside: Table, outside: Table) -> list[Evidence]:
     runs, ours, theirs, _ = match_runs(inside, outside)
-    known, strange = scores(inside), scores(outside)
+    known, strange = (scores(each, labels=answers_labels(case)) for each in (inside, outside))
     return [
         evidence(
             quantity,
@@ -72,7 +81,8 @@ def _against(case: Case, name: str) -> list[Evidence]:
     runs = tuple(run for run in sides[0][0].runs if all(run in held for held in shared))
     if not runs:
         return []
-    first, second = (_placements(inside, outside, runs, sides[0]) for inside, outside in sides)
+    labels = answers_labels(case)
+    first, second = (_placements(side, runs, sides[0], labels=labels) for side in sides)
     groups = sides[0][0].items.groups
     return [
         evidence(
@@ -87,20 +97,20 @@ def _against(case: Case, name: str) -> list[Evidence]:
 
 
 def _placements(
-    inside: Table, outside: Table, runs: Sequence[str], order: tuple[Table, Table]
+    sides: tuple[Table, Table], runs: Sequence[str], order: tuple[Table, Table], *, labels: bool
 ) -> dict[str, list[TwoSided]]:
     """The area of each run by score, its items in the order of the first arm's."""
     found: dict[str, list[TwoSided]] = {}
-    known = [_ordered(side, like, runs) for side, like in zip((inside, outside), order, strict=True)]
+    known = [_ordered(scores(side, labels=labels), side, like, runs) for side, like in zip(sides, order, strict=True)]
     for score in known[0]:
         if score in known[1]:
             found[score] = [auroc(*run) for run in zip(known[0][score], known[1][score], strict=True)]
     return found
 
 
-def _ordered(table: Table, like: Table, runs: Sequence[str]) -> dict[str, np.ndarray]:
+def _ordered(found: dict[str, np.ndarray], table: Table, like: Table, runs: Sequence[str]) -> dict[str, np.ndarray]:
     """Scores [k, N] of these runs, rows in the order of another table of the same items."""
     places = {item: row for row, item in enumerate(table.items.ids)}
     rows = [places[item] for item in like.items.ids]
     kept = [table.runs.index(run) for run in runs]
-    return {score: values[kept][:, rows] for score, values in scores(table).items()}
+    return {score: values[kept][:, rows] for score, values in found.items()}

@@ -9,7 +9,7 @@ from transfuse.evaluation.agreement import REGRET, TAU, lacking, regret, tau
 from transfuse.evaluation.apart import at_most
 from transfuse.evaluation.bootstrap import RESAMPLES, by_unit, counted, picks
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import classifies, joined
+from transfuse.evaluation.cast import classifies, joined, told
 from transfuse.evaluation.material import SHELF, Material, value
 from transfuse.evaluation.material import lacking as lacks
 from transfuse.evaluation.metric import metric as find_metric
@@ -20,12 +20,15 @@ ORDER = 66
 CITATION = "Vigna, WWW 2015 (weighted tau); You et al., ICML 2021 (as a record of scores)"
 FROZEN, MOST_ROWS = "frozen/", 2048
 SCORES = "all scores"
+# Of the scores that are not asked by default, those that cost nothing once the sources' own answers are there.
+OF_ANSWERS = ("nce",)
 
 
 def ask(case: Case) -> list[Evidence]:
     """What each usual score said of the sources, on rows apart, against the judged log-loss of heads on the same frozen
     sources: weighted Kendall τ, and the regret of its first choice, with intervals over judged items (or groups); what
-    the scores said is held fixed. Undefined for fewer than three sources.
+    the scores said is held fixed. LEEP and NCE are among them where the sources' own heads were asked on these rows.
+    Undefined for fewer than three sources.
     """
     if case.features is None or len(case.features.blocks) < 2 or not classifies(case):
         return []
@@ -55,6 +58,18 @@ def ask(case: Case) -> list[Evidence]:
     return rows
 
 
+def silent(case: Case) -> dict[str, str]:
+    """Scores are made for classes, and some of them for the sources' own answers."""
+    if case.features is None or len(case.features.blocks) < 2:
+        return {}
+    why = "the scores on the shelf are defined for classes that exclude each other"
+    found = told(case, "the transferability scores' own record", labels=why, numbers=why)
+    unasked = sorted(set(case.features.blocks) - set(case.features.answers))
+    if classifies(case) and unasked:
+        found["LEEP and NCE in the scores' own record"] = f"no answers of their own heads: {', '.join(unasked)}"
+    return found
+
+
 def _judged(case: Case, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Log-loss of each judged item, mean over runs, [N, K]; and the means on resamples of items, [R, K]."""
     both = joined([case.tables[f"{FROZEN}{name}"] for name in names])
@@ -69,7 +84,8 @@ def _judged(case: Case, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _said(case: Case, names: list[str]) -> dict[str, dict[str, Value]]:
-    """Each usual score of each source, on rows apart; scores that need what a run does not keep are left out."""
+    """Each usual score of each source, and those of the sources' own answers, on rows apart; scores that need what a
+    run does not keep are left out."""
     assert case.features is not None  # noqa: S101 - asked before
     features = at_most(case.features, MOST_ROWS, "scores")
     classes = max(len(case.task.classes), int(features.items.targets.max()) + 1)
@@ -82,11 +98,13 @@ def _said(case: Case, names: list[str]) -> dict[str, dict[str, Value]]:
             targets=np.asarray(features.items.targets),
             classes=classes,
             folds=features.folds,
+            answers=features.answers.get(name),
             ids=features.items.ids,
             parameters=None if cost is None else cost.parameters,
         )
         for entry in registry.shelf(SHELF).values():
-            if entry.traits["default"] and "answers" not in entry.needs and lacks(entry, material) is None:
+            asked = entry.traits["default"] or entry.name in OF_ANSWERS
+            if asked and lacks(entry, material) is None:
                 found.setdefault(entry.name, {})[name] = value(entry.name, material)
     return found
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from transfuse.evaluation.answers import right, sureness
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import chief, classifies
+from transfuse.evaluation.cast import answers, chief, told
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, figures, mean_of_items
 from transfuse.evaluation.selective import area, curve, excess_area, rank, risk_at
 from transfuse.evaluation.tables import Table
@@ -18,20 +19,28 @@ E_AURC = Quantity("e_aurc", "share", "lower", 0.0, 1.0)
 RISK = Quantity("risk_at_coverage", "share", "lower", 0.0, 1.0)
 COVERAGES = (0.8, 0.9, 0.95)
 POINTS = 50
+UNRANKED = "numbers come without a confidence by which items could be ranked"
 
 
 def ask(case: Case) -> list[Evidence]:
     """Area under the risk–coverage curve, the same less the best possible, and the error among the most confident
-    80, 90 and 95 % of items, of the winner, the best single and the ensemble. Confidence is the highest probability.
+    80, 90 and 95 % of items, of the winner, the best single and the ensemble. Confidence is the highest probability; of
+    labels the probability that all are as answered, and an item is right where they are.
     """
-    if not classifies(case):
+    if not answers(case):
         return []
     return [row for name in chief(case) for row in _rows(case, case.tables[name])]
 
 
+def silent(case: Case) -> dict[str, str]:
+    """Numbers come without a confidence."""
+    return told(case, "answering in part (selective risk)", numbers=UNRANKED, scores=UNRANKED)
+
+
 def _rows(case: Case, table: Table) -> list[Evidence]:
     targets = np.asarray(table.items.targets)
-    ranked = [rank(run.max(axis=1), (run.argmax(axis=1) != targets).astype(np.float64)) for run in table.probs]
+    wrong = (~right(table.probs, targets)).astype(np.float64)
+    ranked = [rank(*run) for run in zip(sureness(table.probs, targets), wrong, strict=True)]
     curves = [curve(each, POINTS) for each in ranked]
     drawn = {"coverage": figures(curves[0][0]), "risk": figures(np.mean([risks for _, risks in curves], axis=0))}
 

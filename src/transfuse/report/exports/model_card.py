@@ -15,7 +15,7 @@ from transfuse.report.numbers import better, bounds, spell
 from transfuse.report.quantities import quantity
 from transfuse.report.text import escape
 from transfuse.report.view import View
-from transfuse.report.words import PROTOCOL, flag_title, form, listed
+from transfuse.report.words import ELSEWHERE, PROTOCOL, flag_title, form, listed
 from transfuse.types import Undefined
 
 CITATION = "Mitchell et al., Model cards for model reporting, FAccT 2019"
@@ -36,8 +36,7 @@ OPEN = "*To be written by whoever ships this model: the evidence cannot tell.*"
 
 def render(view: View) -> str:
     """The card as Markdown with YAML metadata."""
-    members = [str(member) for member in view.arm(view.winner).get("members") or ()]
-    title = f"{view.winner}: {form(view.recommendation.form, members)}"
+    title = f"{view.winner}: {form(view.recommendation.form, view.arm(view.winner))}"
     parts = [
         f"---\n{_metadata(view)}---",
         f"# {escape(title)}",
@@ -55,9 +54,16 @@ def render(view: View) -> str:
         "## Sources",
         *_sources(view),
         "## Use",
-        f"```python\nimport transfuse\n\nmodel = transfuse.load({str(_folder(view.winner))!r})\n```",
+        _use(view),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _use(view: View) -> str:
+    """How to open the model; predictions from elsewhere have none."""
+    if view.arm(view.winner).get("method") == ELSEWHERE:
+        return "The predictions of this model were judged; the model itself is not known here."
+    return f"```python\nimport transfuse\n\nmodel = transfuse.load({str(_folder(view.winner))!r})\n```"
 
 
 def _folder(arm: str) -> str:

@@ -57,10 +57,10 @@ def blocks(view: View) -> list[Block]:
 
 
 def _finding(view: View) -> str:
-    own = view.level(view.judged_as, "ece")
+    name = "ece" if view.level(view.judged_as, "ece") else "label_ece"
+    own, before = (view.level(view.judged_as, each) for each in (name, f"{name}_uncalibrated"))
     if own is None:
         return "How far stated confidence is from how often it is right."
-    before = view.level(view.judged_as, "ece_uncalibrated")
     gap, was = (spell(row, interval=False, with_unit=False) if row else "" for row in (own, before))
     then = f", {was} before its temperature was fitted" if was else ""
     return f"What ships misses its stated confidence by {gap} points on average{then}."

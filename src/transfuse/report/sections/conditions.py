@@ -15,7 +15,8 @@ RATIOS = ("corruption_error", "relative_corruption_error", "worst_corruption")
 
 def blocks(view: View) -> list[Block]:
     """Heat maps of corruption × severity: what ships, the best single, their difference; and the ratios over all."""
-    name = "accuracy" if any(_spoilt(row) for row in view.all("accuracy")) else view.metric
+    counted = ("accuracy", "subset_accuracy")
+    name = next((each for each in counted if any(_spoilt(row) for row in view.all(each))), view.metric)
     rows = [row for row in view.all(name) if _spoilt(row)]
     if not rows:
         return []

@@ -12,12 +12,15 @@ from transfuse.types import Evidence, Undefined
 ORDER = 62
 PAIRS = ("disagreement", "error_correlation", "double_fault", "q_statistic")
 SIGNED = ("shapley_interaction",)
-POOL = ("oracle_accuracy", "ambiguity_log_loss", "ambiguity_brier", "der", "eir")
+POOL = ("oracle_accuracy", "ambiguity_log_loss", "ambiguity_brier", "ambiguity_squared_error", "der", "eir")
 
 
 def blocks(view: View) -> list[Block]:
-    """A heat map of the pairs' disagreement, one of their errors' correlation, and what pooling all of them gains."""
-    pairs = view.find("disagreement")
+    """A heat map of the pairs' disagreement, one of their errors' correlation, and what pooling all of them gains.
+
+    Numbers have no disagreement; what their errors have in common stands in its place.
+    """
+    pairs = view.find("disagreement") or view.find("error_correlation")
     pool = [row for name in POOL for row in view.find(name)]
     if not pairs and not pool:
         return []
@@ -42,6 +45,8 @@ def _finding(view: View) -> str:
         if removed is not None and defined(removed) is not None:
             pooled = f"; pooling removes {spell(removed, interval=False)} of the average member's errors"
         return f"Members disagree {ratio.value:.2f} times as often as they err{pooled}."
+    if removed is not None and defined(removed) is not None:
+        return f"Pooling removes {spell(removed, interval=False)} of the average member's squared error."
     rows = view.find("disagreement")
     if rows:
         return f"Single models answer differently on {spell(rows[0], interval=False)} of items or so."

@@ -10,14 +10,20 @@ from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined
 
 ORDER = 44
-SCREENS = {"class": "class_difference", "group": "group_difference"}
+SCREENS = {
+    "class": "class_difference",
+    "group": "group_difference",
+    "label": "label_difference",
+    "target": "target_difference",
+}
+NOUNS = {"class": "classes", "group": "groups", "label": "labels", "target": "targets"}
 BY_SOURCE = "negative_transfer_class"
 MOST = 24
 WORDS = {"kept": "kept", "shown": "broken: harm is shown", "not excluded": "not kept: harm is not excluded"}
 
 
 def blocks(view: View) -> list[Block]:
-    """A heat map over classes, one over groups, the guards, and the worst group; worst parts first."""
+    """A heat map over classes (labels, targets), one over groups, the guards, the worst group; worst parts first."""
     screens = [(key, view.find(name)) for key, name in SCREENS.items()]
     guards = [row for row in view.evidence if row.provenance.get("guard")]
     found: list[Block] = [table for key, rows in screens if rows for table in _screen(view, key, rows)]
@@ -35,8 +41,7 @@ def _finding(view: View, screens: list[tuple[str, tuple[Evidence, ...]]], guards
         if rows:
             worse = [row for row in rows if row.provenance.get("worse_beyond_margin")]
             names = f" ({', '.join(str(row.provenance.get(key)) for row in worse[:4])})" if worse else ""
-            noun = "classes" if key == "class" else "groups"
-            said.append(f"{count_of(len(worse), len(rows), noun)} shown worse by more than the margin{names}")
+            said.append(f"{count_of(len(worse), len(rows), NOUNS[key])} shown worse by more than the margin{names}")
     for source, rows in _by_source(view).items():
         worse = [row for row in rows if row.provenance.get("worse_beyond_margin")]
         if worse:

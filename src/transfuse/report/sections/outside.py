@@ -15,6 +15,7 @@ ORDER = 56
 NAMES = ("ood_auroc", "ood_fpr95", "ood_aupr_in", "ood_aupr_out")
 SCORES = {
     "max_probability": "highest probability", "entropy": "entropy", "energy": "energy", "max_logit": "highest logit",
+    "joint_energy": "joint energy",
 }  # fmt: skip
 
 

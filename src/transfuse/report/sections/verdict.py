@@ -31,14 +31,13 @@ def blocks(view: View) -> list[Block]:
 def recommendation(view: View) -> Callout:
     """What ships, whether fusing pays, what it costs, what tempers it, what would settle it."""
     chosen = view.recommendation
-    members = [str(member) for member in view.arm(chosen.arm).get("members") or ()]
     invalid = any(flag.flag == "invalid" for flag in view.flags)
     against = [name for claim in view.claims if claim.arm == chosen.arm for name in claim.evidence]
     levels = [row.id for name in (view.metric, "accuracy") if (row := view.level(chosen.arm, name))]
     lines = (_plainly(view), answer(view), _cost(view), _tempered(view), settling(view), _why(view))
     return Callout(
         label="Recommendation, but not valid: see the flags below" if invalid else "Recommendation",
-        title=f"Ship {chosen.arm}: {form(chosen.form, members)}.",
+        title=f"Ship {chosen.arm}: {form(chosen.form, view.arm(chosen.arm))}.",
         body=tuple(prose for prose in lines if prose),
         evidence=view.known(dict.fromkeys([*levels, *against])),
         tone="worse" if invalid else "plain",
