@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from transfuse.data.extra import Extra, extras, rows_of
+from transfuse.data.extra import Extra, extras, pool_names, pool_rows, rows_of
 from transfuse.data.items import Items, table
 from transfuse.data.open import settings
 from transfuse.errors import UserError
@@ -40,7 +40,10 @@ def test_they_stand_beside_whatever_the_data_is():
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"pool": {"read": "x"}}, "ood:NAME"),
+        ({"lake": {"read": "x"}}, "ood:NAME"),
+        ({"pool:": {"read": "x"}}, "unlabelled items"),
+        ({"pool": {"take": "all"}}, "whole number"),
+        ({"pool": {"targets": "label"}}, "never read"),
         ({"ood:": "x"}, "ood:NAME"),
         ({"ood:a|b": "x"}, "own:SOURCE"),
         ({"ood:x": {"read": "x", "take": 0}}, "whole number"),
@@ -82,3 +85,28 @@ def test_outside_items_that_stand_in_the_data_are_left_out_and_counted():
 def test_a_sources_own_task_may_share_items_with_the_data():
     rows, left = rows_of(Extra("own:a", "x"), items(4), items(10))
     assert len(rows) == 4 and left == 0
+
+
+def test_a_pool_is_what_is_left_of_the_data_where_it_says_nothing_else():
+    given = {"pool": None, "pool:wild": {"read": "photos/", "take": 7, "targets": "none"}}
+    assert extras(given, "idx:a") == (Extra("pool", "idx:a", "rest"), Extra("pool:wild", "photos/", 7))
+    assert pool_names({"read": "idx:a", "extra": {**given, "ood:x": "y"}}) == ["pool", "pool:wild"]
+    assert pool_names("idx:a") == []
+
+
+def test_a_pool_holds_nothing_that_is_trained_chosen_or_judged_on():
+    found = items(20, splits=["train"] * 10 + ["test"] * 4 + [None] * 6)
+    used = {found.digests[row] for row in (0, 1, 15)}
+    rows = pool_rows(Extra("pool", "x", "rest"), found, used)
+    assert rows.tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 14, 16, 17, 18, 19]
+    few = pool_rows(Extra("pool", "x", 4), found, used)
+    assert len(few) == 4 and set(few) < set(rows)
+    mirrored = found.take(range(19, -1, -1))
+    again = pool_rows(Extra("pool", "x", 4), mirrored, used)
+    assert {mirrored.ids[row] for row in again} == {found.ids[row] for row in few}
+
+
+def test_an_empty_pool_is_refused():
+    found = items(4)
+    with pytest.raises(UserError, match="this pool is empty"):
+        pool_rows(Extra("pool", "x", "rest"), found, set(found.digests))

@@ -30,6 +30,8 @@ LAYERS = (
         "store",
         "kinds",
         "given",
+        "labels",
+        "partial",
     ),
     ("files",),
     ("demo",),

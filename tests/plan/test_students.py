@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from plan.example_plan import arms, plan, setting
 from transfuse.errors import UserError
+from transfuse.plan.build import RowBlock
 from transfuse.plan.choices import parts
+from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given
 
 TAUGHT = {"regime": "full", "objective": "distil", "teacher": "ensemble"}
 STUDENT = {"of": ["a"], "train": TAUGHT}
 
 
+DATA = {"read": "x", "extra": {"pool": {"take": 9}}}
+
+
 def made(*, crossfit: bool = False, train: dict[str, Any] | None = None, **candidates: Any):
-    return setting(crossfit=crossfit, ladder="quick", candidates=candidates or {"s": STUDENT}, train=train or {})
+    facts = {"ladder": "quick", "candidates": candidates or {"s": STUDENT}, "train": train or {}, "data": DATA}
+    found = setting(crossfit=crossfit, **facts)
+    names = [*(run.name for run in found.runs), "final"]
+    rows = dict.fromkeys(names, RowBlock("pool", "pool-judge", 9))
+    pool = Exposure(
+        "pool", {"extra": "pool"}, items_key="pool-items", block=RowBlock("items", "pool-rows", 9), rows=rows
+    )
+    return replace(found, pools={"pool": pool})
 
 
 def student(**changes: Any) -> dict[str, Any]:
@@ -61,6 +74,32 @@ def test_an_arm_without_teachers_has_the_inputs_it_had() -> None:
     assert not [role for role in found.steps["fit s/untaught s0"].inputs if role.startswith(("teacher", "features"))]
 
 
+@pytest.mark.parametrize("crossfit", [False, True])
+def test_what_a_student_hears_of_a_pool_comes_from_its_own_runs_teacher_and_opens_nothing(crossfit) -> None:
+    found = plan(made(crossfit=crossfit, s=student(stream="pool"), f=student(regime="frozen", stream="pool")))
+    for run in ["f0", "f1", "final"] if crossfit else ["s0", "s1"]:
+        step = found.steps[f"fit s {run}"]
+        assert step.params["stream"] == "pool"
+        assert step.inputs["pool|items"] == Given("pool-items") and step.inputs["pool|rows"] == Given("pool-judge")
+        told = found.steps[str(step.inputs["pool|teacher0"])]
+        assert told.inputs["fit"] == f"fit ensemble {run}" and not told.opens_test
+        frozen = found.steps[f"fit f {run}"]
+        assert found.steps[str(frozen.inputs["pool|x0|items"])].params["extra"] == "pool"
+    first = "f0" if crossfit else "s0"
+    assert not [role for role in found.steps[f"fit s/untaught {first}"].inputs if role.startswith("pool")]
+
+
+def test_a_teacher_that_knows_some_classes_is_heard_by_amalgamation_only() -> None:
+    def with_half(objective: str):
+        entry = {"spec": "demo:a", "classes": ["x", "y", *[None] * 8]}
+        facts = {"sources": {"a": entry, "b": "demo:b"}, "ladder": "quick"}
+        return arms(setting(**facts, candidates={"s": student(objective=objective, teacher="as_is/a")}))
+
+    assert with_half("amalgamate").candidates[0].teachers == ("as_is/a",)
+    with pytest.raises(UserError, match="objective: amalgamate"):
+        with_half("distil")
+
+
 def test_a_control_is_neither_economical_nor_shipped() -> None:
     found = plan(made())
     assert not [role for role in found.steps["economical"].inputs if "untaught" in role]
@@ -95,7 +134,10 @@ WRONG = {
     "stands later ": {"s": student(teacher="t"), "t": student(teacher="s")},
     "needs a teacher": {"s": {"fuse": "features/concat", "train": {"objective": "distil"}}},
     "no objective of this training": {"s": student(objective=None)},
-    "cannot be read yet": {"s": student(stream="pool")},
+    "unknown pool of items": {"s": student(stream="lake")},
+    "say nothing without a teacher": {"s": {"fuse": "features/concat", "train": {"stream": "pool"}}},
+    "hears rows without labels": {"s": student(objective="distil_features", teacher=["frozen/a"], stream="pool")},
+    "weighed by confidence": {"s": student(stream="pool", teachers="confidence")},
     "is not mixed": {"s": student(augment="mixup")},
     "keeps no features": {"s": student(objective="distil_features")},
     "each once": {"s": student(teacher=["ensemble", "ensemble"])},

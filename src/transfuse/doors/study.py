@@ -132,13 +132,15 @@ def side_by_side(first: Path, second: Path, target: Path) -> Path:
 
 
 def judged(predictions: Any, labels: Any, **settings: Any) -> Study:
-    """A study of predictions from elsewhere."""
+    """A study of predictions from elsewhere, and of what is fused of them."""
+    from transfuse.doors.pooling import described, fusions, with_fusions
     from transfuse.evaluation.door import evaluate, set_up
     from transfuse.evaluation.verdict import record
 
-    judgement = evaluate(predictions, labels, **settings)
+    made = with_fusions(predictions, labels, settings) if fusions(predictions) else predictions
+    judgement = evaluate(made, labels, **settings)
     setup = set_up(judgement, version=__version__)
-    return Study(json.loads(pretty(record(judgement, judgement.arms, {}, setup))))
+    return Study(described(json.loads(pretty(record(judgement, judgement.arms, {}, setup))), predictions))
 
 
 def _json(path: Path) -> dict[str, Any]:

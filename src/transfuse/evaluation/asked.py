@@ -18,13 +18,15 @@ class Asked(TypedDict, total=False):
 
     `kind` is multiclass, multilabel or regression; `metric` decides, those in `also` stand beside it. A function is
     called as `function(targets, scores)` and gives one number; it declares `function.direction = "lower"` or
-    `"higher"`, or stands here as `(function, "lower")`.
+    `"higher"`, or stands here as `(function, "lower")`. `classes` maps predictions' own classes to the labels': {own:
+    target}, a CSV `own,target`, or one of these for each name.
     """
 
     kind: str
     metric: str
     also: Sequence[str]
     metrics: Mapping[str, Any]
+    classes: Any
 
 
 def task_of(asked: Asked, classes: Sequence[str]) -> Task:

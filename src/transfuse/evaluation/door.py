@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Unpack
@@ -21,8 +21,10 @@ from transfuse.evaluation.join import class_names, items_of, table_of, with_grou
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metric import metrics_from
 from transfuse.evaluation.tables import Table, listed
+from transfuse.evaluation.unions import aligned, mappings, told, union
 from transfuse.evaluation.verdict import Judgement, judge
 from transfuse.kinds import kind_of
+from transfuse.labels import Alignment, Mapped
 from transfuse.types import Arm, Direction, ItemTable, Scale, Task, TaskKind
 
 JUDGED, SELECTION = "test", "val"
@@ -76,7 +78,8 @@ def evaluate(
     `kind="multilabel"`: `labels` have one column a label, 0 or 1, called as the predictions' columns are (CSV
     `item,LABEL,LABEL[,group][,split]`, or an array [N, C]); predictions are logits or probabilities of each label.
     `kind="regression"`: the columns are numbers, one or several targets (or an array [N]), and predictions are numbers
-    too, without scale and temperature. `metric`, `also` and `metrics` (your own functions) are those of `Asked`.
+    too, without scale and temperature. `metric`, `also`, `metrics` (your own functions) and `classes` are those of
+    `Asked`. Predictions of classes may know different ones (`evaluation/unions.py`): they are judged over the union.
     """
     unknown = [name for name in asked if name not in Asked.__annotations__]
     if unknown:
@@ -90,8 +93,7 @@ def evaluate(
     question.check([str(name) for name in predictions])
     with metrics_from(given=asked.get("metrics")):
         kind = task_of(asked, ()).kind
-        read = [read_predictions(str(name), source, kind) for name, source in predictions.items()]
-        known = _known(labels, groups, read, kind)
+        read, known = _read(predictions, labels, groups, kind, asked.get("classes"))
         splits = set(known.labels.splits or ())
         if splits and JUDGED not in splits:
             raise UserError(
@@ -100,26 +102,62 @@ def evaluate(
 
         def tables_of(split: str | None) -> dict[str, Table]:
             items = known.items(split)
-            return {each.name: table_of(each, known.labels, items, known.classes, scale, kind) for each in read}
+            return {
+                each.name: table_of(each, known.labels, items, known.classes, scale, kind, known.found.get(each.name))
+                for each in read
+            }
 
         tables = tables_of(JUDGED if splits else None)
         chosen_on = tables_of(SELECTION) if SELECTION in splits else tables
-        return judge(_case(task_of(asked, known.classes), tables, chosen_on, question, rule))
+        case = _case(task_of(asked, known.classes), tables, chosen_on, question, rule)
+        return judge(
+            replace(case, arms=tuple(replace(arm, notes=told(known.found.get(arm.name))) for arm in case.arms))
+        )
 
 
 @dataclass(frozen=True)
 class Known:
-    """Labels with their groups, the names of the score columns, and the items of a split (None: all)."""
+    """Labels with their groups, the names of the score columns, and the items of a split (None: all).
+
+    `found` says where the columns of predictions go that do not know all classes by these names.
+    """
 
     labels: Labels
     classes: tuple[str, ...]
     items: Callable[[str | None], ItemTable]
+    found: Mapping[str, Alignment | None] = field(default_factory=dict)
 
 
-def _known(labels: Any, groups: Any, read: Sequence[Scores], kind: TaskKind) -> Known:
+def _read(predictions: Any, labels: Any, groups: Any, kind: TaskKind, classes: Any) -> tuple[list[Scores], Known]:
+    """Predictions as they are, and what labels and they say together."""
+    read = [read_predictions(str(name), source, kind) for name, source in predictions.items()]
+    return read, _known(labels, groups, read, kind, mappings(classes, [each.name for each in read]))
+
+
+def read_all(
+    predictions: Mapping[str, Any], labels: Any, settings: Mapping[str, Any]
+) -> tuple[Known, dict[str, Table]]:
+    """Predictions of classes as `evaluate` reads them: tables over all labelled items, by name; no temperature yet."""
+    Question(None, ()).check([*predictions])
+    read, known = _read(predictions, labels, settings.get("groups"), "multiclass", settings.get("classes"))
+    items, scale = known.items(None), settings.get("scale")
+    tables = {
+        each.name: table_of(
+            each, known.labels, items, known.classes, scale, found=known.found.get(each.name), calibrated=False
+        )
+        for each in read
+    }
+    return known, tables
+
+
+def _known(labels: Any, groups: Any, read: Sequence[Scores], kind: TaskKind, mapped: Mapping[str, Mapped]) -> Known:
     if kind == "multiclass":
-        held, classes = with_groups(read_labels(labels), groups), class_names(read)
-        return Known(held, classes, lambda split: items_of(held, classes, split))
+        held = with_groups(read_labels(labels), groups)
+        classes = class_names(read, union=lambda named: union(named, held.labels, mapped))
+        found = {each.name: aligned(each, classes, mapped) for each in read}
+        return Known(held, classes, lambda split: items_of(held, classes, split), found)
+    if mapped:
+        raise UserError("classes are mapped for tasks of classes only", got=f"a {kind} task")
     truth = read_truth(labels, kind)
     truth = replace(truth, labels=with_groups(truth.labels, groups))
     classes = class_names(read, kind)
@@ -147,7 +185,10 @@ def set_up(judgement: Judgement, *, version: str) -> dict[str, Any]:
             "items": len(case.items),
             kind_of(case.task.kind).columns: len(case.task.classes) or None,
             "judged": len(case.items),
-            "notes": [f"what to ship was chosen on {case.selected_on}"],
+            "notes": [
+                f"what to ship was chosen on {case.selected_on}",
+                *(f"{arm.name}: {note}" for arm in case.arms for note in arm.notes),
+            ],
         },
         "protocol": case.protocol,
         "runs": list(runs),

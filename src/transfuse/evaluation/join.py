@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,9 @@ from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation import temperature
 from transfuse.evaluation.files import Labels, Scores, texts
 from transfuse.evaluation.tables import ROW_SUM_TOLERANCE, Table, check_classes, check_rows, listed
+from transfuse.evaluation.unions import completed
 from transfuse.kinds import kind_of
+from transfuse.labels import Alignment
 from transfuse.types import ItemTable, Scale, TaskKind
 
 FOLDS = 5
@@ -34,9 +36,27 @@ def with_groups(labels: Labels, groups: Any) -> Labels:
     return replace(labels, groups=tuple(named))
 
 
-def class_names(scores: Sequence[Scores], kind: TaskKind = "multiclass") -> tuple[str, ...]:
-    """The classes all predictions share, in the order of the first that names them; numbers where none does."""
+def class_names(
+    scores: Sequence[Scores],
+    kind: TaskKind = "multiclass",
+    union: Callable[[Sequence[Scores]], tuple[str, ...]] | None = None,
+) -> tuple[str, ...]:
+    """The classes all predictions share, in the order of the first that names them; numbers where none does.
+
+    With `union` named predictions may know different classes, and it says which these are together; those without names
+    must have as many columns.
+    """
     named = [each for each in scores if each.classes is not None]
+    if named and union is not None:
+        together = union(named)
+        for each in scores:
+            if each.classes is None and each.scores.shape[2] != len(together):
+                raise UserError(
+                    f"predictions '{each.name}' have another number of class columns than others, and no names",
+                    expected=f"{len(together)}: {listed(together)}", got=str(each.scores.shape[2]),
+                    hint="name its classes",
+                )  # fmt: skip
+        return together
     counts = {each.name: each.scores.shape[2] for each in scores}
     if len(set(counts.values())) > 1:
         text = ", ".join(f"{name}: {count}" for name, count in counts.items())
@@ -103,10 +123,14 @@ def table_of(
     classes: Sequence[str],
     scale: Scale | None,
     kind: TaskKind = "multiclass",
+    found: Alignment | None = None,
+    *,
+    calibrated: bool = True,
 ) -> Table:
     """Probabilities of `items` with temperatures cross-fitted over 5 folds by id, or by group where there are groups.
 
-    The numbers of a regression are taken as they are.
+    The numbers of a regression are taken as they are. `found` says where columns go that are not all classes by name;
+    without `calibrated` no temperature is fitted.
 
     Raises: `UserError` that lists items without predictions and predictions without a label.
     """
@@ -129,12 +153,18 @@ def table_of(
         raise UserError(f"{len(extra)} predicted items have no label", where=where, got=listed(extra))
     used = known_scale(scores, scale, kind)
     rows = scores.scores[:, [place[item] for item in items.ids]]
-    if scores.classes is not None and len(classes) > 1:
+    if scores.classes is not None and len(classes) > 1 and found is None:
         rows = rows[:, :, [scores.classes.index(name) for name in classes]]
     check_rows(scores.name, rows, used, items.ids, kind)
+    if found is not None:
+        ties, targets = list(items.groups or items.ids), np.asarray(items.targets)
+        rows, used = np.stack([completed(run, found, targets, used, ties) for run in rows]), "probability"
     check_classes(scores.name, rows.shape[2], items, kind)
     if kind == "regression":
         return Table(scores.name, items, rows, scores.runs)
+    if not calibrated:
+        plain = np.stack([temperature.apply(run, used, 1.0, kind) for run in rows])
+        return Table(scores.name, items, plain, scores.runs)
     keys = list(items.groups or items.ids)
     fitted = [temperature.crossfit(run, items.targets, used, keys, FOLDS, kind) for run in rows]
     probs, temperatures = np.stack([probs for probs, _ in fitted]), np.stack([found for _, found in fitted])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from transfuse.errors import TransfuseError, UserError
+from transfuse.fusion.outputs_lift import KNOWN
 from transfuse.fusion.pooled import Pool
 from transfuse.registry import find, method
 from transfuse.source.base import Source
@@ -57,6 +58,11 @@ class PoolGraph(nn.Module):
                 where=f"'{pool.card.name}'",
                 hint="export its members one by one, or ship it with `transfuse predict`",
             )
+        if KNOWN in pool.state:
+            raise UserError(
+                "a pool of members that know different classes has no form as a graph", where=f"'{pool.card.name}'",
+                hint="ship it with `transfuse predict`, or teach a student: objective: amalgamate",
+            )  # fmt: skip
         self.pooled = module.graph
         self.state = {name: torch.as_tensor(array).double() for name, array in pool.state.items()}
         self.kind = pool.kind

@@ -1,7 +1,9 @@
 """The lift of the outputs family: what every pooling of predictions needs done around it.
 
 Members' scores become probabilities, rows are joined and checked, what is fitted is fitted on rows apart, members that
-a method does not ask for are not run, and what comes back is held to the simplex.
+a method does not ask for are not run, and what comes back is held to the simplex. A member that knows only some of the
+classes is heard about these alone: of the others it says what those say that know them (`transfuse.partial.shared`). A
+method that stops early asks members one by one, so there each answers by itself, with what it leaves spread evenly.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from transfuse import partial
 from transfuse.errors import UserError
 from transfuse.fusion.contract import About
 from transfuse.registry import Entry
@@ -18,6 +21,8 @@ from transfuse.seeds import uniform
 
 SIMPLEX_TOLERANCE, ROW_SUM_TOLERANCE = 1e-6, 1e-3
 FOLDS = 5
+# Kept in a state beside what the method fitted, where some member knows only some of the classes. [K, C].
+KNOWN = "lift.known"
 State = dict[str, np.ndarray]
 # The answers [n, C] of one member for some rows, as probabilities.
 Ask = Callable[[int, np.ndarray], np.ndarray]
@@ -83,9 +88,13 @@ def fit(
     if not len(targets):
         raise UserError(f"there are no rows to fit {entry.full_name} on", expected="at least one labelled row apart")
     more: dict[str, Any] = dict(entry.settings(settings))
+    about = about or About.plain(members.shape[0], members.shape[2])
     if "about" in entry.needs:
-        more["about"] = about or About.plain(members.shape[0], members.shape[2])
-    return entry.load().fit(members, targets, **more)
+        more["about"] = about
+    known = np.asarray(about.known, dtype=bool)
+    if known.all() or stops_early(entry):
+        return entry.load().fit(members, targets, **more)
+    return entry.load().fit(partial.shared(members, known), targets, **more) | {KNOWN: known}
 
 
 def apply(entry: Entry, state: State, members: np.ndarray) -> np.ndarray:
@@ -97,6 +106,8 @@ def run(entry: Entry, state: State, members: np.ndarray) -> tuple[np.ndarray, np
     """Pooled probabilities [N, C], and which members were used for which row [K, N]."""
     if stops_early(entry):
         return lazily(entry, state, members.shape[:2], lambda member, rows: members[member][rows])
+    if KNOWN in state:
+        members = partial.shared(members, np.asarray(state[KNOWN], dtype=bool))
     pooled = checked(entry, entry.load().apply(state, members), members.shape[1:])
     return pooled, np.ones(members.shape[:2], dtype=bool)
 
@@ -161,7 +172,7 @@ def crossfitted(
     members' plain mean stands in.
     """
     first = fit(entry, members, targets, settings, about)
-    if not first:
+    if not set(first) - {KNOWN}:
         return run(entry, first, members)
     pooled, used = np.empty(members.shape[1:]), np.ones(members.shape[:2], dtype=bool)
     for number in np.unique(fold):

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from scipy.special import logit
 from torch import Tensor, nn
+from torch.nn import functional
 
+from transfuse import partial
 from transfuse.errors import UserError
 from transfuse.fusion import kinds_lift, outputs_lift
 from transfuse.fusion.made import Made, made_card
@@ -84,11 +86,22 @@ class Pool(Made):
 
 
 class Narrowed(Made):
-    """A source as it is, answering for the target's classes only, in their order."""
+    """A source as it is, answering for the target's classes only, in their order.
 
-    def __init__(self, source: Source, classes: Sequence[str]) -> None:
+    `columns` says which class each of its own stands for (-1: none), where names alone do not. Where it knows only
+    some, `opening` makes its answer one over all classes: log-probabilities (`transfuse.partial`).
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        classes: Sequence[str],
+        columns: Sequence[int] | None = None,
+        opening: np.ndarray | None = None,
+    ) -> None:
         super().__init__()
-        if absent := [name for name in classes if name not in source.card.classes]:
+        absent = [] if columns is not None else [name for name in classes if name not in source.card.classes]
+        if absent:
             raise UserError(
                 f"source '{source.card.name}' does not know these classes",
                 where=source.card.spec,
@@ -96,16 +109,45 @@ class Narrowed(Made):
                 got=", ".join(absent[:20]),
             )
         self.source = source
-        self.columns = [source.card.classes.index(name) for name in classes]
+        self.grouping = None if columns is None else [int(column) for column in columns]
+        self.opening = None if opening is None else np.asarray(opening, dtype=np.float64)
+        self.columns = [source.card.classes.index(name) for name in classes] if columns is None else []
         taps = source.card.taps | {"logits": replace(source.card.tap("logits"), width=len(classes))}
         self.card = replace(source.card, taps=taps, classes=tuple(classes), class_count=len(classes), cuttable=False)
 
     def blocks(self, batch: Tensor | Mapping[str, Any], taps: Sequence[str]) -> dict[str, Tensor]:
         given = self.source.blocks(batch, taps)
-        return {tap: block[:, self.columns] if tap == "logits" else block for tap, block in given.items()}
+        return {tap: self._answers(block) if tap == "logits" else block for tap, block in given.items()}
+
+    def _answers(self, logits: Tensor) -> Tensor:
+        if self.grouping is None:
+            return logits[:, self.columns]
+        return aligned(logits, self.grouping, self.card.class_count, self.opening)
 
     def freeze(self, until: str | None = None) -> None:
         self.source.freeze(until)
+
+
+def aligned(logits: Tensor, columns: Sequence[int], classes: int, opening: np.ndarray | None) -> Tensor:
+    """What `transfuse.partial` makes of own logits [N, own], on tensors: log-probabilities [N, C], differentiable."""
+    wide = logits.double()
+    places = [[own for own, column in enumerate(columns) if column == number] for number in range(classes)]
+    known = [number for number, found in enumerate(places) if found]
+    each = torch.stack([wide[:, places[number]].logsumexp(dim=1) for number in known], dim=1)
+    log_q = each.log_softmax(dim=1)
+    if opening is None:
+        return log_q.float()
+    least = partial.FLOOR
+    size = each.logsumexp(dim=1)
+    top, mass = log_q.max(dim=1).values.exp(), (size - wide.logsumexp(dim=1)).exp()
+    evidence = torch.stack([*(torch.logit(share, eps=least) for share in (top, mass)), size], dim=1)
+    state, width = torch.as_tensor(opening, device=wide.device), partial.EVIDENCE
+    centre, scale = state[width + 1 : 2 * width + 1], state[2 * width + 1 :]
+    z = ((evidence - centre) * scale) @ state[:width] + state[width]
+    elsewhere = functional.logsigmoid(-z) - float(np.log(max(classes - len(known), 1)))
+    found = elsewhere[:, None].repeat(1, classes)
+    found[:, known] = functional.logsigmoid(z)[:, None] + log_q
+    return found.clamp_min(float(np.log(least))).float()
 
 
 def _agreeing(members: Sequence[Source]) -> Card:

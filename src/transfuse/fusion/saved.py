@@ -81,7 +81,9 @@ def describe(model: nn.Module) -> dict[str, Any]:
         made = {"kind": "pool", "name": model.card.name, "method": model.method, "state": state, "members": members}
         return made | _task(model)
     if isinstance(model, Narrowed):
-        return {"kind": "narrowed", "classes": list(model.card.classes), "source": describe(model.source)}
+        made = {"kind": "narrowed", "classes": list(model.card.classes), "source": describe(model.source)}
+        made |= {} if model.grouping is None else {"columns": model.grouping}
+        return made | ({} if model.opening is None else {"opening": model.opening.tolist()})
     if isinstance(model, Source):
         return {"kind": "source", "card": model.card.record()}
     raise UserError("only sources and what is fused of them can be saved", got=type(model).__name__)
@@ -150,7 +152,9 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
     if kind == "source":
         return _blank(Card.from_record(record["card"]), folder, modules)
     if kind == "narrowed":
-        return Narrowed(build(record["source"], folder, modules), record["classes"])
+        source, opening = build(record["source"], folder, modules), record.get("opening")
+        given = None if opening is None else np.asarray(opening, dtype=np.float64)
+        return Narrowed(source, record["classes"], record.get("columns"), given)
     if kind == "pool":
         state = {name: np.asarray(values) for name, values in record["state"].items()}
         members = [build(member, folder, modules) for member in record["members"]]

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.plan.heads import merged_columns, unanswered
 from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
-from transfuse.plan.students import FUSE, check_taught, is_taught, student, teachers_of
+from transfuse.plan.students import FUSE, check_taught, is_taught, stream_of, student, teachers_of
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
 from transfuse.registry import Entry, kinds_of, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
@@ -28,7 +29,8 @@ class ArmSpec:
     are merged into one source before it is read. `match` names what of the winner the arm is brought up to before it is
     trained: `flops` (of training) or `parameters`. With `recipient` the members are connected into the user's network,
     which starts with what it shares with the member `start` by name and shape. `teachers` are the arms that a
-    student learns from.
+    student learns from, `stream` the further set of items that it hears them about too. `columns` says which class each
+    column of an own head stands for, where not all of the target's classes are found by name.
     """
 
     name: str
@@ -46,6 +48,8 @@ class ArmSpec:
     recipient: bool = False
     start: str = ""
     teachers: tuple[str, ...] = ()
+    stream: str = ""
+    columns: tuple[int, ...] = ()
 
     @property
     def regime(self) -> str:
@@ -54,11 +58,12 @@ class ArmSpec:
 
 @dataclass(frozen=True)
 class Scene:
-    """What arms are made from: the recipe, the sources' cards, the taps the user named, and the recipient's card."""
+    """What arms are made from: the recipe, the sources' cards, the recipient's card, and the target's classes."""
 
     recipe: Recipe
     cards: Mapping[str, Card]
     own: Card | None = None
+    classes: Sequence[str] = ()
 
     @property
     def named(self) -> list[str]:
@@ -134,6 +139,7 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     given = facts.get("train", "frozen")
     own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
     teachers = teachers_of(own, known, scene.named, how, f"{where}.train")
+    stream = stream_of(own, scene.recipe.data, f"{where}.train")
     of = facts.get("of", list(scene.cards))
     if not isinstance(of, list) or not of:
         raise UserError("`of` lists what is fused", where=where, got=repr(of))
@@ -141,7 +147,7 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
         members = [f"frozen/{member}" if member in scene.cards else str(member) for member in of]
         for member in members:
             if member not in known:
-                raise unknown_name("arm", member, [*known, *scene.cards], where=where)
+                raise _absent(scene, member, known, where)
         return pool(name, how.full_name, members, settings, "candidate")
     for member in of:
         if member not in scene.cards:
@@ -168,7 +174,15 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     reads = reads_of(how, {member: scene.cards[member] for member in of}, named, scene.own if into else None)
     arm = ArmSpec(name, "candidate", "fused", "train", tuple(of), how.full_name, settings, tuple(reads), plan)
     arm = replace(arm, recipient=into, start=start)
-    return student(arm, teachers, known, f"{where}.train") if teachers else arm
+    return student(arm, teachers, stream, known, len(scene.classes), f"{where}.train") if teachers else arm
+
+
+def _absent(scene: Scene, member: str, known: Mapping[str, ArmSpec], where: str) -> UserError:
+    """Why a member is no arm: an own head that does not fit is told with its names, any other with the nearest."""
+    source = member.removeprefix("as_is/")
+    if member.startswith("as_is/") and source in scene.cards and scene.recipe.task.kind == "multiclass":
+        return unanswered(source, scene.cards[source], scene.recipe.sources[source], scene.classes, where)
+    return unknown_name("arm", member, [*known, *scene.cards], where=where)
 
 
 def _receiving(scene: Scene, facts: Mapping[str, Any], of: Sequence[str], where: str) -> tuple[bool, str]:
@@ -202,7 +216,7 @@ def _merged(scene: Scene, how: Entry, facts: Mapping[str, Any], given: tuple[Any
     name, of, settings = given
     merge = merge_of(how, settings, {**facts, "of": of}, scene.cards, where)
     if facts.get("train") == "none":
-        lacking = [member for member in of if not scene.cards[member].classes]
+        lacking = [member for member in of if not (scene.cards[member].classes or scene.recipe.sources[member].classes)]
         if lacking:
             raise UserError(
                 "only sources that name their classes can be merged as they are",
@@ -210,8 +224,9 @@ def _merged(scene: Scene, how: Entry, facts: Mapping[str, Any], given: tuple[Any
                 got=f"no class names in {', '.join(lacking)}",
                 hint="leave `train` out: a new head is trained on the merged features",
             )
-        reads = (Read(of[0], "logits"),)
-        return ArmSpec(name, "candidate", "soup", "as_is", tuple(of), how.full_name, settings, reads, merge=merge)
+        reads, columns = (Read(of[0], "logits"),), merged_columns(of, scene.cards, scene.recipe, scene.classes, where)
+        made = ArmSpec(name, "candidate", "soup", "as_is", tuple(of), how.full_name, settings, reads, merge=merge)
+        return replace(made, columns=columns)
     base = single(scene, name, of[0], _plan(scene, facts, where))
     return replace(base, role="candidate", form="soup", members=tuple(of), merge=merge)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,81 +11,13 @@ from transfuse.plan.attacks import Attack, attack
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
 from transfuse.plan.merges import merge_files, merge_step
-from transfuse.plan.recipe import Recipe
-from transfuse.plan.students import taught
+from transfuse.plan.setting import RowBlock, RunRows, Scope, Setting
+from transfuse.plan.students import streamed, taught
 from transfuse.reads import OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, pools
 from transfuse.registry import method
-from transfuse.types import Card
 
 JUDGED = Exposure()
-
-
-@dataclass(frozen=True)
-class RowBlock:
-    """Rows whose features are computed together: a seed's draw, the whole pool, the selection or the judged rows."""
-
-    name: str
-    key: str
-    count: int
-
-
-@dataclass(frozen=True)
-class RunRows:
-    """One seed or fold: the key of its rows, and which blocks cover what it trains and chooses on, and is judged on.
-
-    `repeat` counts repeats of cross-fitting. `smaller` are the same run with fewer training rows, rising and nested.
-    """
-
-    name: str
-    key: str
-    seed: int
-    final_fit: bool
-    blocks: tuple[RowBlock, ...]
-    judged: tuple[RowBlock, ...]
-    train_count: int
-    held_count: int
-    judge_count: int
-    repeat: int = 0
-    smaller: tuple[RunRows, ...] = ()
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a plan rests on beside the ladder; `own` are items by source, `metric_digests` of users' metrics by name."""
-
-    recipe: Recipe
-    cards: Mapping[str, Card]
-    card_keys: Mapping[str, str]
-    items_key: str
-    classes: Sequence[str]
-    canvas: int
-    protocol: str
-    runs: tuple[RunRows, ...]
-    final: RunRows | None
-    identity: str
-    leaks: tuple[str, ...] = ()
-    exposures: tuple[Exposure, ...] = ()
-    own: Mapping[str, Exposure] = field(default_factory=dict)
-    metric_digests: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def scopes(self) -> tuple[Scope, ...]:
-        """Who shares a choice: all seeds of a locked protocol; each fold of a cross-fitted one, and the final fit."""
-        if self.protocol == "locked":
-            return (Scope("", self.runs),)
-        return tuple(Scope(f" {run.name}", (run,)) for run in self.runs)
-
-    def label(self, run: RunRows) -> str:
-        """What the names of the choices of this run end in."""
-        return "" if self.protocol == "locked" else f" {run.name}"
-
-
-@dataclass(frozen=True)
-class Scope:
-    """Runs that share one choice: all seeds of a locked protocol, or one fold of a cross-fitted one."""
-
-    label: str
-    runs: tuple[RunRows, ...]
+__all__ = ["Builder", "RowBlock", "RunRows", "Scope", "Setting"]
 
 
 @dataclass
@@ -208,7 +140,7 @@ class Builder:
         elif arm.kind == "as_is":
             inputs |= self.features(arm, run.blocks, run, judged=False)
             inputs["card0"] = Given(self.setting.card_keys[arm.members[0]])
-            params |= {"classes": list(self.setting.classes)}
+            params |= {"classes": list(self.setting.classes)} | ({"columns": list(arm.columns)} if arm.columns else {})
         elif arm.kind == "train":
             network, cards, digests = self.network(arm)
             assert arm.schedule is not None  # noqa: S101 - every network has one; for the type checker
@@ -224,7 +156,8 @@ class Builder:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
         if arm.merge is not None:
             inputs["merged"] = merge_step(self, arm, run)
-        inputs |= taught(self, arm, run)
+        inputs |= taught(self, arm, run) | streamed(self, arm, run)
+        params |= {"stream": arm.stream} if arm.stream else {}
         name = f"fit {arm.name}{after} {run.name}"
         return self.add(Step(name, arm.kind, params, inputs, digests=digests, arm=arm.name, work=work))
 

@@ -66,7 +66,8 @@ def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec
     if not rest or source not in arm.members or arm.teachers:
         return None
     if arm.kind == "as_is":
-        return _merge_without(arm, rest, name)
+        # What its columns stand for is what all members say together.
+        return None if arm.columns else _merge_without(arm, rest, name)
     plan = restricted(arm.schedule, rest)
     if len(rest) == 1 and not arm.recipient:
         frozen = scene.schedule("frozen")

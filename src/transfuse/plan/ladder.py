@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from transfuse.kinds import KINDS
 from transfuse.plan import controls
 from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
+from transfuse.plan.heads import columns_of
 from transfuse.plan.merges import merge_of
 from transfuse.plan.recipe import ALTERNATIVE, Recipe
 from transfuse.plan.students import untaught
 from transfuse.reads import RECIPIENT, Read
 from transfuse.registry import method
-from transfuse.types import Card, TaskKind
+from transfuse.types import Card
 
 FULL_ONLY = ("compute_matched", "parameter_matched", ALTERNATIVE)
 
@@ -90,11 +90,11 @@ class Ladder:
 def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) -> Ladder:
     """All arms of a recipe, from cards alone; the alternative's card stands among them under its own name."""
     sources = {name: card for name, card in cards.items() if name in recipe.sources}
-    scene = Scene(recipe, sources, cards.get(RECIPIENT) if recipe.recipient is not None else None)
+    scene = Scene(recipe, sources, cards.get(RECIPIENT) if recipe.recipient is not None else None, classes)
     tuning = recipe.ladder != "quick"
     frozen, full = scene.schedule("frozen"), scene.schedule("full") if tuning else None
     singles = [single(scene, f"frozen/{name}", name, frozen) for name in sources]
-    fixed, skipped = _fixed(sources, classes, singles, recipe.task.kind)
+    fixed, skipped = _fixed(scene, singles)
     fixed += alone(scene)
     named = set(recipe.candidates) if isinstance(recipe.candidates, dict) else set()
     for arms, missing in (_soup(scene, tuning, named), _alternative(Scene(recipe, cards), tuning)):
@@ -126,20 +126,16 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
     return replace(made, followers=tuple(followers), not_measured=tuple(dict.fromkeys(skipped)))
 
 
-def _fixed(
-    cards: Mapping[str, Card], classes: Sequence[str], singles: Sequence[ArmSpec], kind: TaskKind
-) -> tuple[list[ArmSpec], list[tuple[str, str]]]:
+def _fixed(scene: Scene, singles: Sequence[ArmSpec]) -> tuple[list[ArmSpec], list[tuple[str, str]]]:
     fixed, skipped = [ArmSpec("prior", "baseline", "single", "prior", ())], []
-    for name, card in cards.items():
-        if kind == "regression":
-            skipped.append((f"as_is/{name}", "a head that was made for classes gives no numbers"))
-        elif set(classes) <= set(card.classes):
-            fixed.append(
-                ArmSpec(f"as_is/{name}", "baseline", "single", "as_is", (name,), reads=(Read(name, "logits"),))
-            )
-        else:
-            what = KINDS[kind].columns
-            skipped.append((f"as_is/{name}", f"the source's own head does not name the target's {what}"))
+    for name, card in scene.cards.items():
+        entry, kind = scene.recipe.sources[name], scene.recipe.task.kind
+        columns, why = columns_of(name, card, entry, scene.classes, kind)
+        if columns is None:
+            skipped.append((f"as_is/{name}", why))
+            continue
+        arm = ArmSpec(f"as_is/{name}", "baseline", "single", "as_is", (name,), reads=(Read(name, "logits"),))
+        fixed.append(replace(arm, columns=columns))
     if len(singles) > 1:
         fixed.append(pool("ensemble", "outputs/mean_prob", [arm.name for arm in singles], {}, "baseline"))
     else:

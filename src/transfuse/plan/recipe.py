@@ -30,12 +30,17 @@ UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 36
 
 
 class SourceEntry(Strict):
-    """One source: where it comes from, what is read of it, how it wants its input, which rows it has seen."""
+    """One source: where it comes from, what is read of it, how it wants its input, which rows it has seen.
+
+    `classes` says which of the target's classes its own stand for: {own: target}, a file of these, or a list with one
+    class (or null) a column.
+    """
 
     spec: Any
     taps: list[str] | None = None
     seen: str | list[str] = "unknown"
     prepare: dict[str, Any] | None = None
+    classes: str | dict[str, str | None] | list[str | None] | None = None
 
     @field_validator("spec")
     @classmethod

@@ -2,15 +2,16 @@
 
 `train: {objective: distil, teacher: ARM}` makes a student; a list names several teachers. A teacher is the same run's:
 its scores of the training rows come from a step of their own, so that nothing a student learns from has seen a row
-that judges it.
+that judges it. `stream: pool` lets it hear them about a further set of items too, whose labels nobody reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from transfuse.data.extra import pool_names
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
@@ -20,8 +21,9 @@ from transfuse.registry import Entry
 if TYPE_CHECKING:
     from transfuse.plan.arms import ArmSpec
     from transfuse.plan.build import Builder, RunRows
+    from transfuse.schedules import Schedule
 
-SCORES, FEATURES = "teacher", "teacher_features"
+SCORES, FEATURES, POOL = "teacher", "teacher_features", "pool"
 UNTAUGHT = "untaught"
 FUSE = "features/concat"
 
@@ -38,9 +40,12 @@ def teachers_of(
     """Takes `teacher` out of a training's settings: one arm, or several.
 
     Raises UserError for arms that nobody knows, for those that stand later (so students never teach each other in a
-    circle), for methods that train no network, and for `stream`, since unlabelled rows are not read yet.
+    circle), and for methods that train no network.
     """
     if "teacher" not in own:
+        if "stream" in own:
+            hint = "teacher: ARM, objective: distil"
+            raise UserError("rows without labels say nothing without a teacher", where=where, hint=hint)
         return ()
     given = own.pop("teacher")
     found = tuple(given) if isinstance(given, list | tuple) else (given,)
@@ -49,11 +54,6 @@ def teachers_of(
     if how.shelf in ("fusion/outputs", "fusion/weights"):
         hint = "fuse: features/concat, or leave `fuse` out"
         raise UserError(f"{how.full_name} is no network that could be taught", where=where, hint=hint)
-    if "stream" in own:
-        raise UserError(
-            "a student learns from the labelled training rows only; unlabelled rows cannot be read yet",
-            where=where, got=f"stream: {own['stream']}", hint="leave `stream` out",
-        )  # fmt: skip
     for name in found:
         if name in known and name != "prior":
             continue
@@ -64,6 +64,18 @@ def teachers_of(
             )  # fmt: skip
         raise unknown_name("teacher", str(name), [each for each in known if each != "prior"], where=where)
     return found
+
+
+def stream_of(own: dict[str, Any], data: Any, where: str) -> str:
+    """Takes `stream` out of a training's settings: the name of a pool in `data.extra`, or nothing."""
+    if "stream" not in own:
+        return ""
+    given, known = str(own.pop("stream")), pool_names(data)
+    if given not in known:
+        found = unknown_name("pool of items", given, known, where=f"{where}.stream")
+        found.hint = found.hint or "data: {…, extra: {pool: {take: rest}}} names one"
+        raise UserError(found.what, where=found.where, expected=found.expected, hint=found.hint)
+    return given
 
 
 def check_taught(entries: Iterable[Entry], taught: bool, where: str) -> None:
@@ -77,10 +89,13 @@ def check_taught(entries: Iterable[Entry], taught: bool, where: str) -> None:
         raise UserError("no objective of this training learns from a teacher", where=where, hint="objective: distil")
 
 
-def student(arm: ArmSpec, teachers: tuple[str, ...], known: Mapping[str, ArmSpec], where: str) -> ArmSpec:
+def student(
+    arm: ArmSpec, teachers: tuple[str, ...], stream: str, known: Mapping[str, ArmSpec], classes: int, where: str
+) -> ArmSpec:
     """The same arm, taught; what it is taught must be there.
 
-    Mixed inputs are refused: teachers answer the rows as they are. Features are those of frozen networks.
+    Mixed inputs are refused: teachers answer the rows as they are. Features are those of frozen networks. Who knows
+    some of the classes only is heard by objectives that ask for it.
     """
     assert arm.schedule is not None  # noqa: S101 - for the type checker; only networks are taught
     if arm.schedule.augment:
@@ -88,6 +103,7 @@ def student(arm: ArmSpec, teachers: tuple[str, ...], known: Mapping[str, ArmSpec
             "teachers answered the rows as they are, so what a student sees is not mixed", where=where,
             got="augment: " + ", ".join(name for name, _ in arm.schedule.augment), hint="leave `augment` out",
         )  # fmt: skip
+    _check_heard(arm.schedule, [known[name] for name in teachers], stream, classes, where)
     if any(FEATURES in entry.needs for entry in arm.schedule.entries):
         for name in teachers:
             teacher = known[name]
@@ -96,13 +112,40 @@ def student(arm: ArmSpec, teachers: tuple[str, ...], known: Mapping[str, ArmSpec
                     f"the teacher '{name}' keeps no features", where=where,
                     expected="a network on frozen sources, as frozen/SOURCE", hint="objective: distil takes any arm",
                 )  # fmt: skip
-    return replace(arm, form="student", teachers=teachers)
+    return replace(arm, form="student", teachers=teachers, stream=stream)
+
+
+def _check_heard(plan: Schedule, teachers: Sequence[ArmSpec], stream: str, classes: int, where: str) -> None:
+    """An objective must hear the pool, and what its teachers do not know."""
+    listening = [(entry, dict(settings)) for entry, (_, settings) in zip(plan.entries, plan.objective, strict=False)]
+    listening = [(entry, settings) for entry, settings in listening if SCORES in entry.needs]
+    if stream and not listening:
+        raise UserError(
+            "no objective of this training hears rows without labels", where=where, hint="objective: distil"
+        )
+    if stream and any(settings.get("teachers") == "confidence" for _, settings in listening):
+        raise UserError(
+            "teachers are weighed by confidence on labelled rows only", where=where, got=f"stream: {stream}",
+            hint="teachers: mean",
+        )  # fmt: skip
+    some = [arm.name for arm in teachers if knows_some(arm, classes)]
+    deaf = [entry.full_name for entry, _ in listening if not entry.traits.get("partial")]
+    if some and deaf:
+        raise UserError(
+            f"{deaf[0]} hears teachers that know every class", where=where, got=f"{', '.join(some)} know some only",
+            hint="objective: amalgamate",
+        )  # fmt: skip
+
+
+def knows_some(arm: ArmSpec, classes: int) -> bool:
+    """Whether an arm answers for some of the classes only."""
+    return bool(arm.columns) and len({*arm.columns} - {-1}) < classes
 
 
 def untaught(arms: Iterable[ArmSpec]) -> list[ArmSpec]:
     """Beside each student the same network on the same schedule with labels alone."""
     return [
-        replace(arm, name=f"{arm.name}/{UNTAUGHT}", role="control", teachers=(), schedule=_labels(arm),
+        replace(arm, name=f"{arm.name}/{UNTAUGHT}", role="control", teachers=(), stream="", schedule=_labels(arm),
                 form="single" if len(arm.members) == 1 else "fused")
         for arm in arms if arm.teachers
     ]  # fmt: skip
@@ -130,6 +173,21 @@ def taught(build: Builder, arm: ArmSpec, run: RunRows) -> dict[str, Ref]:
                 for block in run.blocks:
                     role = f"features{number}_{index}|{block.name}"
                     found[role] = build.extract(teacher, read, block, judged=False, run=run)
+    return found
+
+
+def streamed(build: Builder, arm: ArmSpec, run: RunRows) -> dict[str, Ref]:
+    """What the fit of a student is given of its pool: items, rows, teachers' answers, and blocks where it is frozen."""
+    if not arm.stream:
+        return {}
+    pool = build.setting.pools[arm.stream]
+    assert pool.items_key is not None  # noqa: S101 - for the type checker; pools are items of their own
+    found: dict[str, Ref] = {f"{POOL}|items": Given(pool.items_key), f"{POOL}|rows": Given(pool.rows[run.name].key)}
+    for number, name in enumerate(arm.teachers):
+        found[f"{POOL}|teacher{number}"] = build.predict(build.arm(name), run, exposure=pool)
+    if arm.regime == "frozen":
+        blocks = build.features(arm, pool.blocks(run), run, judged=True, exposure=pool)
+        found |= {f"{POOL}|{role}": ref for role, ref in blocks.items()}
     return found
 
 

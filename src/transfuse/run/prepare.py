@@ -23,6 +23,7 @@ from transfuse.events import Emit, silent
 from transfuse.jsonio import digest, plain
 from transfuse.plan.build import RowBlock, RunRows, Setting
 from transfuse.plan.graph import Plan
+from transfuse.plan.heads import with_mappings
 from transfuse.plan.ladder import Ladder, ladder
 from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import Recipe
@@ -61,6 +62,7 @@ def prepare(
     recipe: Recipe, *, root: Path, store: Store, modules: Mapping[str, Any] | None = None, emit: Emit = silent
 ) -> Prepared:
     """Read what must be read, check what can be checked, and plan."""
+    recipe = with_mappings(recipe, root)
     wanted = read_as(recipe.data, recipe.task.kind)
     digests = own_metrics(recipe, root)
     items_key, items = _items(wanted, root, store, emit)
@@ -76,7 +78,7 @@ def prepare(
     card_keys = {name: key for name, (key, _) in found.items()}
     around = surroundings(
         recipe,
-        extras(wanted.extra),
+        extras(wanted.extra, wanted.read),
         items,
         parts,
         table=lambda read: _items(settings(read), root, store, emit),
@@ -116,6 +118,7 @@ def prepare(
                 card_keys,
                 side,
                 [run.key for run in runs],
+                *[[name, entry.classes] for name, entry in recipe.sources.items() if entry.classes is not None],
                 *around.identity,
                 *digests.values(),
             ]
@@ -123,6 +126,7 @@ def prepare(
         leaks=tuple(leaks(items, parts, recipe, cards, root)),
         exposures=around.exposures,
         own=around.own,
+        pools=around.pools,
         metric_digests=digests,
     )
     arms = ladder(recipe, cards, items.classes)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.data.draw import shuffled
-from transfuse.data.extra import Extra, rows_of
+from transfuse.data.extra import Extra, pool_rows, rows_of
 from transfuse.data.items import Items
 from transfuse.data.split import Partition
 from transfuse.errors import UserError, unknown_name
@@ -31,10 +31,12 @@ Table = Callable[[Any], tuple[str, Items]]
 
 @dataclass(frozen=True)
 class Surroundings:
-    """`items` and `reads` are by the sets' names; `own` are the sources' own tasks by source; `notes` are sentences."""
+    """`items` and `reads` are by the sets' names; `own` are the sources' own tasks by source, `pools` the unlabelled
+    items by name; `notes` are sentences."""
 
     exposures: tuple[Exposure, ...] = ()
     own: Mapping[str, Exposure] = field(default_factory=dict)
+    pools: Mapping[str, Exposure] = field(default_factory=dict)
     items: Mapping[str, Items] = field(default_factory=dict)
     reads: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -61,6 +63,10 @@ def surroundings(
         if extra.kind == "own" and extra.about not in recipe.sources:
             raise unknown_name("source", extra.about, recipe.sources, where=f"data.extra, '{extra.name}'")
         key, items = table(extra.read)
+        if extra.kind == "pool":
+            made = replace(made, pools={**made.pools, extra.name: _pool(extra, key, items, known, parts, keep)})
+            made = replace(made, items={**made.items, extra.name: items}, reads={**made.reads, extra.name: extra.read})
+            continue
         rows, left = rows_of(extra, items, known)
         block = RowBlock("items", keep({"rows": rows}), len(rows))
         exposure = Exposure(extra.name, {"extra": extra.name}, items_key=key, block=block)
@@ -75,6 +81,18 @@ def surroundings(
         note = f"{left} items of {extra.name} also stand in the data and were left out"
         made = replace(made, exposures=(*made.exposures, exposure), notes=(*made.notes, *([note] if left else [])))
     return made
+
+
+def _pool(extra: Extra, key: str, items: Items, known: Items, parts: Partition, keep: Keep) -> Exposure:
+    """Unlabelled items: the same for every run, since no run trains, chooses or is judged on any of them."""
+    every = [(run.train, run.calibrate, run.judge, *(rows for fit in run.fits for rows in (fit.fit, fit.held)))
+             for run in parts.runs]  # fmt: skip
+    taken = np.unique(np.concatenate([rows for run in every for rows in run]))
+    rows = pool_rows(extra, items, {known.digests[row] for row in taken})
+    block = RowBlock("items", keep({"rows": rows}), len(rows))
+    asked = RowBlock(extra.name, keep({"judge": rows}), len(rows))
+    names = [*(run.name for run in parts.runs), "final"]
+    return Exposure(extra.name, {"extra": extra.name}, items_key=key, block=block, rows=dict.fromkeys(names, asked))
 
 
 def _attacked(known: Items, parts: Partition, keep: Keep, count: int) -> dict[str, RowBlock]:

@@ -147,7 +147,7 @@ def cost(entry: Entry, rows: Mapping[str, Artifact], places: Sequence[Entry], de
 
     Of an arm that stops early the mean and the 95th percentile over the judged rows are counted. Training counts every
     trial and inner fold; where members are frozen, their features of each row once. A pool was trained as its members
-    were, and a student after its teachers.
+    were, and a student after its teachers, who also answered the unlabelled rows that it heard them about.
     """
     known = {(run, arm): place for place in (*places, entry) for run, arm in place.arms.items()}
 
@@ -155,8 +155,14 @@ def cost(entry: Entry, rows: Mapping[str, Artifact], places: Sequence[Entry], de
         if described[arm]["kind"] == "pool":
             return sum(trained(run, member) for member in described[arm]["members"])
         place = known[run, arm]
-        taught = sum(trained(run, teacher) for teacher in described[arm].get("teachers", ()))
+        taught = sum(
+            trained(run, teacher) + place.fits[run].meta.get("stream_rows", 0) * answered(run, teacher)
+            for teacher in described[arm].get("teachers", ())
+        )
         return taught + _spent.cold(place.fits[run], place.counts[arm], rows[run].arrays)
+
+    def answered(run: str, arm: str) -> float:
+        return _spent.inference(known[run, arm].fits[run], known[run, arm].counts[arm])
 
     metas = [artifact.meta for artifact in entry.counts.values()]
     spent = {arm: _answers(entry, arm) for arm in set(entry.arms.values())}

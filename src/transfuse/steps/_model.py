@@ -26,7 +26,8 @@ def opened(key: str, context: Context, name: str) -> Source:
     }
     kind = fit.meta["kind"]
     if kind == "as_is":
-        narrowed = Narrowed(_networks.merged(_networks.cards(inputs)[0], inputs, context), params["classes"])
+        source, opening = _networks.merged(_networks.cards(inputs)[0], inputs, context), fit.arrays.get("state/opening")
+        narrowed = Narrowed(source, params["classes"], params.get("columns"), opening)
         narrowed.kind = task_of(fit)
         return narrowed.eval()
     if kind == "pool":

@@ -22,7 +22,8 @@ def warm(fit: Artifact, count: Artifact) -> float:
 
 def features(fit: Artifact, count: Artifact, rows: Mapping[str, np.ndarray]) -> float:
     """FLOPs of frozen members' features of all rows that training and its choices rest on; 0 where members learn."""
-    return float(count.meta["member_flops"] * _extracted(rows)) if frozen(fit) else 0.0
+    more = fit.meta.get("stream_rows", 0)
+    return float(count.meta["member_flops"] * (_extracted(rows) + more)) if frozen(fit) else 0.0
 
 
 def inference(fit: Artifact, count: Artifact) -> float:

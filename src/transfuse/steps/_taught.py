@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from transfuse.store import Artifact
 if TYPE_CHECKING:
     import torch
 
+    from transfuse.steps._context import Context
+    from transfuse.train.batches import Stream
     from transfuse.train.feed import Feed
 
 LEAST = 1e-12
@@ -21,7 +23,8 @@ LEAST = 1e-12
 
 def beside(inputs: Mapping[str, Artifact], classes: int, device: torch.device) -> dict[str, Feed]:
     """Feeds joined to the training rows: `teacher`, log-probabilities [N, C] of each teacher after its temperature;
-    `teacher_features`, blocks [N, D_k] of each, maps averaged. Nothing where there is no teacher.
+    `known`, which classes each knows, [K, C] for all rows; `teacher_features`, blocks [N, D_k] of each, maps averaged.
+    Nothing where there is no teacher.
 
     Raises UserError for scores of other classes, and for a teacher that answers a row which judges the student.
     """
@@ -32,10 +35,53 @@ def beside(inputs: Mapping[str, Artifact], classes: int, device: torch.device) -
     if teachers:
         rows = teachers[0]["rows"]
         given = [_joined(teacher, rows, inputs["rows"]["judge"], classes) for teacher in teachers]
-        found["teacher"] = BlockFeed(rows, given, device)
+        found |= {"teacher": BlockFeed(rows, given, device), "known": _Known(teachers, classes, device)}
     if features := {role: inputs[role] for role in inputs if role.startswith("features")}:
         found["teacher_features"] = BlockFeed(*_features(features), device)
     return found
+
+
+def pool(
+    params: Mapping[str, Any], inputs: Mapping[str, Artifact], classes: int, context: Context
+) -> dict[str, Stream]:
+    """The stream `pool` of rows without labels, with what the teachers say of each; nothing where there is none."""
+    if "stream" not in params:
+        return {}
+    from transfuse.steps._canvases import canvases
+    from transfuse.steps._fitted import blocks_of
+    from transfuse.train.batches import POOL, Stream
+    from transfuse.train.feed import BlockFeed, CanvasFeed
+
+    device = context.torch_device()
+    own = {role.removeprefix("pool|"): inputs[role] for role in inputs if role.startswith("pool|")}
+    rows = own["rows"]["judge"]
+    teachers = [own[f"teacher{number}"] for number in range(sum(_is_teacher(role) for role in own))]
+    given = [
+        log_probabilities(outputs_lift.joined(rows, each["rows"], each["scores"], "a teacher"), each.meta)
+        for each in teachers
+    ]
+    if any(each.shape[1:] != (classes,) for each in given):
+        raise UserError("a teacher answers other classes than its student", expected=f"{classes} columns")
+    said: dict[str, Feed] = {"teacher": BlockFeed(rows, given, device), "known": _Known(teachers, classes, device)}
+    if any(role.startswith("x") for role in own):
+        feed: Feed = BlockFeed(*blocks_of(own), device)
+    else:
+        read = canvases({**params, "extra": params["stream"]}, own["items"], context)
+        feed = CanvasFeed(read, params["canvas"], device)
+    return {POOL: Stream(feed, rows, None, said)}
+
+
+class _Known:
+    """Which classes each teacher knows, the same for all rows."""
+
+    def __init__(self, teachers: Sequence[Artifact], classes: int, device: torch.device) -> None:
+        import torch
+
+        known = [teacher.meta.get("known") or [True] * classes for teacher in teachers]
+        self.known = torch.tensor(known, dtype=torch.bool, device=device)
+
+    def batch(self, rows: np.ndarray) -> list[torch.Tensor]:
+        return [self.known]
 
 
 def _is_teacher(role: str) -> bool:

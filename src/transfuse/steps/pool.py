@@ -48,6 +48,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     calibrate[seen >= 0] = apart[seen[seen >= 0]]
     scores = {"held": (held, apart), "calibrate": (rows["calibrate"], calibrate)}
     facts = {"kind": "pool", "items": 0, "made_of": made_of(params, context), "used": used.mean(axis=1).tolist()}
+    facts |= {} if about.known.any(axis=0).all() else {"known": about.known.any(axis=0).tolist()}
     return fitted(scores, "probability", targets, facts, {f"state/{name}": array for name, array in state.items()})
 
 

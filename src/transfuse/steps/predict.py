@@ -26,5 +26,5 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     if not np.isfinite(scores).all():
         return failed("its scores on the judged rows hold NaN or infinity")
     fit = inputs["fit"].meta
-    meta = {name: fit[name] for name in ("scale", "temperature", "task") if name in fit}
+    meta = {name: fit[name] for name in ("scale", "temperature", "task", "known") if name in fit}
     return meta, {"rows": inputs["rows"]["judge"], "scores": scores, **more}

@@ -29,7 +29,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     if not np.isfinite(scores).all():
         return failed("its scores on the training rows hold NaN or infinity")
     fit = inputs["fit"].meta
-    return {name: fit[name] for name in ("scale", "temperature", "task") if name in fit}, {
+    return {name: fit[name] for name in ("scale", "temperature", "task", "known") if name in fit}, {
         "rows": wanted,
         "scores": scores,
     }

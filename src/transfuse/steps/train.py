@@ -64,6 +64,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         kind=items.kind,
         classes=len(params["classes"]),
         beside=_taught.beside(inputs, len(params["classes"]), device),
+        streams=_taught.pool(params, inputs, len(params["classes"]), context),
         watch=_watch(params, plan, feed, targets, context),
     )
     began = time.process_time()
@@ -81,6 +82,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     scores = {"held": (tuned.held, tuned.held_scores), "calibrate": (rows["calibrate"], calibrate)}
     facts = _facts(tuned) | {"made_of": made_of(params, context), "rows": _rows(rows)} | told_of_merge(inputs)
     facts["seconds_per_item"] = seconds / max(tuned.items, 1)
+    if "stream" in params:
+        facts["stream_rows"] = len(inputs["pool|rows"]["judge"])
     if "match" in inputs:
         facts["match"] = inputs["match"].meta["told"]
     some = np.sort(rows["train"])[:: max(1, -(-len(rows["train"]) // MOST_TRAINED))]

@@ -12,7 +12,7 @@ from torch import Tensor
 from transfuse.seeds import stream
 from transfuse.train.feed import Feed
 
-TRAIN = "train"
+TRAIN, POOL = "train", "pool"
 
 
 @dataclass(frozen=True)

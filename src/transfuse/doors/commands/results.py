@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,13 @@ from transfuse.errors import UserError
 
 
 def evaluate(
-    predictions: Annotated[list[str], typer.Argument(metavar="PREDICTIONS...", help="files (CSV, npz), or NAME=FILE")],
+    predictions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PREDICTIONS...",
+            help="files (CSV, npz), or NAME=FILE; FILE?classes=MAP.csv maps its classes; NAME=outputs/METHOD fuses all",
+        ),
+    ],
     labels: Annotated[
         Path | None,
         typer.Option(help="CSV item,label[,group][,split], or one column a label or target; without it: item scores"),
@@ -31,18 +38,16 @@ def evaluate(
     """The whole evaluation of predictions made elsewhere, without any model."""
     from transfuse.doors.study import judged
 
-    given: Any = {
-        Path(text.split("=", 1)[-1]).stem if "=" not in text else text.split("=", 1)[0]: text.split("=", 1)[-1]
-        for text in predictions
-    }
+    given, mapped = named_files(predictions)
     if len(given) != len(predictions):
         raise UserError("two prediction files would have the same name", hint="name them: a=FILE b=FILE")
     if labels is None:
         if len(predictions) != 1:
             raise UserError("without --labels there is one file of per-item scores", expected="item,candidate,score")
         given = predictions[0]
+    asked = {"classes": mapped} if mapped else {}
     kind, *metrics = [word.strip() for word in task.split(",")]
-    asked: dict[str, Any] = {"kind": kind, **({"metric": metrics[0], "also": metrics[1:]} if metrics else {})}
+    asked |= {"kind": kind, **({"metric": metrics[0], "also": metrics[1:]} if metrics else {})}
     study = judged(
         given,
         None if labels is None else str(labels),
@@ -54,6 +59,20 @@ def evaluate(
     )
     path = study.write(out)
     say(f"{study}\nreport: {path}")
+
+
+def named_files(words: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Predictions by name, and mapping files by the same: `FILE`, `NAME=FILE`, either with `?classes=MAP.csv`."""
+    given: dict[str, Any] = {}
+    mapped: dict[str, Any] = {}
+    for word in words:
+        text, asked, path = word.partition("?classes=")
+        name, named, file = text.partition("=")
+        name, file = (name, file) if named else (Path(text).stem, text)
+        given[name] = file
+        if asked:
+            mapped[name] = Path(path)
+    return given, mapped
 
 
 def report(

@@ -5,21 +5,21 @@
 
 τ² keeps the gradients of both parts of one size whatever τ is. Of K teachers w_k = 1 / K (You et al. 2017, their first
 part), or by confidence (Zhang et al. 2022): w_k = (1 − softmax_k(ℓ)) / (K − 1) with ℓ_k the teacher's log-loss on the
-row's label, so that who is wrong about a row says less of it. One teacher has weight 1.
+row's label, so that who is wrong about a row says less of it. One teacher has weight 1. Rows of a pool without labels
+(`stream`) are heard as rows with labels are: the second term is the mean over both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from transfuse.errors import UserError
-from transfuse.train.batches import TRAIN
+from transfuse.train.batches import Batch
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
+from transfuse.train.objectives import _contract, _teaching
 
 CITATION = (
     "Hinton, Vinyals, Dean, Distilling the knowledge in a neural network, 2015; You et al., Learning from multiple"
@@ -45,20 +45,13 @@ class Objective(_contract.Objective):
         return {"labels": self.hard, "teacher": 1.0 - self.hard}
 
     def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
-        batch = batches[TRAIN]
-        if not batch.beside.get("teacher"):
-            raise UserError("distil needs a teacher's scores of its rows", hint="train: {teacher: ARM}")
-        scores = learner(batch.inputs).float()
-        given = torch.stack([each.to(scores.device).float() for each in batch.beside["teacher"]])
-        if given.shape[1:] != scores.shape:
-            raise UserError(
-                "a teacher answers other classes than its student", expected=f"scores {tuple(scores.shape)}",
-                got=str(tuple(given.shape[1:])),
-            )  # fmt: skip
+        return _teaching.taught("distil", self.about, learner, batches, self._apart)
+
+    def _apart(self, scores: Tensor, batch: Batch) -> Tensor:
+        given = _teaching.given(scores, batch)
         soft = (self._shares(given, batch.targets)[..., None] * (given / self.temperature).softmax(dim=2)).sum(dim=0)
         student = (scores / self.temperature).log_softmax(dim=1)
-        apart = functional.kl_div(student, soft, reduction="batchmean")
-        return {"labels": self.about.loss(scores, batch), "teacher": self.temperature**2 * apart}
+        return self.temperature**2 * functional.kl_div(student, soft, reduction="sum")
 
     def _shares(self, given: Tensor, targets: Tensor | None) -> Tensor:
         """Weights [K, N] of the teachers for each row; they sum to 1 over teachers."""
