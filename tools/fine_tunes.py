@@ -25,7 +25,7 @@ from transfuse.data.open import open_data
 from transfuse.seeds import integer, stream
 
 RATES = (3e-4, 1e-3, 5e-4, 2e-3)
-PREPARE = {"size": 224, "order": "bgr", "scale": 255, "mean": [103.939, 116.779, 123.68], "std": [1, 1, 1]}
+PREPARE = {"order": "bgr", "scale": 255, "mean": [103.939, 116.779, 123.68], "std": [1, 1, 1]}
 FIRST_ROW = 40_000
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     classes = list(data.items.classes)
     given.out.mkdir(parents=True, exist_ok=True)
     start = started(given.assets / "squeezenet.safetensors", len(classes))
-    save(start, classes, given.out / "start.safetensors")
+    save(start, classes, given.canvas, given.out / "start.safetensors")
     for number in range(given.count):
         torch.manual_seed(integer("fine-tune", number))
         rows = stream("fine-tune rows", number).choice(np.arange(FIRST_ROW, 60_000), given.rows, replace=False)
@@ -53,7 +53,7 @@ def main() -> None:
         network.load_state_dict(start.state_dict())
         loss = tuned(network, data, rows, RATES[number % len(RATES)], given.epochs, given.canvas)
         path = given.out / f"{given.data}-{number}.safetensors"
-        save(network.cpu(), classes, path)
+        save(network.cpu(), classes, given.canvas, path)
         print(f"{path}: rate {RATES[number % len(RATES)]:g}, last mean loss {loss:.3f}", flush=True)
 
 
@@ -98,9 +98,9 @@ def tuned(network: nn.Module, data: Any, rows: np.ndarray, rate: float, epochs: 
     return total / max(len(rows) // 32, 1)
 
 
-def save(network: nn.Module, classes: list[str], path: Path) -> None:
-    """The weights, with what a source states of itself."""
-    card = {**PREPARE, "classes": classes}
+def save(network: nn.Module, classes: list[str], canvas: int, path: Path) -> None:
+    """The weights, with what a source states of itself: it is asked at the size it was trained at."""
+    card = {**PREPARE, "size": canvas, "classes": classes}
     state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
     save_file(state, path, metadata={"transfuse.card": json.dumps(card)})
 

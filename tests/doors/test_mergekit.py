@@ -29,7 +29,22 @@ def test_linear_task_arithmetic_and_slerp_are_ours():
 
 def test_ties_takes_the_settings_that_give_its_numbers():
     found = translated(config("ties", base_model="base", parameters={"density": 0.4}), where="t")
-    assert found.settings == {"trim_scope": "tensor", "election_weights": True, "divisor": "weights", "density": 0.4}
+    assert found.settings == {
+        "trim_scope": "tensor", "kept": "one", "election_weights": True, "divisor": "weights", "density": 0.4,
+    }  # fmt: skip
+    found = translated(config("ties", base_model="base", parameters={"normalize": False, "lambda": 2}), where="t")
+    assert (found.settings["divisor"], found.settings["scale"]) == ("none", 2.0)
+
+
+def test_dare_model_stock_and_task_arithmetic_have_its_meaning():
+    found = translated(config("dare_linear", base_model="base", parameters={"density": 0.5}), where="t")
+    assert (found.method, found.settings) == ("dare", {"rescale": "l1", "density": 0.5})
+    found = translated(config("dare_linear", base_model="base", parameters={"rescale": False}), where="t")
+    assert found.settings == {"rescale": "none", "density": 1.0}
+    assert translated(config("model_stock", base_model="base"), where="t").settings == {"hold": False}
+    normalised = {"lambda": 3, "normalize": True}
+    found = translated(config("task_arithmetic", base_model="base", parameters=normalised), where="t")
+    assert found.settings == {"scale": 2.0}  # of weights 1 and 0.5
 
 
 def test_a_base_among_the_models_adds_nothing():
@@ -48,7 +63,12 @@ def test_a_base_among_the_models_adds_nothing():
         (config("linear", tokenizer_source="union"), "'tokenizer_source' is not read"),
         (config("linear", dtype="bfloat16"), "first source's type"),
         (config("linear", parameters={"normalize": False}), "normalize: False"),
-        (config("dare_linear", base_model="base", parameters={"density": 0.5}), "rescale: false"),
+        (config("ties", base_model="base", parameters={"rescale": True}), "`rescale: true` is not"),
+        (config("slerp", base_model="a", parameters={"t": 0.5, "normalize": True}), "`normalize: True` is not"),
+        (
+            {"merge_method": "ties", "base_model": "c", "models": [{"model": "a", "parameters": {"weight": -1}}]},
+            "a negative one would turn",
+        ),
         (config("slerp", base_model="a", parameters={"t": [0, 0.5, 1]}), "a gradient over layers"),
         (config("ties", base_model="a", parameters={"epsilon": 1}), "unknown parameter 'epsilon'"),
         ({"merge_method": "linear", "models": [{"model": "a", "parameters": {"weight": [{"value": 1}]}}]}, "gradient"),

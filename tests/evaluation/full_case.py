@@ -65,6 +65,10 @@ def observations(runs: int) -> tuple[Observation, ...]:
                 cost = 2e6 * items_seen
                 found.append(Observation(name, run, "epoch_loss", value, 500, items_seen, cost + 1e8, cost))
     found += [Observation("concat", f"s{number}", "retention_kl:a", 0.0, 500) for number in range(runs)]
+    for share, loss in ((0.0, 0.4), (0.5, 0.9), (1.0, 0.6)):
+        for view in ("as merged", "estimated anew, tempered"):
+            seen = f"path_loss:{view}:{share:g}"
+            found += [Observation("gate", f"s{run}", seen, loss + 0.01 * run * share, 150) for run in range(runs)]
     return tuple(found)
 
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from transfuse.choose.adamerging import entropy, learn
 from transfuse.errors import UserError
-from transfuse.fusion.learned import Blend, adamerged, entropy
+from transfuse.fusion.learned import Blend
 from transfuse.fusion.weights_lift import merge_states
 from transfuse.registry import method
 
@@ -55,7 +56,7 @@ def test_certainty_moves_the_weights_to_the_certain_member():
     blend = Blend(
         method("weights/task_arithmetic"), network(0), [sure.state_dict(), unsure.state_dict()], NETS[0].state_dict()
     )
-    found = adamerged(blend, [X[:16], X[16:]], passes=15, rate=0.02)
+    found = learn(blend, [X[:16], X[16:]], 15, rate=0.02)
     assert found[-1] < 0.7 * found[0]
     assert blend.coefficients[0, 0] > blend.coefficients[0, 1]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
+import re
 import signal
 import subprocess
 import sys
@@ -75,9 +77,35 @@ def test_a_merge_that_is_killed_leaves_nothing_under_the_name(root, tmp_path, ou
     code = MERGE.replace("out / name", f"out / '{out}'")
     killed = started(DIES + code, root, tmp_path, 2, "mean")
     assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / out).exists() and all(path.name.startswith(".") for path in tmp_path.iterdir())
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(f".{out}.") and left.name.endswith(".tmp")
     again = started(code, root, tmp_path, 2, "mean")
-    assert again.returncode == 0 and (tmp_path / out).exists()
+    assert again.returncode == 0 and [path.name for path in tmp_path.iterdir()] == [out]
+
+
+@pytest.mark.parametrize(("out", "number"), [("merged", signal.SIGINT), ("merged.safetensors", signal.SIGTERM)])
+def test_a_command_that_is_stopped_leaves_nothing_at_all(root, tmp_path, out, number):
+    """Stopped in the middle of writing, as by Ctrl-C or by a machine that shuts down."""
+    code = DIES.replace("signal.SIGKILL", f"signal.{number.name}") + (
+        "import sys; from transfuse.doors.cli import main; sys.argv[0] = 'transfuse'; main()"
+    )
+    words = ["merge", "mean", *(root / f"{name}.safetensors" for name in "ab"), "--out", tmp_path / out, "--workers", 1]
+    stopped = started(code, *words)
+    assert stopped.returncode == 128 + number and list(tmp_path.iterdir()) == []
+    assert stopped.stderr.startswith(b"stopped") and b"Traceback" not in stopped.stderr
+
+
+def test_only_what_a_dead_merge_left_is_removed(root, tmp_path):
+    out, mark = tmp_path / "out.safetensors", f".out.safetensors.{re.sub('[^A-Za-z0-9_-]', '-', platform.node())}."
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = {"dead": f"{mark}{dead.pid}.tmp", "alive": f"{mark}{os.getppid()}.tmp"}
+    names |= {"elsewhere": f".out.safetensors.another-machine.{dead.pid}.tmp", "other": f".other.x.{dead.pid}.tmp"}
+    for name in names.values():
+        (tmp_path / name).touch()
+    merge_files(method("weights/mean"), {name: root / f"{name}.safetensors" for name in "ab"}, out)
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {out.name, names["alive"], names["elsewhere"], names["other"]}
 
 
 def test_a_folder_with_a_pytorch_file_is_a_source(root, tmp_path):

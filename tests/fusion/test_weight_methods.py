@@ -49,6 +49,51 @@ def test_ties_with_weights_in_the_election_and_the_divisor_is_the_other_peer():
     assert np.allclose(found, [-4, 1.8571, 0.5, -1.6667, 3, 0, -3, 1], atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("density", "expected"),
+    [
+        (0.5, [4, 2, 0, -1.5, 3, 0, 2, 1]),
+        (0.25, [4, 2.5, 0, -1.5, 3, 0, 3, 1]),
+        (0.1, [4, 3, 0, 0, 0, 0, 3, 0]),
+        (1.0, [4, 2, 0.5, -1.5, 3, 0, 2, 1]),  # where the authors' code itself stops
+    ],
+)
+def test_ties_as_the_authors_code_has_it(density, expected):
+    found = merged("ties", TAUS, base=np.zeros(8), density=density, kept="threshold", undecided="majority")
+    assert np.allclose(found, expected)
+
+
+def test_an_undecided_entry_takes_the_majoritys_sign_and_else_the_positive():
+    taus = -np.array([[5.0, 1, 1, 0], [-5.0, 1, 1, 0]])
+    how = {"density": 1.0, "kept": "threshold"}
+    assert merged("ties", taus, base=np.zeros(4), **how).tolist() == [5, -1, -1, 0]
+    assert merged("ties", taus, base=np.zeros(4), undecided="majority", **how).tolist() == [-5, -1, -1, 0]
+
+
+def test_the_majority_is_the_whole_models_not_a_tensors():
+    states = {
+        "a": {"x": np.array([2.0, 1]), "y": np.full(5, -1.0)},
+        "b": {"x": np.array([-2.0, 1]), "y": np.full(5, -1.0)},
+    }
+    base = {"x": np.zeros(2), "y": np.zeros(5)}
+    how = {"density": 1.0, "undecided": "majority", "trim_scope": "tensor"}
+    assert merge_states(method("weights/ties"), states, base=base, settings=how)["x"].tolist() == [-2.0, 1.0]
+
+
+def test_one_entry_stays_at_least_where_it_is_asked_for():
+    found = merged("ties", TAUS[:1], base=np.zeros(8), density=0.1, kept="one")
+    assert found.tolist() == [4, 0, 0, 0, 0, 0, 0, 0]
+
+
+def test_without_a_divisor_agreeing_changes_add_up():
+    found = merged("ties", TAUS, base=np.zeros(8), density=1.0, divisor="none")
+    assert found.tolist() == [4, 6, 1, -3, 3, 0, 4, 3]
+
+
+def test_three_hundred_sources_are_counted():
+    assert merged("ties", np.ones((300, 4)), base=np.zeros(4), density=1.0).tolist() == [1.0] * 4
+
+
 def test_ties_by_frequency_differs_from_mass_in_one_entry_only():
     mass, frequency = (
         merged("ties", TAUS, base=np.zeros(8), density=1.0, election=how) for how in ("mass", "frequency")
@@ -115,6 +160,19 @@ def test_slerp_refuses_opposite_directions_and_more_than_two_sources():
         merged("slerp", TAUS)
 
 
+def test_slerp_has_mergekits_edges_where_they_are_asked_for():
+    theirs = {"edges": "mergekit"}
+    assert merged("slerp", [[1, 2], [-1, -2]], **theirs).tolist() == [0.0, 0.0]
+    assert np.allclose(merged("slerp", [[2, 4], [0, 0]], **theirs), [2**0.5, 2 * 2**0.5])
+    assert np.allclose(merged("slerp", [[1, 0], [0, 1]], **theirs), [2**-0.5, 2**-0.5])
+
+
+def test_model_stock_is_its_formula_where_it_is_not_held():
+    found = merged("model_stock", [[1, 0], [-0.5, 0.75**0.5]], base=[0, 0], hold=False)
+    assert np.allclose(found, [-0.5, -(0.75**0.5)])
+    assert merged("model_stock", [[3, 2], [1, 2]], base=[2, 2], hold=False).tolist() == [2.0, 2.0]
+
+
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
@@ -147,6 +205,20 @@ def test_dare_is_unbiased_and_keeps_the_asked_share():
 def test_dare_that_drops_nothing_is_task_arithmetic():
     dense = merged("dare", TAUS, base=np.zeros(8), density=1.0)
     assert np.allclose(dense, merged("task_arithmetic", TAUS, base=np.zeros(8)))
+
+
+def test_dare_can_keep_each_tensors_sum_of_magnitudes_or_rescale_nothing():
+    rng = np.random.default_rng(4)
+    taus = rng.normal(size=(2, 200_000))  # several pieces
+    plain, kept, same = (
+        merged("dare", taus, base=np.zeros(200_000), weights=[1, 0], density=0.25, rescale=how)
+        for how in ("none", "l1", "density")
+    )
+    assert np.abs(kept).sum() == pytest.approx(np.abs(taus[0]).sum(), rel=1e-9)
+    stays = plain != 0
+    assert np.array_equal(plain[stays], taus[0][stays]) and np.array_equal(stays, kept != 0)
+    assert np.allclose(same, 4 * plain)
+    assert merged("dare", [[0.0, 0.0]], base=[0, 0], rescale="l1").tolist() == [0.0, 0.0]
 
 
 def test_dare_draws_by_tensor_name_so_their_order_does_not_matter():

@@ -23,14 +23,19 @@ class Fault:
 
 
 SHARE = "share = unit.w / unit.w.sum()"
+TERMS = "zip(arrays[1:], coefficients[1:], strict=True)"
+TERM = "np.multiply(array[part], share, out=one, dtype=np.float64)"
 SUM = "weighted(share, unit.x)"
 RETURN = f"return {SUM}"
 SLOW = """    for index in range(len(unit.w)):
         total = total + unit.w[index] * unit.x[index]
     return total / float(sum(unit.w))"""
 
+# The lift sums up what has coefficients by itself; without them it asks `merge`, as of most methods.
+PLAIN = (("def coefficients", "def _coefficients"),)
 # Two more sound methods, because a mean has no base and draws nothing.
 DELTA = (
+    *PLAIN,
     (RETURN, "return unit.base + sum(unit.w[index] * (unit.x[index] - unit.base) for index in range(len(share)))"),
     (SLOW, SLOW.replace("total / float(sum(unit.w))", "total + unit.base * (1 - float(sum(unit.w)))")),
     ('"idempotent": True', '"idempotent": False'),
@@ -41,19 +46,24 @@ DROPPING = """mean = {sum}
     masks = unit.w.new_tensor(masks) if hasattr(unit.w, "new_tensor") else masks
     return mean + sum(share[index] * masks[index] * (unit.x[index] - mean) for index in range(len(share)))"""
 NOISY = (
+    *PLAIN,
     (RETURN, DROPPING.format(sum=SUM)),
     ("def reference(unit: Unit) -> Any:", "def reference(unit: Unit) -> Any:\n    return merge(unit)"),
     ('"symmetric": True', '"symmetric": False'),
     ('"stochastic": False', '"stochastic": True'),
 )
-SOUND = {"weights/mean": (), "delta": DELTA, "noisy": NOISY}
+SOUND = {"weights/mean": (), "plain": PLAIN, "delta": DELTA, "noisy": NOISY}
 
 
 def of_mean(name: str, law: str, *changes: tuple[str, str]) -> Fault:
-    return Fault(name, MEAN, law, changes)
+    return Fault(name, MEAN, law, (*PLAIN, *changes))
 
 
-def of_lift(name: str, law: str, *changes: tuple[str, str], method: str = "weights/mean") -> Fault:
+def of_lift(name: str, law: str, *changes: tuple[str, str], method: str = "plain") -> Fault:
+    return Fault(name, LIFT, law, changes, method)
+
+
+def of_sum(name: str, law: str, *changes: tuple[str, str], method: str = "weights/mean") -> Fault:
     return Fault(name, LIFT, law, changes, method)
 
 
@@ -89,6 +99,12 @@ IN_METHODS = [
         "sums in float32",
         "reference",
         (RETURN, 'return sum((share[k] * unit.x[k]).astype("float32") for k in range(len(share)))'),
+    ),
+    Fault(
+        "other coefficients than the merge's",
+        MEAN,
+        "summed",
+        (("    return unit.w / unit.w.sum()", "    return (unit.w + 1e-6) / (unit.w + 1e-6).sum()"),),
     ),
     of_mean("no slow law", "reference", ("def reference", "def slow")),
     of_mean("in place on the unit", "pure", (RETURN, f"merged = {SUM}\n    unit.x[0] = merged\n    return merged")),
@@ -168,6 +184,30 @@ IN_LIFT = [
         "order from a set",
         "one_hot",
         (MADE, MADE.replace("members, base", "dict(sorted(members.items(), key=str, reverse=True)), base")),
+    ),
+    of_sum("a term lost", "listens", (TERMS, TERMS.replace("1:", "2:"))),
+    of_sum("terms in the stored precision", "precise", (TERM, "one[...] = array[part] * array.dtype.type(share)")),
+    of_sum(
+        "terms without their shares", "one_hot", ("np.add(sums, one, out=sums)", "np.add(sums, array[part], out=sums)")
+    ),
+    of_sum(
+        "NaN of nobody in a sum",
+        "refuses",
+        ("                _require_finite(array[part], (name, source))\n", "                pass\n"),
+    ),
+    of_sum(
+        "a base not looked at",
+        "refuses",
+        (
+            "coefficients = np.append(coefficients, np.zeros(len(arrays) - len(coefficients)))",
+            "arrays = arrays[: len(coefficients)]",
+        ),
+    ),
+    of_sum(
+        "no base in a sum",
+        "base_counts",
+        (TERMS, "zip(arrays[1 : len(work.members)], coefficients[1 : len(work.members)], strict=True)"),
+        method="weights/task_arithmetic",
     ),
     of_lift("weights lost", "listens", ("w=self.weights.copy()", "w=np.ones_like(self.weights)")),
     of_lift("no check before work", "refuses", ("    check(members, base)\n", "")),

@@ -34,6 +34,9 @@ def test_everything_a_merge_says_reaches_its_record():
         ({"base": "d"}, "unknown source 'd'"),
         ({"align": "weights"}, "unknown way of aligning 'weights'"),
         ({"weights": "gready"}, "unknown way of choosing weights 'gready'"),
+        ({"weights": {"by": "gready"}}, "unknown way of choosing weights 'gready'"),
+        ({"weights": {"by": "greedy", "strickt": True}}, "unknown parameter of choose/greedy_soup 'strickt'"),
+        ({"fuse": "weights/fisher", "weights": "adamerging"}, "its weights cannot be learned"),
         ({"repair": "always"}, "unknown repair 'always'"),
         ({"tries": 0}, "how many merges a chooser may try"),
         ({"path": 3}, "`path` is yes or no"),
@@ -45,6 +48,14 @@ def test_everything_a_merge_says_reaches_its_record():
 def test_what_a_merge_cannot_be_is_refused_before_any_work(facts, message):
     with pytest.raises(UserError, match=message):
         arms(setting(candidates=soup(**facts)))
+
+
+def test_a_chooser_may_be_given_settings():
+    (arm,) = arms(setting(candidates=soup(weights={"by": "adamerging", "layers": True}))).candidates
+    assert arm.merge is not None
+    assert (arm.merge["weights"], arm.merge["chooser"]) == ("adamerging", {"layers": True})
+    (plain,) = arms(setting(candidates=soup(weights="adamerging"))).candidates
+    assert plain.merge is not None and "chooser" not in plain.merge
 
 
 def test_a_path_is_walked_between_two_sources_and_never_without_being_asked_for():

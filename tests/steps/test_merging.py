@@ -101,6 +101,27 @@ def test_statistics_are_collected_for_what_needs_them(card, name):
     assert np.abs(state["7.weight"] - plain["7.weight"]).max() > 1e-4
 
 
+@pytest.mark.parametrize("layers", [False, True])
+def test_coefficients_learn_from_images_alone_to_the_certain_member(card, layers):
+    """One member's answers are certain, the other's are not: the entropy of the merge's falls, and no label is read."""
+    sure, unsure = network(), network()
+    with torch.no_grad():
+        sure[7].weight.mul_(30.0)
+    how = {"weights": "adamerging", "tries": 8, "chooser": {"layers": layers, "rate": 0.05}}
+    made = merging(card, {"a": sure, "b": unsure}, **how)
+    state, told = Merging(**{**vars(made), "held": (torch.empty(0), np.empty(0, int)), "classes": ("cat",)}).made()
+    losses = told["losses"]
+    assert len(losses) == 8 and losses[-1] < losses[0] and told["weights"]["a"] > 0.5 > told["weights"]["b"]
+    assert told["norms"] == 1 and all(np.isfinite(value).all() for value in state.values())
+    (note,) = (note for note in _merging_notes(told) if "learned by adamerging" in note)
+    assert "in 8 passes" in note
+    if not layers:
+        fixed = merging(card, {"a": network(), "b": network()}, weights=list(told["weights"].values()))
+        fixed.sources["a"].network[7].weight.data.mul_(30.0)
+        again, _ = fixed.made()
+        assert all(np.allclose(again[name], state[name], atol=1e-5) for name in state)
+
+
 def test_choosing_needs_a_head_that_names_the_classes(card):
     made = merging(card, {"a": network(), "b": network()}, weights="greedy_soup")
     other = Merging(**{**vars(made), "classes": ("cat", "dog")})

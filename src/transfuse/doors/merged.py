@@ -7,16 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from transfuse.errors import UserError
 from transfuse.registry import Entry, find
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
 
     from transfuse.source.weights import Reader
 
 SEED = 0
+# Over the images, where coefficients learn.
+PASSES = 20
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Wanted:
     """What is asked of a merge beside its members: base, weights, a way of aligning, images, the method's settings."""
 
     base: Any = None
-    weights: Sequence[float] | None = None
+    weights: Sequence[float] | str | None = None
     align: str = "none"
     data: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -44,6 +47,8 @@ def merged(entry: Entry, given: Mapping[str, Any], wanted: Wanted) -> Any:
     stats = {need: _collected(need, networks, batches) for need in entry.needs} if networks else {}
     if wanted.align != "none":
         members, stats = _aligned(wanted, members, base, networks, batches, stats)
+    if isinstance(wanted.weights, str):
+        return _learned(entry, wanted, members, base, next(iter(networks.values())), batches)
     states = {name: {key: reader.read(key) for key in reader.names()} for name, reader in members.items()}
     start = None if base is None else {key: base.read(key) for key in base.names()}
     found = merge_states(
@@ -94,14 +99,57 @@ def _networks(
     """The members as modules where something needs them; none where nothing does."""
     import torch
 
-    if wanted.align == "none" and not entry.needs:
+    chooser = wanted.weights if isinstance(wanted.weights, str) else ""
+    if wanted.align == "none" and not entry.needs and not chooser:
         return {}
-    what = f"aligning by {wanted.align}" if wanted.align != "none" else entry.full_name
+    what = f"aligning by {wanted.align}" if wanted.align != "none" else chooser or entry.full_name
     loose = [name for name, one in given.items() if not isinstance(one, torch.nn.Module)]
     if loose or not batches:
         got = f"state dicts: {', '.join(loose)}" if loose else "no data"
         raise UserError(f"{what} needs modules and some images", got=got, hint="merge(..., data=images) with modules")
     return dict(given)
+
+
+def _learned(
+    entry: Entry,
+    wanted: Wanted,
+    members: Mapping[str, Reader],
+    base: Reader | None,
+    network: nn.Module,
+    batches: Sequence[Tensor],
+) -> nn.Module:
+    """A merge whose coefficients learn from the images, as a module like the first."""
+    import torch
+
+    from transfuse.fusion.learned import Blend
+    from transfuse.fusion.preflight import check
+    from transfuse.fusion.repair import re_estimate
+
+    chooser = find("choose", str(wanted.weights))
+    if not chooser.traits.get("learns"):
+        raise UserError(
+            f"{chooser.name} scores merges on labelled rows, which a recipe has",
+            hint="weights='adamerging', or numbers",
+        )
+    check(members, base)
+    states = [
+        {name: torch.from_numpy(np.array(reader.read(name))) for name in reader.names()}
+        for reader in (*members.values(), *([] if base is None else [base]))
+    ]
+    result = copy.deepcopy(network)
+    settings = {name: value for name, value in chooser.settings({}).items() if name != "layers"}
+    blend = Blend(
+        entry,
+        copy.deepcopy(network),
+        states[: len(members)],
+        states[-1] if base is not None else None,
+        settings=wanted.settings,
+    )
+    chooser.load().learn(blend, batches, PASSES, **settings)
+    with torch.no_grad():
+        result.load_state_dict({name: value.detach() for name, value in blend.merged().items()})
+    re_estimate(result, batches)
+    return result
 
 
 def _collected(
@@ -133,5 +181,7 @@ def _aligned(
         every[START] = wanted.base
     given = {need: _collected(need, every, batches) for need in lens.needs}
     example = batches[0][:8]
-    turned = align(lens, next(iter(networks.values())), members, example, base=base, stat=given, seed=SEED)
+    turned = align(
+        lens, next(iter(networks.values())), members, example, base=base, stat=given, seed=SEED, networks=networks
+    )
     return turned.members, {need: turned.statistics(need, of) for need, of in stats.items()}

@@ -1,9 +1,10 @@
 """mergekit's YAML read as a merge of ours: methods both have, in mergekit's own meaning; all else is refused by name.
 
 Shared: linear, slerp, task_arithmetic, ties, dare_linear, model_stock. Where meanings differ, the settings that give
-mergekit's are taken: TIES trims tensor by tensor, elects with weights and divides by them. mergekit's DARE rescales
-each tensor to its old L1 norm, which no setting of ours does: it is refused unless `rescale: false` is written. Layer
-slices, gradients over layers, parameters by tensor name, tokenizers and chat templates are refused too.
+mergekit's are taken: TIES trims tensor by tensor, keeps one entry at least, elects with weights and divides by them;
+DARE rescales each tensor to its old sum of magnitudes (its draws are another generator's); SLERP goes straight between
+opposite directions; Model Stock is not held to its range. Layer slices, gradients over layers, parameters by tensor
+name, tokenizers and chat templates are refused, and so are negative weights in TIES, which mergekit divides away.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ OTHERS = (
 )  # fmt: skip
 KEYS = ("merge_method", "models", "base_model", "parameters", "dtype", "out_dtype")
 REFUSED = ("slices", "tokenizer", "tokenizer_source", "chat_template", "modules")
-TIES = {"trim_scope": "tensor", "election_weights": True, "divisor": "weights"}
+# What gives mergekit's numbers, where ours differ by default.
+THEIRS: dict[str, dict[str, Any]] = {
+    "ties": {"trim_scope": "tensor", "kept": "one", "election_weights": True, "divisor": "weights"},
+    "dare_linear": {"rescale": "l1"},
+    "slerp": {"edges": "mergekit"},
+    "model_stock": {"hold": False},
+}
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,9 @@ def translated(given: Any, *, where: str) -> Translated:
     problems = [f"'{key}' is not read: it would be ignored silently" for key in given if key in REFUSED]
     problems += [f"unknown key '{key}'" for key in given if key not in (*KEYS, *REFUSED)]
     models, weights = _models(given, problems)
-    settings, shares = _settings(name, given, models, problems)
     base = None if given.get("base_model") is None else str(given["base_model"])
+    own = None if weights is None else [share for model, share in zip(models, weights, strict=True) if model != base]
+    settings, shares = _settings(name, given, own, problems)
     if str(given.get("out_dtype", given.get("dtype", "float32"))) not in ("float32", "None"):
         problems.append("`dtype`: the result has the first source's type, sums are in float64")
     if problems:
@@ -100,11 +108,11 @@ def _models(given: Mapping[str, Any], problems: list[str]) -> tuple[list[str], l
 
 
 def _settings(
-    name: str, given: Mapping[str, Any], models: list[str], problems: list[str]
+    name: str, given: Mapping[str, Any], weights: list[float] | None, problems: list[str]
 ) -> tuple[dict[str, Any], list[float] | None]:
     """The method's settings, and for slerp the shares of its two ends."""
     own = dict(given.get("parameters") or {})
-    settings: dict[str, Any] = dict(TIES) if name == "ties" else {}
+    settings: dict[str, Any] = dict(THEIRS.get(name, {}))
     shares = None
     if name == "slerp":
         t = _number(own.pop("t", None), "parameters.t", problems)
@@ -121,15 +129,27 @@ def _settings(
         if len(densities) > 1:
             problems.append("`density` differs between models; ours is one for all")
         settings |= {"density": next(iter(densities), None)}
-    if name == "dare_linear" and own.pop("rescale", True):
-        problems.append("mergekit rescales DARE by L1 norms, ours by 1/density: write `rescale: false` to accept ours")
+    rescales = name == "dare_linear"
+    if bool(own.pop("rescale", rescales)) != rescales:
+        if name == "dare_linear":
+            settings["rescale"] = "none"
+        else:
+            problems.append(f"`rescale: true` is not what {name} does here")
     scale = _number(own.pop("lambda", None), "parameters.lambda", problems)
     if scale is not None:
         settings["scale"] = scale
     own.pop("int8_mask", None)
     wanted = name in ("linear", "ties")
     if bool(own.pop("normalize", wanted)) != wanted:
-        problems.append(f"`normalize: {not wanted}` is not what {name} does here")
+        total = sum(weights or [])
+        if name == "ties":
+            settings["divisor"] = "none"
+        elif name in ("task_arithmetic", "dare_linear"):
+            settings["scale"] = settings.get("scale", 1.0) / (total if abs(total) >= 1e-8 else 1.0)
+        else:
+            problems.append(f"`normalize: {not wanted}` is not what {name} does here")
+    if name == "ties" and settings["divisor"] == "weights" and min(weights or [1.0]) < 0:
+        problems.append("TIES divides by weights, so a negative one would turn into a positive one")
     problems += [f"unknown parameter '{key}'" for key in own]
     return settings, shares
 

@@ -129,14 +129,15 @@ def merge(
     sources: Sources,
     *,
     base: Any = None,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | str | None = None,
     align: str = "none",
     data: Any = None,
     **params: Any,
 ) -> Any:
     """Merge checkpoints of one architecture by a method of `weights/`; modules give a module, state dicts a state dict.
 
-    Sources are never changed. Integer tensors (BatchNorm counters) keep the largest. `weights` has one number a source.
+    Sources are never changed. Integer tensors (BatchNorm counters) keep the largest. `weights` has one number a source,
+    or is `adamerging`: the numbers are then learned from `data`, without labels.
     `align` names a way of bringing hidden units into one order first, e.g. `weight_matching`. `data` are images as the
     networks take them, a tensor [N, ...] or several: BatchNorm's statistics are then estimated anew, and methods that
     need to know something of the members' data (Fisher, RegMean) collect it there.

@@ -1,7 +1,8 @@
 """Members brought into one order of hidden units before they are merged, and the proof that nothing else changed.
 
 Every member is turned towards the base where there is one, else towards the first member. A turned network must give
-what it gave on a batch, or nothing is merged.
+what it gave on a batch, or nothing is merged. A lens that changes widths (trait `resizes`) cannot promise that: how far
+it is off is told.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.fusion.preflight import START
+from transfuse.fusion.resizing import ResizedReader, require_alike
 from transfuse.fusion.turning import Turn, TurnedReader, turned_statistic
 from transfuse.registry import Entry, shelf
 from transfuse.seeds import stream
@@ -32,15 +33,26 @@ Tensors = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Aligned:
-    """Members as readers in one order, each one's turn, and the statistics turned with them."""
+    """Members as readers in one order, each one's turn, and the statistics turned with them.
+
+    `moved` is the share of blocks that went to another place; `gaps` tells of members that were brought to other widths
+    how far their answers are from what they were, as a share of the largest.
+    """
 
     groups: Groups
     members: dict[str, Reader]
     turns: dict[str, Turn]
     moved: dict[str, float]
+    gaps: dict[str, float]
 
     def statistics(self, need: str, of: Mapping[str, Tensors]) -> dict[str, dict[str, np.ndarray]]:
         """Each member's statistic in the members' order: forgotten, it would weigh one unit by another's data."""
+        if self.gaps and of:
+            raise UserError(
+                f"'{need}' of a network of other widths does not tell of the units it is brought to",
+                got=f"sources {', '.join(self.gaps)}",
+                hint="merge by a method that needs no statistics, such as weights/mean",
+            )
         return {
             member: {
                 name: turned_statistic(self.groups, self.turns[member], need, name, array)
@@ -69,24 +81,33 @@ def align(
     *,
     base: Reader | None = None,
     stat: Mapping[str, Mapping[str, Tensors]] | None = None,
-    settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    networks: Mapping[str, nn.Module] | None = None,
 ) -> Aligned:
     """Members turned into one order. `network` is of their architecture; `example` [N, ...] is what it takes.
 
+    `networks` are the members' own, which a lens maker that resizes needs; the first is then the one that is kept.
     `stat[need][member]` is what the maker's `NEEDS` ask for, of the base under `preflight.START`. Raises UserError for
     a network that cannot be traced, a missing statistic, and a turned network that computes something else.
     """
-    given = how.settings(settings or {})
+    given = how.settings({})
     groups = find_groups(network, example)
     kept_name = START if base is not None else next(iter(members))
     kept = _tensors(base if base is not None else members[kept_name])
-    made = Aligned(groups, dict(members), {}, {})
+    made = Aligned(groups, dict(members), {}, {}, {})
     for name, reader in members.items():
         if name == kept_name:
             continue
         state = _tensors(reader)
         pair = {need: _pair(how, need, stat or {}, kept_name, name) for need in how.needs}
+        if how.traits.get("resizes"):
+            own = _own(how, networks or {}, name)
+            others = find_groups(own, example)
+            require_alike(groups, others, name)
+            maps = how.load().match(groups, kept, state, pair, stream(seed, "align", name), others=others, **given)
+            made.members[name] = ResizedReader(reader, others, maps)
+            made.gaps[name] = gap(own, reader, network, made.members[name], example)
+            continue
         turn = how.load().match(groups, kept, state, pair, stream(seed, "align", name), **given)
         lens = TurnedReader(reader, groups, turn)
         prove(network, reader, lens, example, name)
@@ -113,20 +134,35 @@ def _pair(
     return of[kept], of[other]
 
 
+def _own(how: Entry, networks: Mapping[str, nn.Module], name: str) -> nn.Module:
+    if name not in networks:
+        raise UserError(
+            f"{how.full_name} changes widths, so it needs every network itself",
+            where=f"source '{name}'",
+            hint="transfuse.merge(..., data=images) with modules, or a recipe",
+        )
+    return networks[name]
+
+
 def prove(network: nn.Module, before: Reader, after: Reader, example: Tensor, name: str) -> None:
     """Raises UserError where the weights in the new order do not compute on `example` what they did in the old."""
-    twin = copy.deepcopy(network).eval()
-    outputs = []
-    for reader in (before, after):
-        own = twin.state_dict()
-        twin.load_state_dict({key: torch.from_numpy(np.array(reader.read(key))).to(own[key].dtype) for key in own})
-        with torch.no_grad():
-            outputs.append(twin(example.clone()).double())
-    gap, size = float((outputs[0] - outputs[1]).abs().max()), float(outputs[0].abs().max())
-    if not gap <= TOLERANCE * max(size, 1e-30):
+    found = gap(network, before, network, after, example)
+    if not found <= TOLERANCE:
         raise UserError(
             "the network computes something else once its units are reordered, so it is not merged",
             where=f"source '{name}'",
             expected=f"a difference of at most {TOLERANCE:g} of its largest output",
-            got=f"{gap / max(size, 1e-30):.3g}",
+            got=f"{found:.3g}",
         )
+
+
+def gap(first: nn.Module, before: Reader, second: nn.Module, after: Reader, example: Tensor) -> float:
+    """The largest difference of what two networks with these weights give, as a share of the first's largest output."""
+    outputs = []
+    for network, reader in ((first, before), (second, after)):
+        twin = copy.deepcopy(network).eval()
+        own = twin.state_dict()
+        twin.load_state_dict({key: torch.from_numpy(np.array(reader.read(key))).to(own[key].dtype) for key in own})
+        with torch.no_grad():
+            outputs.append(twin(example.clone()).double())
+    return float((outputs[0] - outputs[1]).abs().max()) / max(float(outputs[0].abs().max()), 1e-30)

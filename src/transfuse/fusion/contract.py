@@ -2,8 +2,10 @@
 
     weights    merge(unit: Unit) -> [*S]                      numpy or torch alike; `reference(unit)` is the slow law
                in passes before: survey(unit, found) -> found over the units of a tensor, gather(total, name, found)
-               -> total over tensors, settle(total, settings) -> whole. `SURVEYS` has a number a pass: it sees every
-               so many-th entry. A `whole` whose key "again" is true has the last pass repeated
+               -> total over tensors, settle(total, settings) -> whole. `SURVEYS`, or surveys(settings) where they
+               depend on these, has a number a pass: it sees every so many-th entry. A `whole` whose key "again" is
+               true has the last pass repeated. A method that is a plain sum may have coefficients(unit) -> [K] (and
+               the base's after them) of a unit without entries: the lift then adds up sum_k c_k x_k itself, faster
     features   Fuser(widths, **settings): nn.Module           K of [N, D_k] -> [N, width]; may have shares(blocks)
     structure  build(fronts, **settings) -> nn.Module         blocks as they are read -> [N, width]; may have
                settle(blocks, targets), called once with training rows, and start(classes) -> a head's weight and bias

@@ -2,8 +2,8 @@
 
     weights = merge(x, w), w [K] or [L, K]        by any differentiable method of `weights/`; L groups of tensors
 
-AdaMerging (Yang et al., ICLR 2024) trains w to make the answers on unlabelled images certain: the mean entropy of the
-predicted classes falls. `Blend` is a module like any other, so any training and any objective can move its weights.
+`Blend` is a module like any other, so any training and any objective can move its weights; choosers that learn
+(`choose/adamerging.py`) are given one.
 """
 
 from __future__ import annotations
@@ -73,30 +73,3 @@ class Blend(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.func.functional_call(self.network, self.merged(), (inputs,))
-
-
-def entropy(logits: Tensor) -> Tensor:
-    """Mean entropy of the predicted classes, in nats."""
-    logs = torch.log_softmax(logits.float(), dim=1)
-    return -(logs.exp() * logs).sum(dim=1).mean()
-
-
-def adamerged(blend: Blend, batches: Sequence[Tensor], *, passes: int = 10, rate: float = 1e-2) -> list[float]:
-    """Train the coefficients on unlabelled batches until their answers are certain; returns the mean entropy by pass.
-
-    Raises UserError where the entropy stops being a number.
-    """
-    optimiser = torch.optim.Adam([blend.coefficients], rate)
-    found = []
-    for _ in range(passes):
-        total = 0.0
-        for batch in batches:
-            loss = entropy(blend(batch))
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            total += float(loss.detach())
-        found.append(total / max(len(batches), 1))
-        if not torch.isfinite(blend.coefficients).all():
-            raise UserError("the coefficients stopped being numbers", got=f"after {len(found)} passes at rate {rate:g}")
-    return found

@@ -8,8 +8,11 @@ source is a PyTorch file.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
+import platform
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +33,7 @@ INDEX, MANIFEST = "model.safetensors.index.json", "merge.json"
 SHARD_BYTES = 5 << 30
 # Files of a model folder that say what the weights are for; they go along unchanged.
 BESIDE = ("*.json", "*.txt", "*.model")
+_AT_WORK: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -140,18 +144,47 @@ def _shards(
 
 @contextlib.contextmanager
 def unfinished(out: Path) -> Iterator[Path]:
-    """A place beside `out` that becomes `out` in one step when all went well, and is gone when not."""
+    """A place beside `out` that becomes `out` in one step when all went well, and is gone when not.
+
+    What merges into `out` that were killed on this machine left behind is removed first.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    mark = f".{out.name}.{re.sub(r'[^A-Za-z0-9_-]', '-', platform.node())}."
+    for left in out.parent.glob(f"{glob.escape(mark)}*.tmp"):
+        if left not in _AT_WORK and not _running(left.name.removeprefix(mark).removesuffix(".tmp")):
+            _remove(left)
+    scratch = out.with_name(f"{mark}{os.getpid()}.tmp")
+    _AT_WORK.add(scratch)
     try:
         yield scratch
         scratch.replace(out)
     except OSError as error:
         raise UserError("the output cannot be written", where=str(out), got=str(error)) from error
     finally:
-        if scratch.is_dir():
-            shutil.rmtree(scratch, ignore_errors=True)
-        scratch.unlink(missing_ok=True)
+        _remove(scratch)
+        _AT_WORK.discard(scratch)
+
+
+def _running(process: str) -> bool:
+    """Whether another process of this number runs; what is no number is not ours to judge."""
+    if not process.isdecimal():
+        return True
+    if int(process) == os.getpid():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # What a candidate may say of its merge beside the method's own settings.
 KEYS = ("base", "align", "weights", "repair", "statistics", "counters", "tries", "path")
 # Short words for the choosers of coefficients.
-CHOOSERS = {"greedy": "greedy_soup", "path": "wise_path", "search": "search"}
+CHOOSERS = {"greedy": "greedy_soup", "path": "wise_path", "search": "search", "adamerging": "adamerging"}
 REPAIRS = ("auto", "none", "full")
 TRIES = 20
 # Rows go through the network at 25 points, with two sets of statistics, which one of them is estimated for.
@@ -44,11 +44,12 @@ def merge_of(
     repair = facts.get("repair", "auto")
     if repair not in REPAIRS:
         raise unknown_name("repair", str(repair), REPAIRS, where=f"{where}.repair")
-    weights = facts.get("weights")
-    if isinstance(weights, str):
-        if weights not in CHOOSERS:
-            raise unknown_name("way of choosing weights", weights, CHOOSERS, where=f"{where}.weights")
-        weights = CHOOSERS[weights]
+    weights, chooser = _weights(facts.get("weights"), f"{where}.weights")
+    if weights == "adamerging" and how.needs:
+        raise UserError(
+            f"{how.full_name} needs statistics of its members, so its weights cannot be learned",
+            where=f"{where}.weights",
+        )
     tries = facts.get("tries", TRIES)
     if not isinstance(tries, int) or isinstance(tries, bool) or not 1 <= tries <= 10_000:
         raise UserError(
@@ -62,7 +63,23 @@ def merge_of(
     made = {"method": how.full_name, "settings": dict(settings), "weights": weights, "base": base, "align": align}
     policies = {"statistics": facts.get("statistics", "mean"), "counters": facts.get("counters", "largest")}
     # Only where it is asked for, so that other merges keep their keys.
-    return made | policies | {"repair": repair, "tries": tries} | ({"path": True} if path else {})
+    asked = ({"path": True} if path else {}) | ({"chooser": chooser} if chooser else {})
+    return made | policies | {"repair": repair, "tries": tries} | asked
+
+
+def _weights(given: Any, where: str) -> tuple[Any, dict[str, Any]]:
+    """Weights as a recipe says them: numbers, a chooser's name, or {by: NAME, ...} with the chooser's settings."""
+    name, settings = given, {}
+    if isinstance(given, Mapping):
+        name = given.get("by")
+        settings = {str(key): value for key, value in given.items() if key != "by"}
+    elif not isinstance(given, str):
+        return given, {}
+    if name not in CHOOSERS:
+        raise unknown_name("way of choosing weights", str(name), CHOOSERS, where=where)
+    entry = shelf("choose")[CHOOSERS[str(name)]]
+    entry.settings(settings, where=where)
+    return entry.name, settings
 
 
 def merge_files(merge: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -126,6 +126,8 @@ QUANTITIES = {
     "branch_gradient": Quantity("share of the gradient", "how much of what training asks for goes to it", "share"),
     "branch_share": Quantity("weight", "how much the method counts it, in the mean over items", "share"),
     "gate_entropy": Quantity("spread of the weights", "1 where all branches count alike, 0 where one does"),
+    "barrier_line": Quantity("above the line", "how far log-loss rises above the line between both ends"),
+    "barrier_ends": Quantity("above the ends", "how far log-loss rises above the mean of both ends"),
     "generalisation_gap": Quantity("overfitting", "how much better it is on the rows it learned from"),
     "parameters": Quantity("parameters", "numbers the model stores", "count"),
     "trainable_parameters": Quantity("trained parameters", "numbers that training may change", "count"),

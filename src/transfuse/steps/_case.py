@@ -229,12 +229,23 @@ def _merging_notes(told: Mapping[str, Any]) -> list[str]:
         return []
     found = [f"merged by {told['method']}; lineage: {told['verdict']} ({told['why']})"]
     if told.get("align"):
-        moved = ", ".join(f"{name} {100 * share:.0f} %" for name, share in told["moved"].items())
-        found.append(f"aligned by {told['align']}, blocks moved: {moved}")
+        moved = [f"{name} {100 * share:.0f} %" for name, share in told["moved"].items()]
+        moved = ["blocks moved: " + ", ".join(moved)] if moved else []
+        moved += [
+            f"{name} was brought to other widths, its answers are off by {gap:.3g} of the largest"
+            for name, gap in told.get("gaps", {}).items()
+        ]
+        found.append(", ".join([f"aligned by {told['align']}", *moved]))
     if told.get("chosen_by"):
         values = ", ".join(f"{name} {value:.3g}" for name, value in told["weights"].items())
         found.append(
             f"weights {values}, chosen by {told['chosen_by']} from {told['tried']} merges on the selection rows"
+        )
+    if told.get("learned_by"):
+        values = ", ".join(f"{name} {value:.3g}" for name, value in told["weights"].items())
+        found.append(
+            f"weights {values}, learned by {told['learned_by']} from unlabelled training rows: mean entropy from"
+            f" {told['losses'][0]:.4f} to {told['losses'][-1]:.4f} nats in {len(told['losses'])} passes"
         )
     if "path" in told:
         found.append(_way(told["path"]))

@@ -17,6 +17,7 @@ from torch import Tensor
 from transfuse.errors import UserError
 from transfuse.fusion.aligned import align, aligning
 from transfuse.fusion.buffers import Buffers
+from transfuse.fusion.learned import Blend
 from transfuse.fusion.lineage import lineage
 from transfuse.fusion.preflight import START
 from transfuse.fusion.repair import batch_norms, re_estimate, repair
@@ -62,7 +63,8 @@ class Merging:
         fit, held = fits_of(rows_of(inputs))[0]
         # Held rows are looked at only where something is chosen on them.
         merge = params["merge"]
-        wanted = held if isinstance(merge["weights"], str) else _spread(held, ROWS) if merge.get("path") else held[:0]
+        scored = isinstance(merge["weights"], str) and not _learns(merge["weights"])
+        wanted = held if scored else _spread(held, ROWS) if merge.get("path") else held[:0]
         return cls(
             merge,
             dict(zip(_networks.member_names(found), opened, strict=True)),
@@ -110,19 +112,34 @@ class Merging:
             lens = aligning(self.merge["align"])
             given = {need: self.collected(need) for need in lens.needs}
             example = self.first.prepared(self.images[:8])
-            turned = align(lens, self.first.network, readers, example, base=base, stat=given, seed=self.seed)
+            networks = {name: source.network for name, source in self.sources.items()}
+            turned = align(
+                lens,
+                self.first.network,
+                readers,
+                example,
+                base=base,
+                stat=given,
+                seed=self.seed,
+                networks=networks,
+            )
             readers, after = turned.members, lineage(turned.members, base)
             stats = {need: turned.statistics(need, of) for need, of in stats.items()}
             told |= {"align": lens.name, "moved": turned.moved, "verdict": after.verdict}
+            told |= {"gaps": turned.gaps} if turned.gaps else {}
             told["why"] = f"after alignment {after.why}; before, {before.why}"
         work = Work(self, readers, base, stats)
         weights = self.merge["weights"]
+        if self.merge.get("path") and len(readers) == 2:
+            told["path"] = walked(self, readers)
+        if isinstance(weights, str) and _learns(weights):
+            chosen, losses, state, mended = work.learned(shelf("choose")[weights])
+            told |= {"learned_by": weights, "weights": chosen, "losses": losses}
+            return state, told | mended
         if isinstance(weights, str):
             chosen, losses = work.choose(weights)
             told |= {"chosen_by": weights, "weights": chosen, "tried": len(losses), "losses": losses}
             weights = [chosen[name] for name in self.sources]
-        if self.merge.get("path") and len(readers) == 2:
-            told["path"] = walked(self, readers)
         state, mended = work.merged(weights)
         return state, told | mended
 
@@ -181,6 +198,38 @@ class Work:
         found = repair(network, parents, shares.tolist() if shares.any() else [1.0] * len(parents), batches)
         return {"norms": found.norms, "repaired": len(found.layers), "rows": rows}
 
+    def learned(self, entry: Entry) -> tuple[dict[str, float], list[float], dict[str, np.ndarray], dict[str, Any]]:
+        """Coefficients by a chooser that learns, what it lowered by pass, the merge there, and what was mended.
+
+        Coefficients of layers are told by their means. Running statistics start as the first member's.
+        """
+        settings, network = entry.settings(self.of.merge.get("chooser", {})), self.of.first.network
+        layers = settings.pop("layers")
+        states = [
+            {name: torch.from_numpy(np.array(reader.read(name))) for name in reader.names()} for reader in self.all
+        ]
+        blend = Blend(
+            self.of.entry,
+            network,
+            states[: len(self.readers)],
+            states[-1] if self.base is not None else None,
+            layer_of=(lambda name: name.rpartition(".")[0]) if layers else lambda name: "",
+            settings=self.of.merge["settings"],
+        )
+        batches = self.of.batches(self.of.first)
+        losses = entry.load().learn(blend, batches, self.of.merge["tries"], **settings)
+        with torch.no_grad():
+            network.load_state_dict({name: value.detach().clone() for name, value in blend.merged().items()})
+        weights = blend.coefficients.detach().double().mean(dim=0).tolist()
+        told = self._repaired([max(weight, 0.0) for weight in weights])
+        state = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+        return dict(zip(self.of.sources, weights, strict=True)), losses, state, told
+
+    @property
+    def all(self) -> list[Reader]:
+        """The members, and the base after them where there is one."""
+        return [*self.readers.values(), *([self.base] if self.base is not None else [])]
+
     def choose(self, name: str) -> tuple[dict[str, float], list[float]]:
         """Coefficients by a chooser, with every loss that it saw on the held rows."""
         scales = self.of.entry.traits.get("weights") == "scales"
@@ -196,8 +245,9 @@ class Work:
             return losses[-1]
 
         entry = shelf("choose")[name]
+        settings = entry.settings(self.of.merge.get("chooser", {}))
         rng = stream(self.of.seed, "choose", name)
-        return entry.load().choose(space, score, self.of.merge["tries"], rng, **entry.settings({})), losses
+        return entry.load().choose(space, score, self.of.merge["tries"], rng, **settings), losses
 
     def loss(self) -> float:
         """Mean negative log-probability of the held rows by the merge's own head."""
@@ -205,6 +255,10 @@ class Work:
         with torch.no_grad():
             parts = [self.of.logits(part) for part in torch.split(images, BATCH)]
         return log_loss(torch.cat(parts).float().cpu().numpy(), targets)
+
+
+def _learns(chooser: str) -> bool:
+    return bool(shelf("choose")[chooser].traits.get("learns"))
 
 
 def _targets(inputs: Mapping[str, Artifact], rows: np.ndarray) -> np.ndarray:

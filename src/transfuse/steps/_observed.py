@@ -94,6 +94,16 @@ def branches(places: Mapping[str, Entry], described: Mapping[str, Mapping[str, A
                     yield Observation(name, run, quantity, float(value), rows=health["rows"], final=True)
 
 
+def ways(places: Mapping[str, Entry]) -> Iterator[Observation]:
+    """`path_loss:VIEW:SHARE`: the log-loss at each point of the straight way between two sources that were merged."""
+    for name, entry in places.items():
+        for run, fit in entry.fits.items():
+            told: dict[str, Any] = (fit.meta.get("merge") or {}).get("path") or {"loss": {}}
+            for view, losses in told["loss"].items():
+                for share, loss in zip(told["shares"], losses, strict=True):
+                    yield Observation(name, run, f"path_loss:{view}:{share:.6g}", float(loss), told["rows"], final=True)
+
+
 def _labels(reads: Sequence[Sequence[Any]], members: Sequence[str]) -> list[str]:
     """The branches' names in order; reads of no member are of the canvas itself."""
     seen = dict.fromkeys((read[0], read[2]) for read in reads if (*read, "block")[3] == "block")

@@ -115,6 +115,7 @@ def _made(
         *_observed.sizes(inputs, task.metric, targets),
         *_observed.trained(standing),
         *_observed.branches(standing, params["arms"]),
+        *_observed.ways(standing),
     ]
     return judged, Case(
         task=task,

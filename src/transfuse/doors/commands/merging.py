@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -51,7 +55,27 @@ def merge(  # noqa: PLR0913 - a command's options are its parameters
     else:
         given = tuple(parameter or ())
         order = Order(method, sources, out, base, weights, given, statistics, counters, align=align, arch=arch)
-    say(carried_out(order, workers, hashes=hashes))
+    with _stoppable():
+        say(carried_out(order, workers, hashes=hashes))
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C and a request to end take away what is half written, and end with 128 plus the signal's number."""
+    asked: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; nothing was written\n")
+        raise SystemExit(128 + (asked or [signal.SIGINT])[0]) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def inspect(

@@ -237,6 +237,19 @@ def reference(entry: Entry) -> None:
         require_same(found, wanted, f"{len(weights)} sources", 1e-12)
 
 
+def summed(entry: Entry) -> None:
+    """Where the method has coefficients, what the lift adds up with them is what its `merge` gives."""
+    module = entry.load()
+    if not hasattr(module, "coefficients"):
+        return
+    for weights in taken(entry, (2.0,), (1.0, -0.25), (0.1, 0.4, 2.0, 1.5, 0.7)):
+        unit = one_unit(entry, weights)
+        states = {f"source {place}": {unit.name: tensor} for place, tensor in enumerate(unit.x)}
+        base = None if unit.base is None else {unit.name: unit.base}
+        found = weights_lift.merge_states(entry, states, weights=weights, base=base)
+        require_same(found[unit.name], module.merge(unit), f"{len(weights)} sources", 1e-12)
+
+
 def alike(entry: Entry) -> None:
     """Torch tensors give what numpy arrays give, and the weights receive a gradient."""
     import torch
@@ -254,7 +267,20 @@ def alike(entry: Entry) -> None:
 
 
 WEIGHTS = Family(
-    always=(pure, form, precise, overflow, listens, seeded, refuses, statistics_stay, needs_count, reference, alike),
+    always=(
+        pure,
+        form,
+        precise,
+        overflow,
+        listens,
+        seeded,
+        refuses,
+        statistics_stay,
+        needs_count,
+        reference,
+        summed,
+        alike,
+    ),
     by_trait={
         "idempotent": (same_for_copies, weight_scale),
         "symmetric": (permutation,),

@@ -4,7 +4,9 @@
     merged = base + scale sum_k w_k tau_k        x [K, *S], w [K], base [*S] -> [*S]
 
 Unbiased: the expectation over draws is task arithmetic. Draws are keyed by seed and tensor name, each source has its
-own, so the order of tensors and threads changes nothing; density 1 drops nothing.
+own, so the order of tensors and threads changes nothing; density 1 drops nothing. `rescale: l1` is mergekit's other
+factor, which brings what is left of each source's tensor back to the sum of magnitudes it had (nothing left stays
+nothing), and `rescale: none` its `rescale: false`, without any factor.
 """
 
 from __future__ import annotations
@@ -16,11 +18,19 @@ import numpy as np
 from transfuse.fusion.arrays import alike, library, numbers, weighted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from transfuse.fusion.contract import Unit
 
 CITATION = "Yu et al., Language models are super mario (DARE), ICML 2024"
 PARAMETERS = {
     "density": {"type": "float", "default": 0.5, "low": 1e-4, "high": 1.0, "doc": "share that is kept"},
+    "rescale": {
+        "type": "str",
+        "default": "density",
+        "options": ("density", "l1", "none"),
+        "doc": "what makes up for what is dropped",
+    },
     "scale": {"type": "float", "default": 1.0, "low": -100.0, "high": 100.0, "doc": "factor of all that is added"},
 }
 TRAITS = {
@@ -37,9 +47,32 @@ TRAITS = {
 }
 
 
+def surveys(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """Sums of magnitudes are those of whole tensors; nothing else is asked of them."""
+    return (1,) if settings["rescale"] == "l1" else ()
+
+
+def survey(unit: Unit, found: np.ndarray | None) -> np.ndarray:
+    """Each source's sum of magnitudes, before and after the drop: [2, K]."""
+    sums = _sums(unit, _kept(unit))
+    return sums if found is None else found + sums
+
+
+def gather(total: dict[str, np.ndarray] | None, name: str, found: np.ndarray) -> dict[str, np.ndarray]:
+    """The sums of every tensor."""
+    return {**(total or {}), name: found}
+
+
+def settle(total: dict[str, np.ndarray], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Nothing is left to do."""
+    return total
+
+
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
-    w, kept, taus = unit.settings["scale"] / unit.settings["density"] * unit.w, _kept(unit), unit.x - unit.base
+    kept, taus = _kept(unit), unit.x - unit.base
+    factors = _factors(unit, kept)
+    w = unit.settings["scale"] * unit.w * (alike(factors, unit.w) if isinstance(factors, np.ndarray) else factors)
     return unit.base + weighted(w, taus * (kept if library(taus) is np else alike(kept, unit.base)))
 
 
@@ -52,6 +85,19 @@ def reference(unit: Unit) -> Any:
                 tau = unit.x[(source, *index)] - unit.base[index]
                 merged[index] += unit.settings["scale"] * unit.w[source] * tau / unit.settings["density"]
     return merged
+
+
+def _factors(unit: Unit, kept: np.ndarray) -> Any:
+    """What makes up for what is dropped: a number, or one a source, [K]."""
+    if unit.settings["rescale"] != "l1":
+        return 1.0 if unit.settings["rescale"] == "none" else 1.0 / unit.settings["density"]
+    before, after = _sums(unit, kept) if unit.whole is None else unit.whole[unit.name]
+    return np.divide(before, after, out=np.ones(len(after)), where=after > 0)
+
+
+def _sums(unit: Unit, kept: np.ndarray) -> np.ndarray:
+    sizes = np.abs(numbers(unit.x) - numbers(unit.base)).reshape(len(unit.x), -1)
+    return np.stack([sizes.sum(axis=1), (sizes * kept.reshape(sizes.shape)).sum(axis=1)])
 
 
 def _kept(unit: Unit) -> np.ndarray:

@@ -35,6 +35,12 @@ TRAITS = {
 }
 
 
+def coefficients(unit: Unit) -> np.ndarray:
+    """`[K]`."""
+    shares = unit.w * _ages(len(unit.w), unit.settings)
+    return shares / shares.sum()
+
+
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`. Raises UserError where nothing is left to average."""
     shares = unit.w * alike(_ages(len(unit.w), unit.settings), unit.w)

@@ -36,6 +36,13 @@ TRAITS = {
 }
 
 
+def coefficients(unit: Unit) -> np.ndarray:
+    """`[K]`."""
+    own = _own(unit)
+    shares = unit.w if own is None else own
+    return shares / shares.sum()
+
+
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`. Raises UserError for a pattern that cannot be read or whose weights are wrong."""
     own = _own(unit)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from transfuse.fusion.arrays import weighted
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ TRAITS = {
     "stochastic": False,
     "needs_base": False,
 }
+
+
+def coefficients(unit: Unit) -> np.ndarray:
+    """`[K]`."""
+    return unit.w / unit.w.sum()
 
 
 def merge(unit: Unit) -> Any:

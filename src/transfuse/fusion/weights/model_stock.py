@@ -5,6 +5,7 @@
 
 Sources that learned the same (c = 1) give their mean, sources that learned unrelated things (c = 0) the base. A
 negative cosine would push beyond the base the wrong way: t is held to 0 … 1. Tensor by tensor. One source gives itself.
+`hold: false` is the formula as it stands, as mergekit has it: beyond the base where c < 0, the base at its pole.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from transfuse.fusion.contract import Unit
 
 CITATION = "Jang et al., Model Stock, ECCV 2024"
-PARAMETERS: dict[str, dict[str, Any]] = {}
+PARAMETERS = {"hold": {"type": "bool", "default": True, "doc": "whether t is held to 0 ... 1"}}
 TRAITS = {
     "idempotent": True,
     "symmetric": True,
@@ -53,9 +54,15 @@ def settle(total: dict[str, np.ndarray], settings: Mapping[str, Any]) -> dict[st
     return total
 
 
+def coefficients(unit: Unit) -> np.ndarray:
+    """`[K + 1]`."""
+    t = _pull(unit.whole[unit.name], unit.settings["hold"])
+    return np.append(t * unit.w / unit.w.sum(), 1.0 - t)  # the base
+
+
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
-    t = _pull(survey(unit, None) if unit.whole is None else unit.whole[unit.name])
+    t = _pull(survey(unit, None) if unit.whole is None else unit.whole[unit.name], unit.settings["hold"])
     return t * weighted(unit.w / unit.w.sum(), unit.x) + (1.0 - t) * unit.base
 
 
@@ -75,7 +82,7 @@ def reference(unit: Unit) -> Any:
     return t * mean + (1 - t) * unit.base
 
 
-def _pull(products: np.ndarray) -> float:
+def _pull(products: np.ndarray, hold: bool) -> float:
     """t from all <tau_j, tau_k>."""
     lengths, count = np.sqrt(np.diag(products)), len(products)
     # A source that did not move from the base has learned nothing that another could confirm; two of them agree.
@@ -85,5 +92,6 @@ def _pull(products: np.ndarray) -> float:
         else float(lengths[j] == lengths[k])
         for j, k in combinations(range(count), 2)
     ]
-    c = float(np.clip(np.mean(cosines), 0.0, 1.0)) if cosines else 1.0
-    return count * c / (1 + (count - 1) * c)
+    c = float(np.clip(np.mean(cosines), 0.0 if hold else -1.0, 1.0)) if cosines else 1.0
+    below = 1 + (count - 1) * c
+    return count * c / below if abs(below) > 1e-9 else 0.0

@@ -6,6 +6,8 @@
 Where the directions are nearly the same (cosine above `parallel`) or one tensor is zero, the straight line
 (1 - t) x_0 + t x_1 is taken, which is the limit. Nearly opposite directions have no one great circle: they are refused,
 since the straight line would pass through zero. Lengths are not restored. A tensor with one number is a straight line.
+`edges: mergekit` takes the straight line between opposite directions too, and the quarter circle's coefficients where
+one tensor is zero.
 """
 
 from __future__ import annotations
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 CITATION = "Shoemake, Animating rotation with quaternion curves, SIGGRAPH 1985"
 PARAMETERS = {
     "parallel": {"type": "float", "default": 0.9995, "low": 0.5, "high": 1.0, "doc": "cosine that counts as parallel"},
+    "edges": {
+        "type": "str",
+        "default": "limit",
+        "options": ("limit", "mergekit"),
+        "doc": "what becomes of opposite directions and of zero tensors",
+    },
 }
 TRAITS = {
     "idempotent": True,
@@ -58,14 +66,28 @@ def settle(total: dict[str, np.ndarray], settings: Mapping[str, Any]) -> dict[st
     return total
 
 
+def coefficients(unit: Unit) -> np.ndarray:
+    """`[2]`. Raises UserError for opposite directions."""
+    return np.array(_shares(unit))
+
+
 def merge(unit: Unit) -> Any:
     """`[2, *S] -> [*S]`. Raises UserError for opposite directions."""
-    first, second = unit.x[0], unit.x[1]
+    first, second = _shares(unit)
+    return first * unit.x[0] + second * unit.x[1]
+
+
+def _shares(unit: Unit) -> tuple[Any, Any]:
+    """What each of the two is multiplied by."""
     t = unit.w[1] / (unit.w[0] + unit.w[1])
     sums = survey(unit, None) if unit.whole is None else unit.whole[unit.name]
-    cosine = _cosine(sums)
-    if cosine is None or cosine > unit.settings["parallel"] or sums[3] == 1:
-        return (1 - t) * first + t * second
+    cosine, theirs = _cosine(sums), unit.settings["edges"] == "mergekit"
+    if theirs and cosine is None:
+        cosine = 0.0
+    if theirs and abs(cosine or 0.0) > unit.settings["parallel"]:
+        return 1 - t, t
+    if cosine is None or cosine > unit.settings["parallel"] or (sums[3] == 1 and not theirs):
+        return 1 - t, t
     if cosine < -unit.settings["parallel"]:
         raise UserError(
             "two tensors point in opposite directions, so there is no way between them but through zero",
@@ -74,7 +96,7 @@ def merge(unit: Unit) -> Any:
             hint="merge with weights/mean, or check that both sources start from the same weights",
         )
     lib, angle = library(unit.w), float(np.arccos(cosine))
-    return (lib.sin((1 - t) * angle) / np.sin(angle)) * first + (lib.sin(t * angle) / np.sin(angle)) * second
+    return lib.sin((1 - t) * angle) / np.sin(angle), lib.sin(t * angle) / np.sin(angle)
 
 
 def reference(unit: Unit) -> Any:

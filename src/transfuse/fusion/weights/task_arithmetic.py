@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from transfuse.fusion.arrays import weighted
 
 if TYPE_CHECKING:
@@ -31,6 +33,12 @@ TRAITS = {
     "needs_base": True,
     "weights": "scales",
 }
+
+
+def coefficients(unit: Unit) -> np.ndarray:
+    """`[K + 1]`."""
+    w = unit.settings["scale"] * unit.w
+    return np.append(w, 1.0 - w.sum())  # the base
 
 
 def merge(unit: Unit) -> Any:

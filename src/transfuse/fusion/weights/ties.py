@@ -5,9 +5,14 @@
     merged[e] = base[e] + scale sum_{k in A} w_k tau_k[e] / d[e],   A = sources whose trimmed tau_k[e] has that sign
 
 Defaults are the paper's: trimming over the whole model, exactly k = int(density n) entries a source (of equal ones
-the earlier tensor's, then the earlier entry), election by mass with v = 1, and d = the number of sources in A. Peers
-differ, and each difference is a setting: `trim_scope: tensor` (PEFT, mergekit), `election: frequency` (PEFT's other
-form), `election_weights: true` (v = w, mergekit), `divisor: weights` (d = sum of w over A, mergekit).
+the earlier tensor's, then the earlier entry), election by mass with v = 1, and d = the number of sources in A. Others
+differ, and each difference is a setting:
+
+    PEFT             trim_scope: tensor, and election: frequency for its other form (sign of sum_k v_k sign(tau_k))
+    mergekit         trim_scope: tensor, kept: one (k at least 1), election_weights: true (v = w), divisor: weights
+                     (d = sum of w over A), or divisor: none (d = 1) for its `normalize: false`
+    authors' code    kept: threshold (all that are not smaller than the (k + 1)-th largest), undecided: majority (where
+                     the sum is 0, the sign that most entries of the model elected), divisor: none for its `dis-sum`
 """
 
 from __future__ import annotations
@@ -33,13 +38,25 @@ PARAMETERS = {
         "options": ("model", "tensor"),
         "doc": "what `density` is a share of",
     },
+    "kept": {
+        "type": "str",
+        "default": "exact",
+        "options": ("exact", "one", "threshold"),
+        "doc": "whether k entries stay, at least one, or all as large as the k + 1-th",
+    },
     "election": {"type": "str", "default": "mass", "options": ("mass", "frequency"), "doc": "how signs are elected"},
     "election_weights": {"type": "bool", "default": False, "doc": "whether weights count in the election"},
     "divisor": {
         "type": "str",
         "default": "count",
-        "options": ("count", "weights"),
+        "options": ("count", "weights", "none"),
         "doc": "what the sum is divided by",
+    },
+    "undecided": {
+        "type": "str",
+        "default": "positive",
+        "options": ("positive", "majority"),
+        "doc": "the sign where the sum is 0",
     },
 }
 TRAITS = {
@@ -57,12 +74,22 @@ TRAITS = {
 # The first pass looks at every 101st entry and says between which magnitudes the threshold must lie, up to eight
 # standard deviations of such a sample; the second counts what lies above and keeps what lies between. Where the
 # threshold proves to lie elsewhere, the second pass is made again with the whole range: the choice is always exact.
+# A third counts the elected signs, where an undecided entry takes the majority's.
 SURVEYS = (101, 1)
 DEVIATIONS = 8
 
 
+def surveys(settings: Mapping[str, Any]) -> tuple[int, ...]:
+    """The passes that these settings need."""
+    return (*SURVEYS, 1) if settings["undecided"] == "majority" else SURVEYS
+
+
 def survey(unit: Unit, found: Any) -> Any:
-    """First pass: magnitudes of a sample. Second: how many lie above the range, and which lie in it, by piece."""
+    """First pass: magnitudes of a sample. Second: how many lie above the range, and which lie in it, by piece. Third:
+    the sum of the elected signs."""
+    if unit.whole is not None and isinstance(unit.whole[_scope(unit.name, unit.settings)], dict):
+        votes = 0 if found is None else found["votes"]
+        return {"votes": votes + int(np.sign(_mass(unit, _trimmed(unit))).sum()), "whole": unit.whole}
     sizes = _magnitudes(unit)
     if unit.whole is None:
         return [*(found or []), sizes]
@@ -86,15 +113,19 @@ def gather(total: dict[str, Any] | None, name: str, found: Any) -> dict[str, Any
 
 
 def settle(total: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """First pass: for each source the range of its threshold. Second: thresholds, and how many equal ones stay."""
+    """First pass: for each source the range of its threshold. Second: thresholds, and how many equal ones stay. Third:
+    the majority's sign beside them."""
+    first = next(iter(total.values()))
+    if isinstance(first, dict) and "votes" in first:
+        return {**first["whole"], "majority": int(np.sign(sum(found["votes"] for found in total.values())))}
     scopes: dict[str, dict[str, Any]] = {}
     for name, found in total.items():
         scopes.setdefault(_scope(name, settings), {})[name] = found
-    if isinstance(next(iter(total.values())), list):
+    if isinstance(first, list):
         return {scope: _ranges(parts, settings["density"]) for scope, parts in scopes.items()}
-    settled = {scope: _thresholds(parts, settings["density"]) for scope, parts in scopes.items()}
+    settled = {scope: _thresholds(parts, settings) for scope, parts in scopes.items()}
     if any(made is None for made in settled.values()):
-        sources = len(next(iter(total.values()))["above"])
+        sources = len(first["above"])
         return {scope: [(0.0, np.inf)] * sources for scope in scopes} | {"again": True}
     return settled
 
@@ -117,9 +148,9 @@ def _ranges(parts: Mapping[str, list[np.ndarray]], density: float) -> list[tuple
     return found
 
 
-def _thresholds(parts: Mapping[str, Any], density: float) -> dict[str, Any] | None:
+def _thresholds(parts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any] | None:
     """Each source's k-th largest magnitude, and how many equal ones stay in which piece; None if it lies elsewhere."""
-    kept = int(density * sum(part["size"] for part in parts.values()))
+    kept = _count(sum(part["size"] for part in parts.values()), settings)
     above = np.sum([part["above"] for part in parts.values()], axis=0)
     thresholds: list[float] = []
     equal: dict[tuple[str, int], list[int]] = {}
@@ -139,6 +170,10 @@ def _thresholds(parts: Mapping[str, Any], density: float) -> dict[str, Any] | No
         )
         order = np.argsort(values)[::-1]
         thresholds.append(float(values[order][np.searchsorted(np.cumsum(numbers_of[order]), left)]))
+        if settings["kept"] == "threshold":
+            # All equal ones stay: what lies above the next smaller number.
+            thresholds[-1] = float(np.nextafter(thresholds[-1], -np.inf))
+            continue
         room = left - int(numbers_of[values > thresholds[-1]].sum())
         for name, piece, values, number in near:
             taken = min(room, int((values == thresholds[-1]).sum()) * number)
@@ -152,36 +187,56 @@ def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
     if library(unit.x) is not np:
         return _through_torch(unit)
-    taus = unit.x - unit.base
-    # Products with booleans: choosing by a mask costs several times as much where the mask looks random.
-    taus *= _stays(unit, np.abs(taus).reshape(len(taus), -1)).reshape(taus.shape)
+    taus = _trimmed(unit)
     positive, negative = taus > 0, taus < 0
-    loud = unit.w if unit.settings["election_weights"] else np.ones(len(unit.w))
     total = weighted(unit.w, taus)
-    if unit.settings["election"] == "frequency":
-        mass = weighted(loud, positive * 1.0 - negative)
-    else:
-        mass = total if np.array_equal(loud, unit.w) else weighted(loud, taus)
+    lost = _lost(unit, _mass(unit, taus, total))
     up = weighted(unit.w, np.maximum(taus, 0.0))
     if unit.settings["divisor"] == "weights":
         ups, downs = weighted(unit.w, positive * 1.0), weighted(unit.w, negative * 1.0)
     else:
-        ups, downs = positive.sum(axis=0, dtype=np.uint8), negative.sum(axis=0, dtype=np.uint8)
-    lost = mass < 0
+        ups, downs = positive.sum(axis=0, dtype=np.uint16), negative.sum(axis=0, dtype=np.uint16)
+    if unit.settings["divisor"] == "none":
+        return unit.base + unit.settings["scale"] * (up + (total - 2.0 * up) * lost)
     count = ups * ~lost + downs * lost
     return unit.base + unit.settings["scale"] * (up + (total - 2.0 * up) * lost) / (count + (count == 0))
+
+
+def _trimmed(unit: Unit) -> np.ndarray:
+    """What each source changed, 0 where it is trimmed: [K, *S]."""
+    taus = numbers(unit.x) - numbers(unit.base)
+    # Products with booleans: choosing by a mask costs several times as much where the mask looks random.
+    taus *= _stays(unit, np.abs(taus).reshape(len(taus), -1)).reshape(taus.shape)
+    return taus
+
+
+def _mass(unit: Unit, taus: np.ndarray, total: np.ndarray | None = None) -> np.ndarray:
+    """The sum whose sign is elected; `total` is the sum by weights, where it is at hand."""
+    weights = numbers(unit.w)
+    loud = weights if unit.settings["election_weights"] else np.ones(len(weights))
+    if unit.settings["election"] == "frequency":
+        return weighted(loud, np.sign(taus))
+    return total if total is not None and np.array_equal(loud, weights) else weighted(loud, taus)
+
+
+def _lost(unit: Unit, mass: np.ndarray) -> np.ndarray:
+    """Where the negative sign is elected."""
+    if unit.settings["undecided"] == "positive":
+        return mass < 0
+    # Alone, a tensor is the whole model.
+    majority = np.sign(mass).sum() if unit.whole is None else unit.whole["majority"]
+    return mass < 0 if majority > 0 else mass <= 0
 
 
 def _through_torch(unit: Unit) -> Any:
     """The same in torch, so that weights can be learned; what is trimmed and elected takes no gradient."""
     lib = library(unit.x)
-    taus = unit.x - unit.base
-    trimmed = numbers(taus) * _stays(unit, _magnitudes(unit)).reshape(np.shape(unit.x))
-    voices = np.sign(trimmed) if unit.settings["election"] == "frequency" else trimmed
-    loud = numbers(unit.w) if unit.settings["election_weights"] else np.ones(len(unit.w))
-    elected = np.where(np.tensordot(loud, voices, axes=1) < 0, -1.0, 1.0)
+    taus, trimmed = unit.x - unit.base, _trimmed(unit)
+    elected = np.where(_lost(unit, _mass(unit, trimmed)), -1.0, 1.0)
     agree = alike(trimmed * elected > 0, unit.base)
     total = weighted(unit.w, agree * taus)
+    if unit.settings["divisor"] == "none":
+        return unit.base + unit.settings["scale"] * total
     count = weighted(unit.w, agree) if unit.settings["divisor"] == "weights" else agree.sum(dim=0)
     safe = lib.where(count == 0, lib.ones_like(count), count)
     return unit.base + unit.settings["scale"] * total / safe
@@ -214,8 +269,8 @@ def _magnitudes(unit: Unit) -> np.ndarray:
 def _stays(unit: Unit, sizes: np.ndarray) -> np.ndarray:
     """Which entries survive trimming, of magnitudes [K, n]. Without a survey the unit is the whole model."""
     if unit.whole is None:
-        kept = int(unit.settings["density"] * sizes.shape[1])
-        return np.stack([_largest(row, kept) for row in sizes])
+        kept = _count(sizes.shape[1], unit.settings)
+        return np.stack([_largest(row, kept, unit.settings["kept"] == "threshold") for row in sizes])
     whole = unit.whole[_scope(unit.name, unit.settings)]
     stays = sizes > np.array(whole["thresholds"])[:, None]
     for source, equal in enumerate(whole["equal"].get((unit.name, unit.piece), ())):
@@ -224,11 +279,19 @@ def _stays(unit: Unit, sizes: np.ndarray) -> np.ndarray:
     return stays
 
 
-def _largest(row: np.ndarray, kept: int) -> np.ndarray:
-    """The `kept` largest; of equal ones the first."""
+def _count(size: int, settings: Mapping[str, Any]) -> int:
+    """How many of so many entries stay."""
+    kept = int(settings["density"] * size)
+    return min(size, {"exact": kept, "one": max(1, kept), "threshold": kept + 1}[settings["kept"]])
+
+
+def _largest(row: np.ndarray, kept: int, equal: bool) -> np.ndarray:
+    """The `kept` largest; of equal ones the first, or with `equal` all."""
     if kept == 0:
         return np.zeros(len(row), dtype=bool)
     threshold = np.partition(row, len(row) - kept)[len(row) - kept]
+    if equal:
+        return row >= threshold
     stays = row > threshold
     stays[np.flatnonzero(row == threshold)[: kept - int(stays.sum())]] = True
     return stays

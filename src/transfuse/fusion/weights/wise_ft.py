@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from transfuse.fusion.arrays import weighted
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ TRAITS = {
     "stochastic": False,
     "needs_base": True,
 }
+
+
+def coefficients(unit: Unit) -> np.ndarray:
+    """`[K + 1]`."""
+    alpha = unit.settings["alpha"]
+    return np.append(alpha * unit.w / unit.w.sum(), 1.0 - alpha)  # the base
 
 
 def merge(unit: Unit) -> Any:
