@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,20 @@ def started(path: Path, classes: int) -> nn.Module:
     return network
 
 
-def tuned(network: nn.Module, data: Any, rows: np.ndarray, rate: float, epochs: int, canvas: int) -> float:
-    """Train in place with AdamW along a half cosine; returns the last epoch's mean loss."""
+def tuned(
+    network: nn.Module,
+    data: Any,
+    rows: np.ndarray,
+    rate: float,
+    epochs: int,
+    canvas: int,
+    among: Sequence[int] | None = None,
+) -> float:
+    """Train in place with AdamW along a half cosine; returns the last epoch's mean loss.
+
+    With `among` rows are of these classes alone, and the loss is that of an answer among these: the head's other
+    columns learn nothing.
+    """
     device = next(network.parameters()).device
     targets = data.items.targets()
     mean = torch.tensor(PREPARE["mean"], device=device).view(1, 3, 1, 1)
@@ -88,8 +101,10 @@ def tuned(network: nn.Module, data: Any, rows: np.ndarray, rate: float, epochs: 
         for begin in range(0, len(order) - 31, 32):
             chosen = order[begin : begin + 32]
             images = torch.from_numpy(batch(data, chosen, canvas)).to(device)
-            logits = network(255.0 * images.flip(1) - mean)
-            loss = functional.cross_entropy(logits, torch.from_numpy(targets[chosen]).to(device))
+            logits, wanted = network(255.0 * images.flip(1) - mean), targets[chosen]
+            if among is not None:
+                logits, wanted = logits[:, list(among)], np.searchsorted(among, wanted)
+            loss = functional.cross_entropy(logits, torch.from_numpy(wanted).to(device))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()

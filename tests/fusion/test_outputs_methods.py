@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from transfuse.errors import UserError
@@ -69,6 +69,17 @@ def test_borda_gives_points_by_rank():
     assert np.allclose(outputs_lift.apply(method("outputs/vote"), state, members), [[2 / 3, 1 / 3, 0.0]], atol=1e-6)
 
 
+def test_equal_probabilities_share_the_points_of_their_places():
+    members = np.round(np.random.default_rng(3).dirichlet(np.ones(9), (2, 300)), 1)
+    members[:, :, 0] += 1 - members.sum(axis=2)
+    state = {"smoothing": np.array(1e-12), "ranked": np.array(True)}
+    found = method("outputs/vote").load().apply(state, members)
+    above, below = members[..., :, None], members[..., None, :]
+    places = (above > below).sum(axis=3) + ((above == below).sum(axis=3) - 1) / 2
+    wanted = places.mean(axis=0) / 36
+    assert np.allclose(found, wanted, atol=1e-9)
+
+
 def test_a_vote_is_trusted_as_far_as_it_was_right():
     members, targets = rows(2, count=2000)
     weak = np.roll(targets, 1)
@@ -78,10 +89,13 @@ def test_a_vote_is_trusted_as_far_as_it_was_right():
 def test_each_member_gets_the_temperature_that_fits_it_alone():
     members, targets = rows(3, count=2000)
     found = state_of("temperature_mean", members, targets)["temperatures"]
-    grid = np.exp(np.linspace(np.log(0.05), np.log(20), 4001))
     for member, heat in zip(members, found, strict=True):
-        losses = [-log_softmax(np.log(member) / t, axis=1)[np.arange(2000), targets].mean() for t in grid]
-        assert heat == pytest.approx(grid[int(np.argmin(losses))], rel=2e-3)
+        logs = np.log(member)
+        best = minimize_scalar(
+            lambda b, logs=logs: -log_softmax(b * logs, axis=1)[np.arange(2000), targets].mean(), bounds=(0.05, 20),
+            method="bounded", options={"xatol": 1e-9},
+        )  # fmt: skip
+        assert 1 / heat == pytest.approx(best.x, rel=1e-5)
 
 
 def test_convex_weights_are_the_optimum_that_a_general_solver_finds():
@@ -173,8 +187,10 @@ def test_boosting_reads_its_trees_as_scikit_learn_does():
     right = np.arange(4) == targets[:, None]
     model = GradientBoostingClassifier(n_estimators=60, max_depth=3, learning_rate=0.1, random_state=0)
     model.fit(seen.reshape(-1, 5), right.ravel())
-    state = boosting._grown(members, targets, {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.1})
-    ours = boosting._scores(state, members).ravel()
+    state = boosting._grown(
+        seen, members.mean(axis=0), right, {"n_estimators": 60, "max_depth": 3, "learning_rate": 0.1}
+    )
+    ours = boosting._scores(state, seen).ravel()
     theirs = model.decision_function(seen.reshape(-1, 5))
     assert np.allclose(ours - ours.mean(), theirs - theirs.mean(), atol=1e-9)
 

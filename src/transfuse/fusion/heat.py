@@ -44,9 +44,12 @@ def _temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
 
     Where the root lies outside, the nearest bound; where nothing depends on T, or no row is there, 1.
     """
+    logs = np.log(np.maximum(probabilities, FLOOR))
+    logs -= logs.max(axis=1, keepdims=True)
+    true = logs[np.arange(len(logs)), targets]
     low, high, b = 1 / HOTTEST, 1 / COOLEST, 1.0
     for _ in range(STEPS):
-        slope, curve = _slope(probabilities, targets, b)
+        slope, curve = _slope(logs, true, b)
         if (curve <= 0.0 and slope == 0.0) or (b == low and slope > 0) or (b == high and slope < 0):
             break
         step = b - slope / curve if curve > 0 else -1.0
@@ -61,18 +64,15 @@ def _temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float(np.clip(1.0 / b, COOLEST, HOTTEST))
 
 
-def _slope(probabilities: np.ndarray, targets: np.ndarray, b: float) -> tuple[float, float]:
-    """First and second derivative in b of the mean log-loss of softmax(b log p)."""
+def _slope(logs: np.ndarray, true: np.ndarray, b: float) -> tuple[float, float]:
+    """First and second derivative in b of the mean log-loss of softmax(b z); `logs [N, C]` and `true [N]` are z."""
     first = second = 0.0
-    for rows in pieces(*probabilities.shape):
-        logs = np.log(np.maximum(probabilities[rows], FLOOR))
-        logs -= logs.max(axis=1, keepdims=True)
-        true = logs[np.arange(len(logs)), targets[rows]]
-        weights = np.exp(b * logs)
+    for rows in pieces(*logs.shape):
+        z = logs[rows]
+        weights = np.exp(b * z)
         total = weights.sum(axis=1)
-        weights *= logs
-        mean = weights.sum(axis=1) / total
-        weights *= logs
-        first += float((mean - true).sum())
-        second += float((weights.sum(axis=1) / total - mean**2).sum())
-    return first / max(1, len(targets)), second / max(1, len(targets))
+        mean = np.einsum("nc,nc->n", weights, z) / total
+        weights *= z
+        first += float((mean - true[rows]).sum())
+        second += float((np.einsum("nc,nc->n", weights, z) / total - mean**2).sum())
+    return first / max(1, len(true)), second / max(1, len(true))

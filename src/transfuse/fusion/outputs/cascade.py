@@ -61,14 +61,14 @@ def fit(
     heats = temperatures(probabilities, targets)
     cost = np.asarray(about.cost, dtype=np.float64)
     thinning = -(-probabilities[0].size // LOOKED_AT)
-
-    def ground(step: int) -> _Ground:
-        return _Ground(probabilities[:, ::step], heats, targets[::step], cost, sure)
-
-    paths = [*ground(max(1, thinning)).paths()]
-    if thinning > 1:
-        _, _, _, _, order, mean = _best(paths, tolerance)
-        paths = [ground(1).path(order, mean=mean)]
+    ground = _Ground(probabilities, heats, targets, cost, sure)
+    if thinning <= 1:
+        paths = [*ground.paths()]
+    else:
+        # Orders are told apart by single precision; thresholds are not found in it.
+        few = _Ground(probabilities[:, ::thinning], heats, targets[::thinning], cost, sure, np.dtype(np.float32))
+        _, _, _, _, order, mean = _best([*few.paths()], tolerance)
+        paths = [ground.path(order, mean=mean)]
     _, _, _, thresholds, order, mean = _best(paths, tolerance)
     kinds = PARAMETERS["sure"]["options"]
     return {
@@ -173,6 +173,7 @@ class _Ground:
     targets: np.ndarray
     cost: np.ndarray
     kind: str
+    precision: np.dtype = np.dtype(np.float64)
 
     def paths(self) -> Iterator[_Path]:
         """All ordered choices of members, or the beam's, with either answer."""
@@ -199,7 +200,7 @@ class _Ground:
         return found
 
     def _soft(self, member: int) -> np.ndarray:
-        return softened(self.members[member], float(self.heats[member]))
+        return softened(self.members[member], float(self.heats[member])).astype(self.precision, copy=False)
 
     @staticmethod
     def _promise(grown: tuple[_Path, np.ndarray]) -> tuple[float, tuple[int, ...]]:
@@ -215,8 +216,8 @@ class _Ground:
         order = (*path.order, member)
         total = soft[member] + total if path.mean else total
         answer = total / len(order) if path.mean else soft[member]
-        loss = -np.log(np.maximum(answer[np.arange(len(answer)), self.targets], FLOOR))
-        sure = _sureness(self.kind, answer, [soft[one] for one in order])
+        loss = -np.log(np.maximum(answer[np.arange(len(answer)), self.targets].astype(np.float64), FLOOR))
+        sure = _sureness(self.kind, answer, [soft[one] for one in order]).astype(np.float64)
         rank = np.argsort(-sure, kind="stable")
         cost = float(self.cost[member] / max(self.cost.sum(), 1e-300))
         costs = (*path.costs, (path.costs[-1] if path.costs else 0.0) + cost)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import rankdata
+
+from transfuse.fusion.heat import pieces
 
 CITATION = "Lam, Suen, Application of majority voting to pattern recognition, IEEE SMC 1997; Borda, 1781"
 PARAMETERS = {
@@ -67,16 +68,29 @@ def _first(member: np.ndarray) -> np.ndarray:
 def _ranked(member: np.ndarray) -> np.ndarray:
     """One member's points by rank, as shares of one vote. [N, C] -> [N, C].
 
-    Rows without equal probabilities, nearly all there are, need one sorting and no averaging of ranks.
+    One sorting a row; equal probabilities share the points of the places that they take.
     """
-    order = np.argsort(member, axis=1)
-    points = np.empty(member.shape)
-    np.put_along_axis(points, order, np.arange(member.shape[1], dtype=np.float64)[None], axis=1)
-    ordered = np.sort(member, axis=1)
-    tied = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
-    if tied.any():
-        points[tied] = rankdata(member[tied], axis=1) - 1.0
+    points, places = np.empty(member.shape), np.arange(member.shape[1], dtype=np.float64)
+    for rows in pieces(*member.shape):
+        order = np.argsort(member[rows], axis=1)
+        ordered = np.take_along_axis(member[rows], order, axis=1)
+        found = np.broadcast_to(places, ordered.shape)
+        equal = ordered[:, 1:] == ordered[:, :-1]
+        tied = equal.any(axis=1)
+        if tied.any():
+            found = found.copy()
+            found[tied] = _averaged(equal[tied], places)
+        np.put_along_axis(points[rows], order, found, axis=1)
     return points / _total(member.shape[1])
+
+
+def _averaged(equal: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Means of the first and the last place of each run of equals; `equal [n, C - 1]` to the next. -> [n, C]."""
+    edge = np.ones((len(equal), 1), dtype=bool)
+    begins, ends = np.hstack([edge, ~equal]), np.hstack([~equal, edge])
+    first = np.maximum.accumulate(np.where(begins, places, 0.0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, places, places[-1])[:, ::-1], axis=1)[:, ::-1]
+    return (first + last) / 2
 
 
 def _firsts(member: np.ndarray, asked: np.ndarray) -> np.ndarray:
