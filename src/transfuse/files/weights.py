@@ -29,7 +29,8 @@ DTYPE_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
-WRAPPERS = ("state_dict", "model")
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+OPTIMISERS = ("optimizer", "optimiser", "optimizer_state_dict", "optimizer_state")
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,34 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
 def load_pickle(path: Path) -> dict[str, Tensor]:
     """The state dict in a `.pt` or `.pth` file, through the restricted unpickler only.
 
-    `{"state_dict": …}` and `{"model": …}` are unwrapped, a common prefix `module.` is removed. Raises UnsafeFileError
-    for anything that would import more than tensors need, UserError for a damaged file or one without a state dict.
+    What stands under `state_dict`, `model` or `model_state_dict` is unwrapped, a common prefix `module.` is removed.
+    Raises UnsafeFileError for anything that would import more than tensors need, UserError for a damaged file or one
+    without a state dict.
     """
     return state_dict_of(_restricted(path, meta=False), path)
+
+
+def load_optimiser(path: Path) -> dict[str, Any] | None:
+    """The `state_dict()` of the optimiser that a training checkpoint holds beside its weights; None without one.
+
+    Found under `optimizer`, `optimizer_state_dict` and the like, as plain numbers and tensors, by the same restricted
+    reader as weights. Raises UserError for what is no such state.
+    """
+    if path.suffix == ".safetensors":
+        return None
+    content = _restricted(path, meta=False)
+    given = [content[name] for name in OPTIMISERS if isinstance(content, Mapping) and name in content]
+    if not given:
+        return None
+    parts = [given[0].get(part) if isinstance(given[0], Mapping) else None for part in ("state", "param_groups")]
+    groups = parts[1] if isinstance(parts[1], list) else []
+    if not isinstance(parts[0], Mapping) or not groups or not all(_is_group(group) for group in groups):
+        raise UserError("this is no state of an optimiser", where=str(path), expected="optimiser.state_dict()")
+    return {"state": dict(parts[0]), "param_groups": groups}
+
+
+def _is_group(group: Any) -> bool:
+    return isinstance(group, Mapping) and isinstance(group.get("params"), list)
 
 
 def _restricted(path: Path, *, meta: bool) -> Any:

@@ -65,6 +65,8 @@ def crown(
         made = Crown(widths, body, classes, entry.full_name, given, plain=plain, kind=kind)
     views = [(read.member, read.view) for read in chosen if read.use == "block"]
     known = list(dict.fromkeys(views))
+    if parts is not None:
+        made.__dict__["recipient"] = parts.recipient
     made.dropping.branches = tuple(known.index(view) for view in views)
     return made
 

@@ -30,6 +30,7 @@ class Crown(nn.Module):
     """
 
     passes: int = 0
+    recipient: Source | None = None
 
     def __init__(
         self,

@@ -170,7 +170,8 @@ class Recipe(Strict):
     def _recipient(cls, given: Any) -> Any:
         if isinstance(given, str):
             spec = given if given.startswith(("factory:", "module:")) else f"factory:{given}"
-            return {"spec": spec, "seen": "none"}
+            # What has been trained already may have seen rows of this very data.
+            return {"spec": spec} if "checkpoint=" in spec else {"spec": spec, "seen": "none"}
         return given
 
     @model_validator(mode="after")

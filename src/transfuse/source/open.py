@@ -50,6 +50,11 @@ def identity(spec: str, root: Path) -> dict[str, Any]:
     }
 
 
+def spec_files(spec: str, root: Path) -> list[Path]:
+    """The local files that a spec names."""
+    return _files(parse(spec), root)
+
+
 def _files(spec: Spec, root: Path) -> list[Path]:
     return find(SHELF, spec.scheme).load().files(spec, root)
 

@@ -95,14 +95,14 @@ def section(source: Source, begin: str | None, end: str, *, traced: Traced | Non
     if traced is not None:
         part: nn.Module = stretch(traced, first, last, where=source.where)
     else:
-        part = by_hooks(source.network, source.prepared(_look(source)), first, last, where=source.where)
+        part = by_hooks(source.network, source.prepared(look(source)), first, last, where=source.where)
     made = Section(source, first, last, part)
     made.train(source.training)
     _require_equal(source, made)
     return made
 
 
-def _look(source: Source) -> Tensor:
+def look(source: Source) -> Tensor:
     """Two different images, small where the network takes any size."""
     side = min(source.card.prepare.size, LARGEST_LOOK) if source.card.flexible else source.card.prepare.size
     ramp = torch.linspace(0, 1, 3 * side * side, device=source.preparation.mean.device)
@@ -111,7 +111,7 @@ def _look(source: Source) -> Tensor:
 
 def _require_equal(source: Source, made: Section) -> None:
     """A statement that changes a value without naming it is lost in a graph; the numbers would tell."""
-    images = _look(source)
+    images = look(source)
     taps = [made.end.name] if made.begin is None else [made.begin.name, made.end.name]
     with still(source), still(made), torch.no_grad():
         blocks = source.blocks(images, taps)

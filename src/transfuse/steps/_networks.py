@@ -14,17 +14,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from transfuse.files.weights import load_optimiser
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Crown, Fused
 from transfuse.fusion.parts import Opened
-from transfuse.fusion.recipient import take_over
+from transfuse.fusion.recipient import moments_of, start_from
 from transfuse.jsonio import canonical
 from transfuse.reads import CANVAS, OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, divides, pools
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
-from transfuse.source.open import open_source
+from transfuse.source.open import open_source, spec_files
 from transfuse.steps._context import Context
 from transfuse.store import Artifact, Store
+from transfuse.train.past import PastOf, unknown
 from transfuse.types import Card
 
 RANDOM_SEED = 0
@@ -110,9 +112,19 @@ def recipient(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Con
     fresh = OF_RECIPIENT in params["random"]
     found = source(replace(Card.from_record(inputs[RECIPIENT].meta), name=RECIPIENT), context, fresh=fresh)
     if "start" in params and not fresh:
-        begun = source(cards(inputs)[params["start"]], context)
-        take_over(found.network, begun.network.state_dict())
+        start_from(found, source(cards(inputs)[params["start"]], context), seed=params.get("seed", 0))
     return found
+
+
+def past(params: Mapping[str, Any], inputs: Mapping[str, Any], context: Context) -> PastOf:
+    """What the recipient's own optimiser knew, from the checkpoint of its training; nothing of one that starts anew."""
+    card = Card.from_record(inputs[RECIPIENT].meta) if RECIPIENT in inputs else None
+    if card is None or card.origin == "module" or OF_RECIPIENT in params["random"] or "start" in params:
+        return unknown
+    for path in spec_files(card.spec, context.root):
+        if (known := load_optimiser(path)) is not None:
+            return lambda model: moments_of(model.recipient.network, known, str(path))  # pyright: ignore
+    return unknown
 
 
 def new_crown(params: Mapping[str, Any], inputs: Mapping[str, Any], seed: int, context: Context) -> Crown:

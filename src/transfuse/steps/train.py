@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from transfuse.train.learner import Learner
     from transfuse.train.tune import Tuned
 
-REVISION = 4
+REVISION = 5
 NEEDS = ("torch",)
 MOST_TRAINED = 1024
 
@@ -66,6 +66,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         beside=_taught.beside(inputs, len(params["classes"]), device),
         streams=_taught.pool(params, inputs, len(params["classes"]), context),
         watch=_watch(params, plan, feed, targets, context),
+        past=_networks.past(params, inputs, context),
     )
     began = time.process_time()
     try:

@@ -21,6 +21,7 @@ from transfuse.train.feed import Feed
 from transfuse.train.health import Health, Watch
 from transfuse.train.held import held_loss, spread_of
 from transfuse.train.objectives._contract import About, Objective, objective, total
+from transfuse.train.past import PastOf, go_on, unknown
 from transfuse.train.rates import cosine, groups
 from transfuse.types import TaskKind
 
@@ -65,7 +66,8 @@ class Lesson:
 
     `forward(model)` says how the model takes a batch of the feed: a `Learner`, or for plain training any callable.
     `classes` is how many there are, for targets that are mixed. `beside` are feeds joined to the labelled rows,
-    `streams` further rows that each step draws as many of; `report` hears of every epoch, `watch` looks at branches.
+    `streams` further rows that each step draws as many of; `report` hears of every epoch, `watch` looks at branches,
+    `past` gives what an earlier optimiser knew of a network's parameters.
     """
 
     forward: Callable[[nn.Module], Forward]
@@ -80,6 +82,7 @@ class Lesson:
     beside: Mapping[str, Feed] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
     watch: Watch | None = None
+    past: PastOf = unknown
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The labelled batch of these rows."""
@@ -106,6 +109,7 @@ def fit(
     depth = stages.Stages(model, schedule)
     parts = groups(model, goal, rate, schedule, depth)
     optimiser = torch.optim.AdamW(parts, weight_decay=schedule.weight_decay, fused=True)
+    go_on(optimiser, lesson.past(model))
     per_epoch = sum(1 for _ in in_batches(rows, schedule.batch))
     average = averaging.Average(model, schedule, per_epoch * schedule.epochs)
     planner = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(schedule, per_epoch))

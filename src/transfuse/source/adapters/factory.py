@@ -1,6 +1,7 @@
 """A network that a function of your own makes: `factory:pkg.module:make`; the function takes nothing and is trusted.
 
-The module is looked for beside the recipe first. Its random numbers come from the option `seed`.
+The module is looked for beside the recipe first. Its random numbers come from the option `seed`. With `checkpoint` it
+goes on from a file of its own training: weights, and in a `.pt` file perhaps the optimiser's state beside them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.source.building import seeded
-from transfuse.source.spec import Built, Spec
+from transfuse.source.building import from_file, seeded
+from transfuse.source.spec import Built, Spec, local
 
-PARAMETERS = {"seed": {"type": "int", "default": 0, "low": 0, "doc": "which draw, for a factory that starts at random"}}
+PARAMETERS = {
+    "seed": {"type": "int", "default": 0, "low": 0, "doc": "which draw, for a factory that starts at random"},
+    "checkpoint": {"type": "str", "default": None, "doc": "a file of its training so far (.safetensors, .pt, .pth)"},
+}
 
 
 def matches(spec: Spec) -> bool:
@@ -24,8 +28,8 @@ def matches(spec: Spec) -> bool:
 
 
 def files(spec: Spec, root: Path) -> list[Path]:
-    """No file decides its card: what the function gives does."""
-    return []
+    """The checkpoint, where one is named; else no file decides its card: what the function gives does."""
+    return [local(root, spec.options["checkpoint"])] if "checkpoint" in spec.options else []
 
 
 def build(spec: Spec, root: Path) -> Built:
@@ -42,6 +46,8 @@ def build(spec: Spec, root: Path) -> Built:
             expected="a function without arguments that gives one",
             got=type(made).__name__,
         )
+    if "checkpoint" in spec.options:
+        return from_file(spec, files(spec, root)[0], made, Built(made))
     return Built(made, seen="none")
 
 
