@@ -7,7 +7,7 @@ from itertools import combinations
 
 import torch
 
-from fusion.networks_of_all_kinds import ARCHITECTURES, CLASSES, SIDE, network, source
+from fusion.networks_of_all_kinds import ARCHITECTURES, CLASSES, SIDE, source, twin
 from transfuse.fusion import saved
 from transfuse.fusion.connect import connect
 from transfuse.fusion.fused import Fused
@@ -88,9 +88,9 @@ def hold(method: str, *pair: str) -> None:
         alone = model(images[:1])
         scale = float(logits.abs().max()) + 1
         assert float((alone - logits[:1]).abs().max()) <= ROUNDING * scale, "one image alone differs"
-        again = saved.build(saved.describe(model), None, {name: network(name) for name in pair})  # pyright: ignore
+        again = saved.build(saved.describe(model), None, {name: twin(name) for name in pair})  # pyright: ignore
         again.load_state_dict(model.state_dict())
         assert torch.equal(again.eval()(images[:1]), alone), "what was loaded differs"
-        other = model(canvas(1, SIDE + 32))
+        other = model(canvas(1, SIDE - 16))
         assert other.shape == (1, CLASSES)
         assert bool(other.isfinite().all())

@@ -10,6 +10,8 @@ import torch
 import torchvision
 from torch import nn
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+from torchvision.models.efficientnet import EfficientNet, _efficientnet_conf
+from torchvision.models.vgg import make_layers
 
 from transfuse.source.base import Source
 from transfuse.source.open import make_card, open_source
@@ -18,11 +20,23 @@ SIDE, CLASSES = 64, 5
 
 
 def _vgg() -> nn.Module:
-    """VGG16 with BatchNorm; its three linear layers of 120 million numbers are left out."""
-    network = torchvision.models.vgg16_bn(num_classes=CLASSES, init_weights=False)
+    """VGG16 with BatchNorm at a quarter of its width; its linear layers of 120 million numbers are left out."""
+    widths = [16, 16, "M", 32, 32, "M", 64, 64, 64, "M", 128, 128, 128, "M", 128, 128, 128, "M"]
+    network = torchvision.models.VGG(make_layers(widths, batch_norm=True), num_classes=CLASSES, init_weights=False)  # pyright: ignore
     network.avgpool = nn.AdaptiveAvgPool2d(1)
-    network.classifier = nn.Linear(512, CLASSES)
+    network.classifier = nn.Linear(128, CLASSES)  # pyright: ignore[reportAttributeAccessIssue]
     return network
+
+
+def _densenet() -> nn.Module:
+    """All 121 layers, each adding 8 channels instead of 32."""
+    return torchvision.models.DenseNet(8, (6, 12, 24, 16), 16, num_classes=CLASSES)
+
+
+def _efficientnet() -> nn.Module:
+    """EfficientNet-B0 at a quarter of its width."""
+    blocks, last = _efficientnet_conf("efficientnet_b0", width_mult=0.25, depth_mult=1.0)
+    return EfficientNet(blocks, 0.2, num_classes=CLASSES, last_channel=last)
 
 
 def _convnext() -> nn.Module:
@@ -44,11 +58,11 @@ BUILDERS = {
     "resnet18": lambda: torchvision.models.resnet18(num_classes=CLASSES),
     "vgg16_bn": _vgg,
     "mobilenetv3": lambda: torchvision.models.mobilenet_v3_small(num_classes=CLASSES),
-    "densenet121": lambda: torchvision.models.densenet121(num_classes=CLASSES),
+    "densenet121": _densenet,
     "convnext": _convnext,
     "vit": lambda: timm.create_model("vit_tiny_patch16_224", img_size=SIDE, depth=4, num_classes=CLASSES),
     "swin": _swin,
-    "efficientnet": lambda: torchvision.models.efficientnet_b0(num_classes=CLASSES),
+    "efficientnet": _efficientnet,
     "squeezenet": lambda: torchvision.models.squeezenet1_1(num_classes=CLASSES),
 }
 ARCHITECTURES = tuple(BUILDERS)
@@ -71,6 +85,19 @@ def network(name: str) -> nn.Module:
         for layer in norms:
             layer.momentum = 0.1
         return made.eval()
+
+
+@functools.cache
+def twin(name: str) -> nn.Module:
+    """Another draw of the network, for what is loaded: one for all cells, which copy it before they fill it.
+
+    A copy of it is the twin itself, since copying hundreds of modules costs more than what a cell computes.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(len(name) + 100)
+        made = BUILDERS[name]().eval()
+    made.__dict__["__deepcopy__"] = lambda memo: made
+    return made
 
 
 @functools.cache
