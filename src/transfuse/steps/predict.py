@@ -12,7 +12,7 @@ from transfuse.steps._context import Context, Result
 from transfuse.steps._fitted import failed, failure
 from transfuse.store import Artifact
 
-REVISION = 2
+REVISION = 3
 NEEDS = ("torch",)
 
 

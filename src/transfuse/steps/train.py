@@ -107,7 +107,7 @@ def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: 
     _networks.load_arrays(model, inputs["fit"])
     device = context.torch_device()
     model.to(device)
-    feed = _feed(params, inputs, context, plan)
+    feed = _feed(params, inputs, context, plan, keep=False)
     cast = _networks.autocast(params["precision"], device)
     lesson = Lesson(forward_of(plan), feed, np.zeros(0, dtype=np.int64), plan, params["seed"], cast)
     return score(lesson, model, inputs["rows"]["judge"])
@@ -164,7 +164,9 @@ def _facts(tuned: Tuned) -> dict[str, Any]:
     }
 
 
-def _feed(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule) -> Feed:
+def _feed(
+    params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule, *, keep: bool = True
+) -> Feed:
     from transfuse.steps import _networks
     from transfuse.train.beside import BesideFeed
     from transfuse.train.feed import BlockFeed
@@ -176,15 +178,15 @@ def _feed(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Co
         blocks = BlockFeed(*blocks_of(inputs), device) if cached else None
         if place is None and blocks is not None:
             return blocks
-        return BesideFeed(blocks, _canvases(params, inputs, context), place or 0)
-    return _canvases(params, inputs, context)
+        return BesideFeed(blocks, _canvases(params, inputs, context, keep=keep), place or 0)
+    return _canvases(params, inputs, context, keep=keep)
 
 
-def _canvases(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Feed:
+def _canvases(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, *, keep: bool) -> Feed:
     from transfuse.steps._canvases import canvases
     from transfuse.train.feed import CanvasFeed
 
-    return CanvasFeed(canvases(params, inputs["items"], context), params["canvas"], context.torch_device())
+    return CanvasFeed(canvases(params, inputs["items"], context), params["canvas"], context.torch_device(), keep=keep)
 
 
 def _builder(

@@ -39,12 +39,17 @@ class BlockFeed:
 
 
 class CanvasFeed:
-    """Canvases read and placed on demand; kept in memory while they fit, with the same values either way."""
+    """Canvases read and placed on demand; kept in memory while they fit, with the same values either way.
 
-    def __init__(self, read: Callable[[Sequence[int]], np.ndarray], side: int, device: torch.device) -> None:
+    Without `keep` none is: rows that are asked for once would fill a gigabyte for nothing.
+    """
+
+    def __init__(
+        self, read: Callable[[Sequence[int]], np.ndarray], side: int, device: torch.device, *, keep: bool = True
+    ) -> None:
         self.read = read
         self.device = device
-        self.room = CANVAS_CACHE_BYTES // (3 * side * side * 4)
+        self.room = CANVAS_CACHE_BYTES // (3 * side * side * 4) if keep else 0
         self.kept: dict[int, np.ndarray] = {}
 
     def batch(self, rows: np.ndarray) -> list[Tensor]:
