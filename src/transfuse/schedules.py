@@ -25,8 +25,8 @@ class Schedule:
     `objective` and `augment` name files of `train/objectives` and `train/augment`, each with its whole settings.
     `thaw` says how members wake (`train/stages.py`), `average` which mean of weights is kept (`train/averaging.py`).
     `branch_dropout`, `feature_dropout` and `monte_carlo` say what is left out (`fusion/dropping.py`).
-    With `stack` all rates of a head are trained together where that can be done (`train/stack.py`): the same to
-    rounding, not to the bit.
+    With `stack` all rates of a head are trained together where that pays (`train/stack.py`): the same to rounding, not
+    to the bit.
     """
 
     regime: str = "frozen"
@@ -79,7 +79,7 @@ _WHOLE = Schedule(
     regime="full", epochs=10, batch=32, rates=(3e-3,), member_rate=0.1, weight_decay=0.05, patience=3, least_steps=1
 )
 DEFAULTS = {
-    "frozen": Schedule(),
+    "frozen": Schedule(stack=True),
     "partial": replace(_WHOLE, regime="partial"),
     "full": _WHOLE,
     "scratch": replace(_WHOLE, member_rate=1.0),

@@ -1,4 +1,4 @@
-"""A half-trained recipient of a recipe: its weights, its moments, what it may have seen, and its control from scratch."""
+"""A half-trained recipient in a recipe: its weights, its moments, what it may have seen, its control from scratch."""
 
 from __future__ import annotations
 

@@ -110,6 +110,8 @@ def test_without_held_rows_the_last_epoch_is_kept_and_a_stop_is_kept_to() -> Non
     ("method", "settings", "changes", "wanted"),
     [
         ("features/concat", {}, {}, True),
+        ("features/gate", {}, {}, True),
+        ("features/concat", {"project": 40_000}, {}, False),
         ("features/concat", {"dropout": 0.2}, {}, False),
         ("features/attention", {"width": 8}, {}, False),
         ("features/concat", {}, {"augment": "feature_mixup"}, False),
@@ -121,7 +123,10 @@ def test_without_held_rows_the_last_epoch_is_kept_and_a_stop_is_kept_to() -> Non
 def test_only_what_is_the_same_in_every_track_is_stacked(
     method: str, settings: Any, changes: Any, wanted: bool
 ) -> None:
-    assert stackable(plan(**changes), network(method, 0, np.arange(50), **settings)) == wanted
+    lesson = Lesson(OnBlocks, FEED, TARGETS, plan(**changes), 0)
+    assert stackable(lesson, network(method, 0, np.arange(50), **settings)) == wanted
+    assert not stackable(replace(lesson, kind="multilabel"), network(method, 0, np.arange(50), **settings))
+    assert not stackable(replace(lesson, autocast=lambda: torch.autocast("cpu")), network(method, 0, np.arange(50)))
 
 
 @pytest.mark.parametrize("final_fit", [False, True])

@@ -159,6 +159,7 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     if own["regime"] == "frozen" and divides(how):
         own = {**GROWN, **scene.recipe.train.get("frozen", {}), **own}
     plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train", taught=bool(teachers))
+    plan = replace(plan, stack=plan.stack and not divides(how))
     if (plan.branch_dropout or plan.feature_dropout) and how.traits.get("joints") == "plain":
         raise UserError(
             f"{how.full_name} hands its blocks on as they are, so none can be dropped", where=f"{where}.train",
@@ -203,7 +204,7 @@ def alone(scene: Scene) -> list[ArmSpec]:
     if scene.own is None:
         return []
     how = method("structure/alone")
-    plan = scene.schedule("frozen", {**GROWN, **scene.recipe.train.get("frozen", {})})
+    plan = replace(scene.schedule("frozen", {**GROWN, **scene.recipe.train.get("frozen", {})}), stack=False)
     reads = tuple(reads_of(how, {}, None, scene.own))
     arm = ArmSpec(RECIPIENT, "baseline", "single", "train", (), how.full_name, how.settings({}), reads, plan)
     arm = replace(arm, recipient=True)

@@ -65,9 +65,13 @@ class Watch:
     batch: Callable[[np.ndarray], Batch]
     tell: Callable[[int, Mapping[str, Any]], None]
 
+    def due(self, epoch: int) -> bool:
+        """Whether it is time to look."""
+        return epoch & (epoch - 1) == 0
+
     def during(self, model: nn.Module, epoch: int, held: np.ndarray) -> None:
         """Tell how the branches fare where it is time for it."""
-        if epoch & (epoch - 1) == 0:
+        if self.due(epoch):
             self.tell(epoch, self.after(model, _spread(held, ROWS_LIVE)).record())
 
     def after(self, model: nn.Module, held: np.ndarray) -> Health:

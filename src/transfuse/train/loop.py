@@ -25,7 +25,9 @@ from transfuse.train.past import PastOf, go_on, unknown
 from transfuse.train.rates import cosine, groups
 from transfuse.types import TaskKind
 
-SCORING_BATCH = 256
+# Rows that go through a network at once without learning, and the most numbers of its inputs: 256 images of 96 pixels
+# would take gigabytes on their way through a convolutional network.
+SCORING_BATCH, SCORING_NUMBERS = 256, 1 << 21
 GRADIENT_NORM = 5.0
 SETTLING_ROWS = 4096
 
@@ -107,8 +109,9 @@ def fit(
     goal = _objective(lesson, model, forward, rows)
     rows = goal.keep(rows, stream(lesson.seed, "keep"))
     depth = stages.Stages(model, schedule)
-    parts = groups(model, goal, rate, schedule, depth)
-    optimiser = torch.optim.AdamW(parts, weight_decay=schedule.weight_decay, fused=True)
+    optimiser = torch.optim.AdamW(
+        groups(model, goal, rate, schedule, depth), weight_decay=schedule.weight_decay, fused=True
+    )
     go_on(optimiser, lesson.past(model))
     per_epoch = sum(1 for _ in in_batches(rows, schedule.batch))
     average = averaging.Average(model, schedule, per_epoch * schedule.epochs)
@@ -186,7 +189,7 @@ def _measured(lesson: Lesson, model: nn.Module, goal: Objective, rows: np.ndarra
     model.eval()
     forward, sums = lesson.forward(model), {}
     with torch.no_grad(), lesson.autocast():
-        for chosen in _slices(rows, SCORING_BATCH):
+        for chosen in _slices(rows, _scoring(lesson.feed, rows)):
             for name, loss in goal(forward, {TRAIN: lesson.batch(chosen)}).items():
                 sums[name] = sums.get(name, 0.0) + float(loss) * len(chosen)
     return {name: value / len(rows) for name, value in sums.items()}
@@ -234,8 +237,15 @@ def score(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> np.ndarray:
     model.eval()
     forward = lesson.forward(model)
     with torch.no_grad(), lesson.autocast():
-        parts = [forward(lesson.feed.batch(chosen)).float().cpu().numpy() for chosen in _slices(rows, SCORING_BATCH)]
+        size = _scoring(lesson.feed, rows)
+        parts = [forward(lesson.feed.batch(chosen)).float().cpu().numpy() for chosen in _slices(rows, size)]
     return np.concatenate(parts)
+
+
+def _scoring(feed: Feed, rows: np.ndarray) -> int:
+    """How many rows go through at once, from the size of one."""
+    numbers = sum(block.numel() for block in feed.batch(rows[:1])) if len(rows) else 1
+    return max(1, min(SCORING_BATCH, SCORING_NUMBERS // max(numbers, 1)))
 
 
 def settle(
@@ -250,7 +260,7 @@ def settle(
     step = max(1, len(rows) // SETTLING_ROWS)
     chosen = np.sort(rows)[::step]
     with torch.no_grad():
-        parts = [blocks(feed.batch(part)) for part in _slices(chosen, SCORING_BATCH)]
+        parts = [blocks(feed.batch(part)) for part in _slices(chosen, _scoring(feed, chosen))]
         joined = [torch.cat(column) for column in zip(*parts, strict=True)]
         known = None if targets is None else torch.from_numpy(targets[chosen]).to(joined[0].device)
         crown.settle(joined, known)

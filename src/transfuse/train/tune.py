@@ -16,7 +16,6 @@ from torch import nn
 
 from transfuse.train.health import Health
 from transfuse.train.health import mean as mean_health
-from transfuse.train.held import held_loss
 from transfuse.train.loop import DivergedError, Fitted, Lesson, fit
 from transfuse.train.stack import Track, fit_stacked, stackable
 
@@ -65,13 +64,18 @@ class Training:
     ) -> tuple[nn.Module, Fitted]:
         """A fresh network fitted to these rows."""
         model = self.build(rows)
-        return model, fit(self.lesson, model, rows, held=held, rate=rate, stop_after=stop_after)
+        if not (self.lesson.schedule.stack and stackable(self.lesson, model)):
+            return model, fit(self.lesson, model, rows, held=held, rate=rate, stop_after=stop_after)
+        track = Track(model, rows, held, rate, self.lesson.seed)
+        (fitted,) = fit_stacked(self.lesson, [track], stop_after=stop_after)
+        if fitted is None:
+            raise DivergedError(_diverged(rate))
+        return model, fitted
 
     def attempts(self, rows: np.ndarray, held: np.ndarray) -> dict[float, Attempt]:
         """A training at each rate of the schedule, or why it was given up; together where the schedule says so."""
-        rates, first = self.lesson.schedule.rates, None
-        asked = self.lesson.schedule.stack and self.lesson.kind == "multiclass" and len(rates) > 1
-        if asked and stackable(self.lesson.schedule, first := self.build(rows)):
+        rates = self.lesson.schedule.rates
+        if self.lesson.schedule.stack and stackable(self.lesson, first := self.build(rows)):
             return self._together(rows, held, first)
         found: dict[float, Attempt] = {}
         for rate in rates:
@@ -81,18 +85,23 @@ class Training:
                 found[rate] = str(error)
         return found
 
+    def health(self, model: nn.Module, fitted: Fitted, held: np.ndarray) -> Health | None:
+        """How the branches of a kept network fare, where training watches them."""
+        watch = self.lesson.watch
+        return fitted.health if fitted.health is not None or watch is None else watch.after(model, held)
+
     def _together(self, rows: np.ndarray, held: np.ndarray, first: nn.Module) -> dict[float, Attempt]:
         rates, lesson = self.lesson.schedule.rates, self.lesson
-        models = [copy.deepcopy(first) for _ in rates]
+        models = [first, *(copy.deepcopy(first) for _ in rates[1:])]
         tracks = [Track(model, rows, held, rate, lesson.seed) for model, rate in zip(models, rates, strict=True)]
-        found: dict[float, Attempt] = {}
-        for track, fitted in zip(tracks, fit_stacked(lesson, tracks), strict=True):
-            if fitted is None:
-                found[track.rate] = f"the loss stopped being a number (learning rate {track.rate:g})"
-                continue
-            fitted.health = None if lesson.watch is None else lesson.watch.after(track.model, held)
-            found[track.rate] = track.model, fitted
-        return found
+        return {
+            track.rate: _diverged(track.rate) if fitted is None else (track.model, fitted)
+            for track, fitted in zip(tracks, fit_stacked(lesson, tracks), strict=True)
+        }
+
+
+def _diverged(rate: float) -> str:
+    return f"the loss stopped being a number (learning rate {rate:g})"
 
 
 def tune(training: Training, rows: Rows) -> Tuned:
@@ -115,11 +124,12 @@ def tune(training: Training, rows: Rows) -> Tuned:
         raise DivergedError(reason)
     curve = _told(training.lesson, [best], [held])
     trials = len(training.lesson.schedule.rates)
-    return Tuned(best_model, best_rate, best.epoch, held, best.scores, curve, trials, items, best.health)
+    health = training.health(best_model, best, held)
+    return Tuned(best_model, best_rate, best.epoch, held, best.scores, curve, trials, items, health)
 
 
 def _crossfit(training: Training, rows: Rows) -> Tuned:
-    best: tuple[float, float, int, list[Fitted]] | None = None
+    best: tuple[float, float, int, list[tuple[nn.Module, Fitted]]] | None = None
     items, reason = 0, ""
     tried = [training.attempts(fit_rows, held) for fit_rows, held in rows.fits]
     for rate in training.lesson.schedule.rates:
@@ -127,20 +137,23 @@ def _crossfit(training: Training, rows: Rows) -> Tuned:
         if failed:
             reason = failed[0]
             continue
-        folds = [attempt[1] for each in tried if not isinstance(attempt := each[rate], str)]
+        pairs = [attempt for each in tried if not isinstance(attempt := each[rate], str)]
+        folds = [fitted for _, fitted in pairs]
         items += sum(fold.items for fold in folds)
         losses = [point["held"] for point in _told(training.lesson, folds, [held for _, held in rows.fits])]
         epoch = int(np.argmin(losses)) + 1
         if best is None or losses[epoch - 1] < best[0]:
-            best = (losses[epoch - 1], rate, epoch, folds)
+            best = (losses[epoch - 1], rate, epoch, pairs)
     if best is None:
         raise DivergedError(reason)
-    _, rate, epoch, folds = best
+    _, rate, epoch, pairs = best
+    folds = [fitted for _, fitted in pairs]
     model, final = training.run(rows.train, None, rate, stop_after=epoch)
     held = np.concatenate([held for _, held in rows.fits])
     scores = np.concatenate([fold.every[epoch - 1] for fold in folds])
     curve = _told(training.lesson, folds, [held for _, held in rows.fits])
-    seen = [fold.health for fold in folds if fold.health is not None]
+    looked = [training.health(*pair, held) for pair, (_, held) in zip(pairs, rows.fits, strict=True)]
+    seen = [health for health in looked if health is not None]
     health, trials = mean_health(seen) if seen else None, len(training.lesson.schedule.rates)
     return Tuned(model, rate, epoch, held, scores, curve, trials, items + final.items, health)
 
@@ -159,7 +172,7 @@ def _told(lesson: Lesson, folds: Sequence[Fitted], helds: Sequence[np.ndarray]) 
         point = {
             "epoch": epoch + 1,
             **{name: mean([fold.curve[epoch][name] for fold in folds]) for name in names},
-            "held": mean([held_loss(lesson.kind, scores, targets) for scores, targets in pairs]),
+            "held": mean([fold.curve[epoch]["held"] for fold in folds]),
         }
         if lesson.targets.ndim == 1 and np.issubdtype(lesson.targets.dtype, np.integer):
             point["accuracy"] = mean([float((scores.argmax(1) == targets).mean()) for scores, targets in pairs])
