@@ -38,6 +38,9 @@ REGIMES: dict[str, dict[str, Any]] = {
     "cutmix": {"augment": "cutmix"},
     "ema": {"average": "ema"},
     "swa": {"average": "swa", "average_from": 0.0},
+    "dropout": {"branch_dropout": 0.3, "feature_dropout": 0.3, "monte_carlo": 2},
+    "branch heads": {"objective": "branch_heads"},
+    "gradient blending": {"objective": "gradient_blend"},
 }
 
 
@@ -84,6 +87,7 @@ def taught() -> Callable[..., Any]:
     def teach(model: Fused, held: np.ndarray | None = ROWS[8:], **given: Any) -> Any:
         plan = schedule({"regime": "full", "epochs": 2, "batch": 4, "rates": [0.01], **given}, where="test")
         model.settle(torch.from_numpy(canvases))
+        model.crown.drop(branch=plan.branch_dropout, feature=plan.feature_dropout, passes=plan.monte_carlo)
         lesson = Lesson(OnCanvas, feed, np.arange(12) % 3, plan, 0, classes=3)
         return fit(lesson, model, ROWS[:8], held=held, rate=0.01)
 

@@ -13,7 +13,9 @@ from transfuse.fusion.connect import crown
 from transfuse.fusion.fused import Crown
 from transfuse.reads import Read
 from transfuse.schedules import Schedule, schedule
+from transfuse.train.batches import Stream
 from transfuse.train.feed import BlockFeed
+from transfuse.train.health import Watch
 from transfuse.train.learner import OnBlocks
 from transfuse.train.loop import Lesson, fit, settle
 from transfuse.train.stack import Track, fit_stacked, stackable
@@ -127,6 +129,23 @@ def test_only_what_is_the_same_in_every_track_is_stacked(
     assert stackable(lesson, network(method, 0, np.arange(50), **settings)) == wanted
     assert not stackable(replace(lesson, kind="multilabel"), network(method, 0, np.arange(50), **settings))
     assert not stackable(replace(lesson, autocast=lambda: torch.autocast("cpu")), network(method, 0, np.arange(50)))
+
+
+def test_the_track_that_is_ahead_is_told_and_its_branches_are_looked_at() -> None:
+    told: list[Any] = []
+    looked: dict[int, Any] = {}
+    batch = Stream(FEED, np.zeros(0, dtype=np.int64), TARGETS).batch
+    watch = Watch(OnBlocks, batch, lambda epoch, found: looked.update({epoch: found}))
+    lesson = Lesson(OnBlocks, FEED, TARGETS, plan(), 0, report=lambda *point: told.append(point), watch=watch)
+    found = [one for one in fit_stacked(lesson, tracks("features/concat")[:3]) if one is not None]
+    assert [epoch for epoch, *_ in told] == [1, 2, 3, 4, 5, 6]
+    assert set(looked) == {1, 2, 4}
+    least = [min(one.curve[0]["held"] for one in found), min(min(p["held"] for p in one.curve) for one in found)]
+    assert told[0][2] == least[0]
+    assert min(held for *_, held in told) == least[1]
+    # What was looked at is the network as it stood: whole accuracy is that of the scores of that epoch.
+    right = {float((one.every[3].argmax(1) == TARGETS[90:]).mean()) for one in found}
+    assert any(looked[4]["whole"] == pytest.approx(value) for value in right)
 
 
 @pytest.mark.parametrize("final_fit", [False, True])
