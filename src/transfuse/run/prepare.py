@@ -89,18 +89,6 @@ def prepare(
     runs, final = _runs(parts, items, store, recipe.smaller_sizes)
     judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
     fingerprint = digest(["judged", [[items.ids[row], items.labels[row]] for row in judged]])
-    identity_of = (
-        recipe.model_dump(
-            exclude={
-                "run": {"workers", "store", "device"},
-                "budget": True,
-                "data": True,
-                "sources": True,
-                "title": True,
-            }
-        )
-        | digests
-    )
     setting = Setting(
         recipe=recipe,
         cards=cards,
@@ -113,7 +101,7 @@ def prepare(
         final=final,
         identity=digest(
             [
-                plain(identity_of),
+                plain(_fixed(recipe) | digests),
                 items.fingerprint,
                 card_keys,
                 side,
@@ -131,6 +119,12 @@ def prepare(
     )
     arms = ladder(recipe, cards, items.classes)
     return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint, around)
+
+
+def _fixed(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe makes a plan another plan: not where it runs, for how long, or what it is called."""
+    left_out = {"budget": True, "data": True, "sources": True, "title": True, "run": {"workers", "store", "device"}}
+    return recipe.model_dump(exclude=left_out)
 
 
 def _items(wanted: Settings, root: Path, store: Store, emit: Emit) -> tuple[str, Items]:

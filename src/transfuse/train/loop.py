@@ -61,6 +61,17 @@ class Fitted:
         self.epoch, self.scores, self.loss = epoch, scores, math.inf if loss is None else loss
         self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
 
+    def note(self, point: dict[str, float], scores: np.ndarray | None) -> None:
+        """Put down an epoch: its point of the curve, and the held rows' scores where there are such rows."""
+        self.curve.append(point)
+        self.every += [] if scores is None else [scores]
+
+    def put_back(self, model: nn.Module, rate: float) -> None:
+        """Give the model the kept epoch's weights. Raises DivergedError where one of them is not a number."""
+        model.load_state_dict(self.state)
+        if not all(bool(value.isfinite().all()) for value in self.state.values()):
+            raise DivergedError(f"a weight stopped being a number by epoch {self.epoch} (learning rate {rate:g})")
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -144,19 +155,14 @@ def fit(
             with average.in_place(lambda: _pass(lesson, model, rows)):
                 scores, loss_held = _scored(lesson, model, held)
                 _check(loss_held or 0.0, "held", epoch, rate)
-                better = loss_held is None or loss_held < result.loss
-                if better:
+                if better := loss_held is None or loss_held < result.loss:
                     result.keep(model, epoch, scores, loss_held)
                 _report(lesson, model, held, {"epoch": epoch, "train": means["train"], "held": loss_held})
-            result.curve.append({"epoch": epoch} | means | _named(loss_held))
-            if scores is not None:
-                result.every.append(scores)
+            result.note({"epoch": epoch} | means | _named(loss_held), scores)
             goal.after(epoch, lambda asked: _measured(lesson, model, goal, asked))
             if not better and epoch - result.epoch >= schedule.patience:
                 break
-    model.load_state_dict(result.state)
-    if not all(bool(value.isfinite().all()) for value in result.state.values()):
-        raise DivergedError(f"a weight stopped being a number by epoch {result.epoch} (learning rate {rate:g})")
+    result.put_back(model, rate)
     result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
     return result
 
