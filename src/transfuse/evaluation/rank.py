@@ -1,13 +1,19 @@
-"""Areas under ROC curves and their differences: without placements two arms' areas could not be compared as pairs."""
+"""Areas under curves of ranks and their differences: without placements two arms' areas could not be compared as pairs.
+
+Areas of one label each, mean over labels, are built on the same walk from the highest score down (`mean_of_labels`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import rankdata
 
 from transfuse.errors import UserError
+
+Area = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -46,3 +52,23 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> TwoSided:
     theirs = 1.0 - (ranks[m:] - rankdata(negative)) / m
     value = float(ours.mean())
     return TwoSided(value, ours - value, theirs - value)
+
+
+def mean_of_labels(area: Area, targets: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """An area of each label, mean over labels that have one, under each row of item weights.
+
+    `area(hits, misses)` gets the weights of items with and without the label down to each distinct score, from high to
+    low [R, D], and returns the area times its whole and the whole [R]; a label whose whole is 0 is left out. NaN where
+    all are. [N, C], [N, C], [R, N] -> [R].
+    """
+    total, known = np.zeros(len(weights)), np.zeros(len(weights))
+    for truth, scores in zip(targets.T, probs.T, strict=True):
+        order = np.argsort(-scores, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+        drawn = weights[:, order]
+        hits = np.cumsum(drawn * truth[order], axis=1)[:, ends]
+        part, whole = area(hits, np.cumsum(drawn, axis=1)[:, ends] - hits)
+        total += np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
+        known += whole > 0
+    with np.errstate(invalid="ignore"):
+        return total / known

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from transfuse.evaluation.rank import mean_of_labels
+
 CITATION = "Hanley, McNeil, The meaning and use of the area under a ROC curve, Radiology, 1982"
 TRAITS = {
     "direction": "higher",
@@ -24,18 +26,10 @@ TRAITS = {
 
 def weighted(targets: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The metric under each row of item weights; NaN where no label has both. [N, C], [N, C], [R, N] -> [R]."""
-    total, known = np.zeros(len(weights)), np.zeros(len(weights))
-    for truth, scores in zip(targets.T, probs.T, strict=True):
-        order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        drawn = weights[:, order]
-        hits = np.cumsum(drawn * truth[order], axis=1)[:, ends]
-        misses = np.cumsum(drawn, axis=1)[:, ends] - hits
-        before = np.diff(misses, axis=1, prepend=0.0)
-        # An item without the label is beaten by all that come before it, and by half of those it is tied with.
-        area = (before * (hits - np.diff(hits, axis=1, prepend=0.0) / 2.0)).sum(axis=1)
-        pairs = hits[:, -1] * misses[:, -1]
-        total += np.divide(area, pairs, out=np.zeros(len(area)), where=pairs > 0)
-        known += pairs > 0
-    with np.errstate(invalid="ignore"):
-        return total / known
+    return mean_of_labels(_area, targets, probs, weights)
+
+
+def _area(hits: np.ndarray, misses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An item without the label is beaten by all that come before it, and by half of those it is tied with."""
+    tied, before = np.diff(hits, axis=1, prepend=0.0), np.diff(misses, axis=1, prepend=0.0)
+    return (before * (hits - tied / 2.0)).sum(axis=1), hits[:, -1] * misses[:, -1]

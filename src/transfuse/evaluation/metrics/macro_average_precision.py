@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from transfuse.evaluation.rank import mean_of_labels
+
 CITATION = "Zhu, Recall, precision and average precision, University of Waterloo, 2004; sum over steps, not trapezoids"
 TRAITS = {
     "direction": "higher",
@@ -23,17 +25,11 @@ TRAITS = {
 
 def weighted(targets: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The metric under each row of item weights; NaN where no label occurs. [N, C], [N, C], [R, N] -> [R]."""
-    total, known = np.zeros(len(weights)), np.zeros(len(weights))
-    for truth, scores in zip(targets.T, probs.T, strict=True):
-        order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        drawn = weights[:, order]
-        hits = np.cumsum(drawn * truth[order], axis=1)[:, ends]
-        seen = np.cumsum(drawn, axis=1)[:, ends]
-        precision = np.divide(hits, seen, out=np.zeros(hits.shape), where=seen > 0)
-        area = (np.diff(hits, axis=1, prepend=0.0) * precision).sum(axis=1)
-        there = hits[:, -1] > 0
-        total += np.divide(area, hits[:, -1], out=np.zeros(len(area)), where=there)
-        known += there
-    with np.errstate(invalid="ignore"):
-        return total / known
+    return mean_of_labels(_area, targets, probs, weights)
+
+
+def _area(hits: np.ndarray, misses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each step of recall counts with the precision reached by its end."""
+    seen = hits + misses
+    precision = np.divide(hits, seen, out=np.zeros(hits.shape), where=seen > 0)
+    return (np.diff(hits, axis=1, prepend=0.0) * precision).sum(axis=1), hits[:, -1]
