@@ -15,7 +15,7 @@ from transfuse.store import Artifact
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-REVISION = 2
+REVISION = 3
 NEEDS = ("torch",)
 NOTHING = {"parameters": 0, "trainable_parameters": 0, "inference_flops": 0, "member_flops": 0, "step_flops": 0}
 
@@ -74,25 +74,26 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 def forward_flops(network: nn.Module, batch: Tensor | list[Tensor]) -> int:
     """FLOPs of one forward pass in evaluation mode; what a network computes once for all items is not counted."""
     import torch
-    from torch.utils.flop_counter import FlopCounterMode
+
+    from transfuse.steps._flops import counting
 
     network.eval()
     with torch.no_grad():
         network(batch)
-        with FlopCounterMode(display=False) as counter:
+        with counting() as counter:
             network(batch)
-    return counter.get_total_flops()
+    return counter.total
 
 
 def step_flops(network: nn.Module, batch: Tensor | list[Tensor]) -> int:
     """FLOPs of one forward and backward pass: what training one item costs."""
-    from torch.utils.flop_counter import FlopCounterMode
+    from transfuse.steps._flops import counting
 
     network.eval()
-    with FlopCounterMode(display=False) as counter:
+    with counting() as counter:
         network(batch).sum().backward()
     network.zero_grad(set_to_none=True)
-    return counter.get_total_flops()
+    return counter.total
 
 
 def used_parameters(network: nn.Module, canvas: Tensor) -> int:
