@@ -94,11 +94,7 @@ def evaluate(
     with metrics_from(given=asked.get("metrics")):
         kind = task_of(asked, ()).kind
         read, known = _read(predictions, labels, groups, kind, asked.get("classes"))
-        splits = set(known.labels.splits or ())
-        if splits and JUDGED not in splits:
-            raise UserError(
-                f"no item is in the split '{JUDGED}'", where="labels", got=f"splits {', '.join(sorted(splits))}"
-            )
+        splits = _splits(known.labels)
 
         def tables_of(split: str | None) -> dict[str, Table]:
             items = known.items(split)
@@ -113,6 +109,14 @@ def evaluate(
         return judge(
             replace(case, arms=tuple(replace(arm, notes=told(known.found.get(arm.name))) for arm in case.arms))
         )
+
+
+def _splits(labels: Labels) -> set[str]:
+    splits = set(labels.splits or ())
+    if splits and JUDGED not in splits:
+        got = f"splits {', '.join(sorted(splits))}"
+        raise UserError(f"no item is in the split '{JUDGED}'", where="labels", got=got)
+    return splits
 
 
 @dataclass(frozen=True)

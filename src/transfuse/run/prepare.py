@@ -70,12 +70,7 @@ def prepare(
     noted = near.notes(wanted, items, parts, lambda: open_data(wanted, root, items=items).raw, store, emit)
     parts = replace(parts, notes=(*parts.notes, *noted))
     side = wanted.canvas or _auto_canvas(recipe, root, store, modules or {}, items, emit)
-    found = {
-        name: _card(name, entry, side, root, store, (modules or {}).get(name), emit)
-        for name, entry in recipe.entries.items()
-    }
-    cards = {name: card for name, (_, card) in found.items()}
-    card_keys = {name: key for name, (key, _) in found.items()}
+    card_keys, cards = _cards(recipe, side, root, store, modules or {}, emit)
     around = surroundings(
         recipe,
         extras(wanted.extra, wanted.read),
@@ -119,6 +114,16 @@ def prepare(
     )
     arms = ladder(recipe, cards, items.classes)
     return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint, around)
+
+
+def _cards(
+    recipe: Recipe, side: int, root: Path, store: Store, modules: Mapping[str, Any], emit: Emit
+) -> tuple[dict[str, str], dict[str, Card]]:
+    """Keys and cards of all sources, by name."""
+    found = {
+        name: _card(name, entry, side, root, store, modules.get(name), emit) for name, entry in recipe.entries.items()
+    }
+    return {name: key for name, (key, _) in found.items()}, {name: card for name, (_, card) in found.items()}
 
 
 def _fixed(recipe: Recipe) -> dict[str, Any]:

@@ -135,7 +135,6 @@ def fit(
             depth.thaw(epoch)
             model.train()
             told: dict[str, float] = {}
-            heard = 0
             for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
                 batches = next(given)
                 with lesson.autocast():
@@ -148,8 +147,7 @@ def fit(
                 planner.step()
                 average.update()
                 _tell(told, loss, losses, len(batches[TRAIN].rows))
-                heard += sum(len(batch.rows) for batch in batches.values())
-            result.items += heard
+                result.items += sum(len(batch.rows) for batch in batches.values())
             means = {name: value / len(rows) for name, value in told.items()}
             _check(means["train"], "training", epoch, rate)
             with average.in_place(lambda: _pass(lesson, model, rows)):
