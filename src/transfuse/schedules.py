@@ -13,6 +13,20 @@ from transfuse.registry import Entry, Parameter, find
 Named = tuple[tuple[str, dict[str, Any]], ...]
 
 REGIMES = ("frozen", "partial", "full")
+SEARCHED = ("trials", "space")
+RATE = "rate"
+# What may be searched for, with the range where none is given; settings of size are searched in logs.
+SPACE: dict[str, tuple[float, float]] = {
+    RATE: (1e-4, 1e-1),
+    "weight_decay": (1e-3, 3.0),
+    "member_rate": (1e-2, 1.0),
+    "smoothing": (0.0, 0.3),
+    "warmup": (0.0, 0.5),
+    "layer_decay": (0.3, 1.0),
+    "branch_dropout": (0.0, 0.5),
+    "feature_dropout": (0.0, 0.5),
+}
+LOGS = (RATE, "weight_decay", "member_rate")
 
 
 @dataclass(frozen=True)
@@ -25,6 +39,7 @@ class Schedule:
     `objective` and `augment` name files of `train/objectives` and `train/augment`, each with its whole settings.
     `thaw` says how members wake (`train/stages.py`), `average` which mean of weights is kept (`train/averaging.py`).
     `branch_dropout`, `feature_dropout` and `monte_carlo` say what is left out (`fusion/dropping.py`).
+    `trials` above 0 are so many points of `space` (name, lowest, highest) in place of the rates (`train/study.py`).
     With `stack` all rates of a head are trained together where that pays (`train/stack.py`): the same to rounding, not
     to the bit.
     """
@@ -52,20 +67,31 @@ class Schedule:
     feature_dropout: float = 0.0
     monte_carlo: int = 0
     stack: bool = False
+    trials: int = 0
+    space: tuple[tuple[str, float, float], ...] = ()
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Schedule:
         """The schedule that gave this record."""
-        return cls(**{**record, "rates": tuple(record["rates"])})
+        space = tuple((str(name), float(low), float(high)) for name, low, high in record.get("space", ()))
+        return cls(**{**record, "rates": tuple(record["rates"]), "space": space})
 
     @property
     def entries(self) -> list[Entry]:
         """The shelf files that this training runs."""
         shelves = (("train/objectives", self.objective), ("train/augment", self.augment))
-        return [find(name, method) for name, named in shelves for method, _ in named]
+        found = [find(name, method) for name, named in shelves for method, _ in named]
+        return [*found, find("choose", "search")] if self.trials else found
 
     def record(self) -> dict[str, Any]:
-        return asdict(self)
+        found = asdict(self)
+        # Only where something is searched for, so that other trainings keep their keys.
+        return found if self.trials else {name: value for name, value in found.items() if name not in SEARCHED}
+
+    @property
+    def tries(self) -> int:
+        """How many trainings this one is chosen from: its tuning budget."""
+        return self.trials or len(self.rates)
 
     def lasting(self, rows: int) -> Schedule:
         """The schedule for so many training rows, with enough epochs for `least_steps`."""
@@ -107,6 +133,29 @@ SETTINGS = {
 }
 # What these move is frozen under `frozen`.
 MOVING = ("thaw", "thaw_epochs", "layer_decay")
+
+
+def in_logs(name: str) -> bool:
+    """Whether a setting is searched by its logarithm."""
+    return name in LOGS
+
+
+def space_problem(name: str, low: float, high: float) -> str | None:
+    """What is wrong with a range of a search, or None."""
+    if name not in SPACE:
+        return f"'{name}' is not searched for; what is: {', '.join(SPACE)}"
+    bounds = Parameter(RATE, "float", 1e-3, low=0.0, high=10.0) if name == RATE else SETTINGS[name]
+    if not low < high or (in_logs(name) and low <= 0) or bounds.problem(low) or bounds.problem(high):
+        least = "above 0" if in_logs(name) else f"from {bounds.low:g}"
+        return f"{name} must be two rising numbers, {least} to {bounds.high:g}, got {[low, high]}"
+    return None
+
+
+def searched(plan: Schedule, trials: int, space: Mapping[str, tuple[float, float]]) -> Schedule:
+    """The schedule with its rates and other numbers searched for; what frozen sources have no use for is left out."""
+    idle = ("member_rate", "layer_decay") if plan.regime == "frozen" else ()
+    ranges = tuple((name, float(low), float(high)) for name, (low, high) in space.items() if name not in idle)
+    return replace(plan, trials=trials, space=ranges, stack=False) if trials else plan
 
 
 def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:

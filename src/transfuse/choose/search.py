@@ -21,8 +21,13 @@ def choose(
     score: Callable[[Mapping[str, float]], float],
     budget: int,
     rng: np.random.Generator,
+    first: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
-    """The values with the lowest loss of `budget` scores; of equal ones the earliest."""
+    """The values with the lowest loss of `budget` scores; of equal ones the earliest.
+
+    The same scores lead to the same proposals: who remembers scores goes on where a search was interrupted. `first` is
+    tried first, in place of equal weights.
+    """
     try:
         import optuna  # pyright: ignore[reportMissingImports]
     except ImportError as error:
@@ -30,7 +35,8 @@ def choose(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=int(rng.integers(2**31))))
-    study.enqueue_trial({name: min(max(1.0 / len(space), low), high) for name, (low, high) in space.items()})
+    start = dict.fromkeys(space, 1.0 / len(space)) if first is None else first
+    study.enqueue_trial({name: min(max(start[name], low), high) for name, (low, high) in space.items()})
     study.optimize(
         lambda trial: score({name: trial.suggest_float(name, low, high) for name, (low, high) in space.items()}),
         n_trials=max(1, budget),

@@ -13,7 +13,7 @@ from transfuse.plan.recipe import Recipe
 from transfuse.plan.students import FUSE, check_taught, is_taught, stream_of, student, teachers_of
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
 from transfuse.registry import Entry, kinds_of, method
-from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule
+from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule, searched
 from transfuse.types import Card, Form, Role
 
 RESERVED = ("fuse", "of", "train", "taps", "cut", "then", "into", "start", *KEYS)
@@ -90,7 +90,8 @@ class Scene:
         check_taught(made.entries, taught, where)
         for entry in made.entries:
             check_kind(entry, self.recipe.task.kind, where)
-        return replace(made, member_rate=DEFAULTS["scratch"].member_rate) if regime == "scratch" else made
+        made = replace(made, member_rate=DEFAULTS["scratch"].member_rate) if regime == "scratch" else made
+        return searched(made, self.recipe.search.trials, self.recipe.search.space)
 
 
 def single(scene: Scene, name: str, source: str, plan: Schedule) -> ArmSpec:
@@ -215,6 +216,8 @@ def alone(scene: Scene) -> list[ArmSpec]:
 def _merged(scene: Scene, how: Entry, facts: Mapping[str, Any], given: tuple[Any, Any, Any], where: str) -> ArmSpec:
     """A merge of weights: read frozen with a new head, trained, or as it is with the members' own head."""
     name, of, settings = given
+    if scene.recipe.search.trials:
+        facts = {"tries": scene.recipe.search.trials, **facts}
     merge = merge_of(how, settings, {**facts, "of": of}, scene.cards, where)
     if facts.get("train") == "none":
         lacking = [member for member in of if not (scene.cards[member].classes or scene.recipe.sources[member].classes)]

@@ -148,7 +148,7 @@ class Builder:
             params |= network | {"schedule": arm.schedule.record()}
             digests += tuple(entry.digest for entry in arm.schedule.entries)
             lasting = arm.schedule.lasting(run.train_count)
-            fits = len(lasting.rates) * lasting.epochs
+            fits = lasting.tries * lasting.epochs
             if arm.regime == "frozen":
                 inputs |= self.features(arm, run.blocks, run, judged=False)
                 work = Work(crown=fits * -(-run.train_count // arm.schedule.batch))

@@ -38,7 +38,7 @@ def _search(build: Builder, scope: Scope, probes: Mapping[str, str]) -> str:
         inputs[f"count|{index}"] = build.count(arm)
     inputs |= {f"probe|{name}": Given(key) for name, key in probes.items() if name in recipe.sources}
     schedule = arms[0].schedule
-    steps = 0 if schedule is None else len(schedule.rates) * schedule.lasting(run.train_count).epochs
+    steps = 0 if schedule is None else schedule.tries * schedule.lasting(run.train_count).epochs
     batches = 1 if schedule is None else -(-run.train_count // schedule.batch)
     params: dict[str, Any] = {
         "blocks": [[arm.members[0], arm.reads[0].tap] for arm in arms],

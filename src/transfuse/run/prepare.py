@@ -27,6 +27,7 @@ from transfuse.plan.heads import with_mappings
 from transfuse.plan.ladder import Ladder, ladder
 from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import Recipe
+from transfuse.plan.search_entry import check_search
 from transfuse.run import near
 from transfuse.run.leaks import leaks
 from transfuse.run.own_metrics import own_metrics
@@ -63,6 +64,7 @@ def prepare(
 ) -> Prepared:
     """Read what must be read, check what can be checked, and plan."""
     recipe = with_mappings(recipe, root)
+    check_search(recipe.search)
     wanted = read_as(recipe.data, recipe.task.kind)
     digests = own_metrics(recipe, root)
     items_key, items = _items(wanted, root, store, emit)

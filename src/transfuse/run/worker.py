@@ -73,6 +73,7 @@ def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | N
         emit=lambda event, **details: emit(event, step=job.step, **details),
         keys=job.keys,
         extra=place.extra,
+        key=job.key,
     )
     step = find("steps", job.kind)
     began = time.process_time()

@@ -208,6 +208,9 @@ def notes(fit: Artifact, most_trials: int) -> list[str]:
     found = _merging_notes(fit.meta.get("merge", {}))
     if trials is not None and trials < most_trials:
         found.append(f"its learning rate was chosen from {trials}, that of other arms from up to {most_trials}")
+    if values := fit.meta.get("values"):
+        told_of = ", ".join(f"{name} {value:.3g}" for name, value in values.items())
+        found.append(f"its settings were searched for in {trials} trials on the selection rows: {told_of}")
     if told.get("rule") == "flops":
         stretch = told["epochs"] / told["own_epochs"]
         found.append(

@@ -26,7 +26,8 @@ class Context:
     """`data` is the recipe's data entry (or the object given in Python), `modules` the sources given in Python by name,
     `extra` what is read for further sets of items, by name.
 
-    `keys` are the keys of this step's inputs by role: an artifact that must be found again refers to them.
+    `keys` are the keys of this step's inputs by role: an artifact that must be found again refers to them. `key` is
+    this step's own, under which parts of it are kept that an interrupted step need not do again.
     """
 
     store: Store
@@ -37,6 +38,7 @@ class Context:
     emit: Emit = silent
     keys: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
     def open(self, items: Artifact, extra: str | None = None) -> Data:
         """The data set, or a further one by name, with its already known table."""

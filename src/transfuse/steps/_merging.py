@@ -7,7 +7,8 @@ what is scored is what is shipped.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ from transfuse.source.weights import Reader, StateReader
 from transfuse.steps import _networks
 from transfuse.steps._context import Context, table
 from transfuse.steps._fitted import fits_of, rows_of
+from transfuse.steps._trials import Trials
 from transfuse.steps._walked import walked
-from transfuse.store import Artifact
+from transfuse.store import Artifact, Store
 from transfuse.train.held import log_loss
 from transfuse.types import Card
 
@@ -50,6 +52,7 @@ class Merging:
     held: tuple[Tensor, np.ndarray]
     classes: Sequence[str]
     seed: int
+    memory: Trials = field(default_factory=lambda: Trials(Store(Path()), ""))
 
     @classmethod
     def of(cls, params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Merging:
@@ -73,6 +76,7 @@ class Merging:
             (torch.from_numpy(read(wanted)) if len(wanted) else torch.empty(0), _targets(inputs, wanted)),
             params["classes"],
             params["seed"],
+            Trials.of(context),
         )
 
     @property
@@ -240,8 +244,13 @@ class Work:
             weights = [values[member] for member in self.of.sources]
             if not scales and sum(weights) <= 1e-12:
                 return float("inf")
-            self.merged(weights)
-            losses.append(self.loss())
+            known = self.of.memory.recall(len(losses), values)
+            if known is None:
+                self.merged(weights)
+                loss = self.loss()
+                known = {"loss": loss if np.isfinite(loss) else None}
+                self.of.memory.keep(len(losses), values, known)
+            losses.append(float("inf") if known["loss"] is None else float(known["loss"]))
             return losses[-1]
 
         entry = shelf("choose")[name]

@@ -39,7 +39,7 @@ def _flops(params: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Result:
     single = inputs["single"].meta
     budget = _budget(inputs, rows)
     fits = [fits_of(there) for there in rows.values()]
-    per_epoch = len(plan.rates) * float(np.mean([sum(len(fit) for fit, _ in pairs) for pairs in fits]))
+    per_epoch = plan.tries * float(np.mean([sum(len(fit) for fit, _ in pairs) for pairs in fits]))
     once = 0.0
     if plan.regime == "frozen":
         once = float(np.mean([_spent.features(_FROZEN, inputs["single"], there) for there in rows.values()]))

@@ -24,6 +24,7 @@ from transfuse.steps._fitted import (
     rows_of,
     told_of_merge,
 )
+from transfuse.steps._trials import Trials, chooser
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     began = time.process_time()
     try:
         build = _builder(params, inputs, context, plan, feed, targets)
-        tuned = tune(Training(build, lesson), Rows(fits_of(rows), rows["train"], params["final_fit"]))
+        searching = {"choose": chooser(params["seed"]), "memory": Trials.of(context)} if plan.trials else {}
+        tuned = tune(Training(build, lesson, **searching), Rows(fits_of(rows), rows["train"], params["final_fit"]))
     except DivergedError as error:
         return failed(str(error))
     seconds = time.process_time() - began
@@ -158,6 +160,7 @@ def _facts(tuned: Tuned) -> dict[str, Any]:
         "rate": tuned.rate,
         "epoch": tuned.epoch,
         "trials": tuned.trials,
+        **({"values": tuned.values} if tuned.values else {}),
         "items": tuned.items,
         "curve": tuned.curve,
         "health": None if tuned.health is None else tuned.health.record(),

@@ -3,13 +3,15 @@
 Locked: one fit, the held rows choose rate and epoch, and that fitted model is final.
 Cross-fitted: every inner fold is fitted; the rate and epoch with the lowest loss over all inner held rows are chosen,
 and the final model is fitted to all training rows for that many epochs. The inner held scores cover every training row.
+Where settings are searched for (`study.py`), a trial stands in the place of a rate.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import nn
@@ -18,6 +20,7 @@ from transfuse.train.health import Health
 from transfuse.train.health import mean as mean_health
 from transfuse.train.loop import DivergedError, Fitted, Lesson, fit
 from transfuse.train.stack import Track, fit_stacked, stackable
+from transfuse.train.study import Choose, Forgetful, Memory, study
 
 Builder = Callable[[np.ndarray], nn.Module]
 Attempt = tuple[nn.Module, Fitted] | str
@@ -50,14 +53,20 @@ class Tuned:
     trials: int
     items: int
     health: Health | None = None
+    values: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
 class Training:
-    """A lesson, and how to make a fresh network settled on the rows it will learn from."""
+    """A lesson, and how to make a fresh network settled on the rows it will learn from.
+
+    `choose` and `memory` belong to schedules whose settings are searched for.
+    """
 
     build: Builder
     lesson: Lesson
+    choose: Choose | None = None
+    memory: Memory = field(default_factory=Forgetful)
 
     def run(
         self, rows: np.ndarray, held: np.ndarray | None, rate: float, stop_after: int | None = None
@@ -108,6 +117,8 @@ def tune(training: Training, rows: Rows) -> Tuned:
     """Try every rate of the schedule; a rate that diverges loses, and only if all do is the arm given up."""
     lasting = training.lesson.schedule.lasting(len(rows.fits[0][0]))
     training = replace(training, lesson=replace(training.lesson, schedule=lasting))
+    if lasting.trials:
+        return _searched(training, rows)
     if rows.final_fit:
         return _crossfit(training, rows)
     (fit_rows, held), best, best_model, items, reason = rows.fits[0], None, None, 0, ""
@@ -126,6 +137,29 @@ def tune(training: Training, rows: Rows) -> Tuned:
     trials = len(training.lesson.schedule.rates)
     health = training.health(best_model, best, held)
     return Tuned(best_model, best_rate, best.epoch, held, best.scores, curve, trials, items, health)
+
+
+def _searched(training: Training, rows: Rows) -> Tuned:
+    """The study, then the best of its trials once more: alike to the bit, and with it all that a tuning gives."""
+    if training.choose is None:
+        raise ValueError("a schedule with trials needs a chooser")
+
+    def loss(tried: Training, rate: float) -> tuple[float, int]:
+        once = replace(tried, lesson=replace(tried.lesson, schedule=replace(tried.lesson.schedule, rates=(rate,))))
+        try:
+            folds = [once.run(fit_rows, held, rate)[1] for fit_rows, held in rows.fits]
+        except DivergedError:
+            return math.inf, 0
+        told = _told(once.lesson, folds, [held for _, held in rows.fits])
+        return min(point["held"] for point in told), sum(fold.items for fold in folds)
+
+    found = study(training, training.choose, training.memory, loss)
+    if found is None:
+        raise DivergedError("the loss stopped being a number in every trial")
+    plan = replace(found.schedule, rates=(found.rate,), trials=0)
+    best = tune(replace(training, lesson=replace(training.lesson, schedule=plan)), rows)
+    # The best trial was trained once more, and that is counted too.
+    return replace(best, trials=found.trials, items=found.items + best.items, values=found.values)
 
 
 def _crossfit(training: Training, rows: Rows) -> Tuned:
