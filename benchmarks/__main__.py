@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import bootstrap, doors, forward, merging, outputs, reporting, scores, stack, subsets
+from benchmarks import bootstrap, doors, forward, merging, outputs, reporting, scores, search, stack, subsets
 
 
 def main() -> None:
@@ -15,6 +15,7 @@ def main() -> None:
         ("a large report", reporting.table),
         ("transferability scores", scores.table),
         ("pooled predictions", outputs.table),
+        ("a search beside one probe", search.table),
         ("merging files", merging.table),
     )
     for title, rows in tables:

@@ -8,7 +8,7 @@ FLOOR = 1e-15
 COOLEST, HOTTEST = 1 / 20, 20.0
 # Rows are gone through in pieces that stay in the processor's cache; above so many entries they are thinned evenly.
 PIECE, LARGE = 1 << 17, 2_000_000
-STEPS, STILL = 60, 1e-9
+STEPS, STILL, FLAT = 60, 1e-9, 1e-12
 
 
 def temperatures(probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -50,7 +50,8 @@ def _temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     low, high, b = 1 / HOTTEST, 1 / COOLEST, 1.0
     for _ in range(STEPS):
         slope, curve = _slope(logs, true, b)
-        if (curve <= 0.0 and slope == 0.0) or (b == low and slope > 0) or (b == high and slope < 0):
+        # Of rows that are all right by far the loss is nothing at any temperature, and no step would ever be small.
+        if abs(slope) <= FLAT or (b == low and slope > 0) or (b == high and slope < 0):
             break
         step = b - slope / curve if curve > 0 else -1.0
         if not low < step < high:
