@@ -1,4 +1,4 @@
-"""The gate of the search: on null data (copies of one source, shuffled labels) it claims no gain; minutes, `make gates`."""
+"""The gate of the search: on null data (copies of one source, shuffled labels) it claims nothing; `make gates`."""
 
 from __future__ import annotations
 
