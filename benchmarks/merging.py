@@ -1,12 +1,13 @@
 """Merging files beside mergekit: whole processes, interleaved, same files, outputs compared in the same run.
 
     .venv/bin/python -m benchmarks.merging                                  ours and the floor, four files of 110 MB
-    python3 -m venv /tmp/peers && /tmp/peers/bin/pip install mergekit==0.1.5
     PEERS=/tmp/peers/bin .venv/bin/python -m benchmarks.merging --full      four files of 860 MB, beside mergekit
+    FUSION_BENCH=/tmp/fusion/bin .venv/bin/python -m benchmarks.merging --peer fusion-bench
 
 Files lie in a folder of TMPDIR and are removed. `floor` reads the same bytes and writes them; `start` is our command
 on files of a few numbers, so `ours - start` is the merge itself. Both programs run once before they are timed, and
-bytecode is kept, as installed programs have it. Nothing syncs to disk. Slow methods run in fewer pairs (`PAIRS`).
+bytecode is kept, as installed programs have it. Nothing syncs to disk, neither ours nor the floor. How the peers'
+environments are made stands in `peer_merges.py`; fusion-bench's TIES needs 20 GB at full size.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
+
+from benchmarks.peer_merges import BASED, DENSITY, TIES, command, compared, read
 
 WANTED = {"mean": 2.5, "task_arithmetic": 2.5, "slerp": 2.5, "dare": 5.0, "ties": 12.0}
-THEIRS = {"mean": "linear", "dare": "dare_linear"}
-DENSITY = 0.2
-PAIRS = {"dare": 3, "ties": 1}
+PAIRS = 5
+PEER = "mergekit"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ class Model:
         }  # fmt: skip
 
 
-def table(*, full: bool = False, pairs: int | None = None, methods: Sequence[str] = tuple(WANTED)) -> Iterator[str]:
+def table(
+    *, full: bool = False, pairs: int = PAIRS, methods: Sequence[str] = tuple(WANTED), peer: str = PEER
+) -> Iterator[str]:
     """All rows as they are found; `full` is the size of the comparison with the peers."""
     model = Model(4096, 4000, 2) if full else Model(2048, 2000, 1)
     with tempfile.TemporaryDirectory(prefix="transfuse-merging-") as folder:
@@ -72,7 +76,7 @@ def table(*, full: bool = False, pairs: int | None = None, methods: Sequence[str
         _files(Model(512, 8, 1), root / "few")
         yield f"four files of {size / 1e6:.0f} MB, largest tensor {4 * model.hidden * model.inner / 1e6:.0f} MB"
         for method in methods:
-            yield _row(method, root, pairs or (PAIRS.get(method, 5) if os.environ.get("PEERS") else 5))
+            yield _row(method, root, pairs, peer)
         yield from _memory(root, model, methods)
 
 
@@ -90,67 +94,49 @@ def _files(model: Model, root: Path) -> int:
     return (root / "base" / "model.safetensors").stat().st_size
 
 
-def _ours(method: str, root: Path) -> list[str]:
-    sources = [str(root / name) for name in ("ab" if method == "slerp" else "abc")]
+def _ours(method: str, root: Path, peer: str) -> list[str]:
+    sources = [str(root / name) for name in read(method) if name != "base"]
     words = ["merge", method, *sources, "--out", str(root / "ours"), "--no-hash"]
-    if method in ("task_arithmetic", "dare", "ties"):
-        words += ["--base", str(root / "base")]
-    if method in ("dare", "ties"):
-        words += ["-p", f"density={DENSITY}"]
-    if method == "ties":
-        words += ["-p", "trim_scope=tensor", "-p", "election_weights=true", "-p", "divisor=weights"]
+    words += ["--base", str(root / "base")] if method in BASED else []
+    settings = {"density": DENSITY} if method in ("dare", "ties") else {}
+    settings |= TIES[peer] if method == "ties" else {}
+    words += [word for name, value in settings.items() for word in ("-p", f"{name}={value}")]
     return [sys.executable, "-c", "from transfuse.doors.cli import main; main()", *words]
 
 
-def _theirs(method: str, root: Path) -> list[str] | None:
-    peers = os.environ.get("PEERS")
-    if not peers:
-        return None
-    name = THEIRS.get(method, method)
-    own = {"weight": 1.0} | ({"density": DENSITY} if method in ("dare", "ties") else {})
-    models = [{"model": str(root / each), "parameters": own} for each in "abc"]
-    config: dict[str, object] = {"merge_method": name, "models": models, "dtype": "float32"}
-    if method == "slerp":
-        config = {"merge_method": "slerp", "models": [{"model": str(root / each)} for each in "ab"]}
-        config |= {"base_model": str(root / "a"), "parameters": {"t": 0.5}, "dtype": "float32"}
-    elif method != "mean":
-        config["base_model"] = str(root / "base")
-    path = root / f"{name}.yaml"
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return [str(Path(peers) / "mergekit-yaml"), str(path), str(root / "theirs"), "--no-copy-tokenizer"]
-
-
-def _row(method: str, root: Path, pairs: int) -> str:
-    ours, theirs = _ours(method, root), _theirs(method, root)
-    read = [root / name / "model.safetensors" for name in _read(method)]
-    few = _ours(method, root / "few")
+def _row(method: str, root: Path, pairs: int, peer: str) -> str:
+    ours, theirs = _ours(method, root, peer), command(peer, method, root)
+    files = [root / name / "model.safetensors" for name in read(method)]
+    few = _ours(method, root / "few", peer)
     times: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": [], "floor": [], "start": []}
     _run(few, root / "few" / "ours")
     if theirs is not None:
-        _run(_theirs(method, root / "few") or [], root / "few" / "theirs")
+        _run(command(peer, method, root / "few") or [], root / "few" / "theirs")
     for _ in range(pairs):
         times["start"].append(_timed(lambda: _run(few, root / "few" / "ours")))
-        times["floor"].append(_timed(lambda: _floor(read, root / "floor")))
+        times["floor"].append(_timed(lambda: _floor(files, root / "floor")))
         times["ours"].append(_timed(lambda: _run(ours, root / "ours")))
         if theirs is not None:
             times["theirs"].append(_timed(lambda: _run(theirs, root / "theirs")))
-    equal = "" if theirs is None else f"; outputs {_compared(method, root)}"
+    equal = "" if theirs is None else f"; outputs {compared(method, root)}"
     for name in ("ours", "theirs", "floor"):
         _remove(root / name)
     told = ", ".join(f"{name} {_medians(found)}" for name, found in times.items() if found)
-    alone = sorted((a[0] - s[0]) / f[0] for a, s, f in zip(times["ours"], times["start"], times["floor"], strict=True))
-    told += f"; merge itself {statistics.median(alone):.1f} times the floor ({alone[0]:.1f} to {alone[-1]:.1f})"
+    told += "; merge itself"
+    for which, unit in enumerate(("", " in CPU time")):
+        alone = sorted(
+            (a[which] - s[which]) / f[which]
+            for a, s, f in zip(times["ours"], times["start"], times["floor"], strict=True)
+        )
+        told += f" {statistics.median(alone):.1f} times the floor{unit} ({alone[0]:.1f} to {alone[-1]:.1f})"
     if theirs is None:
         return f"{method:<16} {told}"
     ratios = sorted(b[0] / a[0] for a, b in zip(times["ours"], times["theirs"], strict=True))
     spent = statistics.median(b[1] / a[1] for a, b in zip(times["ours"], times["theirs"], strict=True))
-    faster = f"{statistics.median(ratios):.1f} times faster ({ratios[0]:.1f} to {ratios[-1]:.1f}; CPU {spent:.1f})"
+    faster = f"{statistics.median(ratios):.1f} times faster than {peer}"
+    faster += f" ({ratios[0]:.1f} to {ratios[-1]:.1f}; CPU {spent:.1f})"
     faster += f" in {pairs} pair{'s' * (pairs > 1)}"
     return f"{method:<16} {faster}, ≥ {WANTED[method]} wanted; {told}{equal}"
-
-
-def _read(method: str) -> tuple[str, ...]:
-    return ("a", "b") if method == "slerp" else ("a", "b", "c") if method == "mean" else ("base", "a", "b", "c")
 
 
 def _medians(found: list[tuple[float, float]]) -> str:
@@ -202,27 +188,12 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _compared(method: str, root: Path) -> str:
-    """How far the two outputs are apart, relative to the largest number; of DARE, whose draws differ, the moments."""
-    ours, theirs = ({k: v for p in sorted((root / n).glob("*.safetensors")) for k, v in load_file(p).items()}
-                    for n in ("ours", "theirs"))  # fmt: skip
-    assert ours.keys() == theirs.keys()
-    if method == "dare":
-        base = load_file(root / "base" / "model.safetensors")
-        kept = [float(np.mean(state["lm_head.weight"] != base["lm_head.weight"])) for state in (ours, theirs)]
-        return f"change {kept[0]:.4f} and {kept[1]:.4f} of the entries"
-    apart = [np.abs(ours[name] - theirs[name]) for name in ours]
-    worst = max(float(gap.max()) / float(np.abs(theirs[name]).max()) for gap, name in zip(apart, ours, strict=True))
-    moved = sum(int((gap > 1e-5 * np.abs(theirs[name]).max()).sum()) for gap, name in zip(apart, ours, strict=True))
-    return f"equal to {worst:.1e}" if worst <= 1e-5 else f"differ by {worst:.1e} in {moved} entries"
-
-
 def _memory(root: Path, model: Model, methods: Sequence[str]) -> list[str]:
     """Peak private memory of each method, and all four files merged under a limit of 600 MB."""
     found = {}
     for method in methods:
         _remove(root / "ours")
-        done = subprocess.Popen(_ours(method, root), stdout=subprocess.DEVNULL)
+        done = subprocess.Popen(_ours(method, root, "mergekit"), stdout=subprocess.DEVNULL)
         peak = 0
         while done.poll() is None:
             peak = max(peak, _private_kilobytes(done.pid))
@@ -255,8 +226,11 @@ def _private_kilobytes(process: int) -> int:
 if __name__ == "__main__":
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--full", action="store_true", help="four files of 860 MB")
-    words.add_argument("--pairs", type=int, help="of every method")
+    words.add_argument("--pairs", type=int, default=PAIRS, help="of every method")
+    words.add_argument("--peer", choices=tuple(TIES), default=PEER, help="the program beside ours, where it is at hand")
     words.add_argument("--methods", nargs="+", choices=tuple(WANTED), default=tuple(WANTED))
     given = words.parse_args()
-    for line in table(full=given.full, pairs=given.pairs, methods=given.methods):  # a row takes minutes
+    for line in table(
+        full=given.full, pairs=given.pairs, methods=given.methods, peer=given.peer
+    ):  # a row takes minutes
         print(line, flush=True)

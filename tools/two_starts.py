@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,15 +38,17 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--assets", type=Path, default=Path("assets"))
     words.add_argument("--network", choices=("mlp", "residual"), default="mlp")
-    words.add_argument("--width", type=int, default=512, help="of the MLP's two hidden layers")
+    words.add_argument("--width", type=int, default=512, help="of the MLP's hidden layers")
+    words.add_argument("--depth", type=int, default=2, help="how many hidden layers the MLP has")
     words.add_argument("--rows", type=int, default=20_000)
     words.add_argument("--test", type=int, default=10_000)
     words.add_argument("--epochs", type=int, default=5)
+    words.add_argument("--held", type=int, default=2000, help="test rows that the way between both is walked on")
     given = words.parse_args()
     data = open_data({"read": f"idx:{given.assets / 'mnist'}"}, Path.cwd())
     train, test = rows_of(data, given.rows, given.test)
     make: Callable[[], nn.Module] = (
-        (lambda: mlp(given.width)) if given.network == "mlp" else (lambda: build("residual"))
+        (lambda: mlp(given.width, given.depth)) if given.network == "mlp" else (lambda: build("residual"))
     )
     parents = [trained(make, train, given.epochs, seed) for seed in (1, 2)]
     for name, found in compared(parents, train[0], test):
@@ -55,7 +57,7 @@ def main() -> None:
     for lens in LENSES:
         print(f"after {lens}: {told([parents[0], turned(parents, train[0], lens)])}", flush=True)
     for name, other in [("as they are", parents[1]), *((lens, turned(parents, train[0], lens)) for lens in LENSES)]:
-        held = (test[0][:2000], test[1][:2000].numpy())
+        held = (test[0][: given.held], test[1][: given.held].numpy())
         found = walk(copy.deepcopy(parents[0]), parents[0], other, held, [train[0][:512]], fit_temperature=heat)
         print(f"way, {name}: " + "; ".join(f"{which} {barrier:.3f}" for which, barrier in found.barriers().items()))
 
@@ -65,10 +67,12 @@ def heat(scores: np.ndarray, targets: np.ndarray) -> float:
     return temperature.fit(scores, targets, "logit")
 
 
-def mlp(width: int) -> nn.Module:
-    """784 numbers, two hidden layers, ten classes."""
-    layers = [nn.Linear(784, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)]
-    return nn.Sequential(nn.Flatten(), *layers)
+def mlp(width: int, depth: int = 2) -> nn.Module:
+    """784 numbers, hidden layers, ten classes."""
+    layers: list[nn.Module] = [nn.Linear(784, width), nn.ReLU()]
+    for _ in range(depth - 1):
+        layers += [nn.Linear(width, width), nn.ReLU()]
+    return nn.Sequential(nn.Flatten(), *layers, nn.Linear(width, 10))
 
 
 def rows_of(data: object, train: int, test: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -104,24 +108,21 @@ def trained(make: Callable[[], nn.Module], train: tuple[Tensor, Tensor], epochs:
     return network.eval()
 
 
-def compared(parents: list[nn.Module], images: Tensor, test: tuple[Tensor, Tensor]) -> list[tuple[str, float]]:
+def compared(parents: list[nn.Module], images: Tensor, test: tuple[Tensor, Tensor]) -> Iterator[tuple[str, float]]:
     """Accuracy of parents, ensemble and merges."""
     seen = [images[:512]]
-    found = [(f"parent {number + 1}", accuracy([parent], test)) for number, parent in enumerate(parents)]
-    found.append(("ensemble of both", accuracy(parents, test)))
-    found.append(("mean of weights", accuracy([transfuse.merge("weights/mean", parents)], test)))
-    found.append(
-        ("mean, statistics estimated anew", accuracy([transfuse.merge("weights/mean", parents, data=seen)], test))
-    )
+    yield from ((f"parent {number + 1}", accuracy([parent], test)) for number, parent in enumerate(parents))
+    yield "ensemble of both", accuracy(parents, test)
+    yield "mean of weights", accuracy([transfuse.merge("weights/mean", parents)], test)
+    yield "mean, statistics estimated anew", accuracy([transfuse.merge("weights/mean", parents, data=seen)], test)
     for lens in LENSES:
         merged = transfuse.merge("weights/mean", parents, align=lens, data=seen)
-        found.append((f"{lens}, then mean", accuracy([merged], test)))
+        yield f"{lens}, then mean", accuracy([merged], test)
         pair = [parents[0], turned(parents, images, lens)]
         states = [{name: value.numpy() for name, value in one.state_dict().items()} for one in pair]
         mended = copy.deepcopy(merged)
         repair(mended, states, (1.0, 1.0), seen)
-        found.append((f"{lens}, mean, REPAIR", accuracy([mended], test)))
-    return found
+        yield f"{lens}, mean, REPAIR", accuracy([mended], test)
 
 
 def accuracy(networks: list[nn.Module], test: tuple[Tensor, Tensor]) -> float:

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from transfuse.fusion.streamed import merge_files
 from transfuse.registry import method
 
-METHODS = ("mean", "slerp", "task_arithmetic", "ties", "dare", "model_stock")
+METHODS = ("mean", "slerp", "task_arithmetic", "ties", "dare", "model_stock", "wise_ft", "tsv")
 MERGE = """
 import sys
 from pathlib import Path
@@ -106,6 +106,26 @@ def test_only_what_a_dead_merge_left_is_removed(root, tmp_path):
     merge_files(method("weights/mean"), {name: root / f"{name}.safetensors" for name in "ab"}, out)
     found = {path.name for path in tmp_path.iterdir()}
     assert found == {out.name, names["alive"], names["elsewhere"], names["other"]}
+
+
+def test_more_than_memory_is_merged_under_a_limit(tmp_path):
+    """Four files of 40 MB, one of them the base, while the process may have 130 MB of its own, Python included."""
+    for place, source in enumerate(("base", "a", "b", "c")):
+        tensors = {f"layer{each}": np.full((1250, 2000), place + each, np.float32) for each in range(4)}
+        save_file(tensors, tmp_path / f"{source}.safetensors")
+    words = ["merge", "task_arithmetic", *(tmp_path / f"{source}.safetensors" for source in "abc")]
+    words += ["--base", tmp_path / "base.safetensors", "--out", tmp_path / "out.safetensors", "--workers", 2]
+    limited = ["bash", "-c", 'ulimit -d 130000; exec "$@"', "bash", sys.executable]
+    done = subprocess.run(
+        [*limited, "-c", "from transfuse.doors.cli import main; main()", *map(str, words)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    # The limit is one: the same process cannot hold the four files.
+    holds = "import numpy; kept = [numpy.ones(10_000_000, 'f4') for _ in range(4)]"
+    assert subprocess.run([*limited, "-c", holds], check=False, capture_output=True).returncode != 0
+    assert load_file(tmp_path / "out.safetensors")["layer3"][0, 0] == 9.0
 
 
 def test_a_folder_with_a_pytorch_file_is_a_source(root, tmp_path):

@@ -73,7 +73,10 @@ def merge(unit: Unit) -> Any:
     kept, taus = _kept(unit), unit.x - unit.base
     factors = _factors(unit, kept)
     w = unit.settings["scale"] * unit.w * (alike(factors, unit.w) if isinstance(factors, np.ndarray) else factors)
-    return unit.base + weighted(w, taus * (kept if library(taus) is np else alike(kept, unit.base)))
+    if library(taus) is np:
+        taus *= kept
+        return unit.base + weighted(w, taus)
+    return unit.base + weighted(w, taus * alike(kept, unit.base))
 
 
 def reference(unit: Unit) -> Any:

@@ -192,12 +192,15 @@ def merge(unit: Unit) -> Any:
     total = weighted(unit.w, taus)
     lost = _lost(unit, _mass(unit, taus, total))
     up = weighted(unit.w, np.maximum(taus, 0.0))
-    if unit.settings["divisor"] == "weights":
+    if unit.settings["divisor"] == "none":
+        return unit.base + unit.settings["scale"] * (up + (total - 2.0 * up) * lost)
+    alike_weights = bool((unit.w == unit.w[0]).all())
+    if unit.settings["divisor"] == "weights" and not alike_weights:
         ups, downs = weighted(unit.w, positive * 1.0), weighted(unit.w, negative * 1.0)
     else:
         ups, downs = positive.sum(axis=0, dtype=np.uint16), negative.sum(axis=0, dtype=np.uint16)
-    if unit.settings["divisor"] == "none":
-        return unit.base + unit.settings["scale"] * (up + (total - 2.0 * up) * lost)
+        if unit.settings["divisor"] == "weights":
+            ups, downs = unit.w[0] * ups, unit.w[0] * downs
     count = ups * ~lost + downs * lost
     return unit.base + unit.settings["scale"] * (up + (total - 2.0 * up) * lost) / (count + (count == 0))
 
