@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 from sklearn.linear_model import Ridge
 
 from transfuse.errors import UserError
 from transfuse.evaluation import temperature
-from transfuse.evaluation.ridge import LIFT, PENALTIES, Heads, System, standardised
+from transfuse.evaluation.ridge import LIFT, PENALTIES, TEMPERATURES, Heads, System, _losses, standardised
 
 
 def sources(rows: int = 90, widths: tuple[int, ...] = (4, 7, 150), seed: int = 0):
@@ -31,6 +32,16 @@ def test_scores_are_those_of_scikit_learns_ridge(names: tuple[str, ...]) -> None
     oracle = Ridge(alpha=1e-3 * train.sum() * block.shape[1]).fit(block[train], np.eye(3)[targets[train]])
     (found,) = System(heads, [2]).scores(names, [1e-3], np.flatnonzero(held))
     np.testing.assert_allclose(found, oracle.predict(block[held]), atol=1e-9)
+
+
+def test_losses_at_all_temperatures_are_those_of_a_softmax() -> None:
+    """Fourth powers in place of exponentials change nothing, nor does a temperature alone."""
+    rng = np.random.default_rng(0)
+    scores, targets = rng.normal(size=(40, 5)), rng.integers(0, 5, 40)
+    for heats in (TEMPERATURES, TEMPERATURES[4:5], np.array([0.3, 1.0, 2.0, 7.0])):
+        logs = log_softmax(LIFT * scores[:, None] / heats[:, None], axis=2)
+        wanted = np.minimum(-logs[np.arange(40), :, targets], -np.log(1e-15))
+        np.testing.assert_allclose(_losses(scores, targets, heats), wanted, atol=1e-12)
 
 
 def test_a_row_is_answered_by_heads_and_choices_that_never_saw_its_fold() -> None:

@@ -50,6 +50,20 @@ class Spectrum:
             factored = _pttrf(self.diagonal + max(shift, self.floor), self.beside)
         return Solver(factored[0], factored[1])
 
+    def stacked(self, shifts: np.ndarray) -> Solver:
+        """The same of several shifts one below the other, as one matrix of n · D rows: one call in place of n."""
+        count, size = len(shifts), len(self.diagonal)
+        beside = np.zeros((count, size))
+        beside[:, : size - 1] = self.beside[: size - 1]
+        diagonal = (self.diagonal + shifts[:, None]).ravel()
+        factored = _pttrf(diagonal, beside.ravel()[: max(diagonal.size - 1, 1)])
+        if factored[2] == 0:
+            return Solver(factored[0], factored[1])
+        alone = [self.solver(float(shift)) for shift in shifts]
+        diagonal = np.concatenate([each.diagonal for each in alone])
+        beside[:, : size - 1] = [each.beside[: size - 1] for each in alone]
+        return Solver(diagonal, beside.ravel()[: max(diagonal.size - 1, 1)])
+
     def quadratic(self, columns: slice) -> np.ndarray:
         """zᵀ T⁺ z of each of these right-hand sides, with the pseudo-inverse where S lacks rank."""
         sides = self.turned[:, columns]

@@ -17,7 +17,7 @@ from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 6
+REVISION = 7
 AGAINST = (
     "ensemble",
     "soup",
