@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transfuse.seeds import stream
+from transfuse.train.adamw import AdamW
 from transfuse.train.held import log_loss
 from transfuse.train.loop import Lesson, fit, score
 
@@ -192,14 +193,14 @@ def test_batch_statistics_survive_an_odd_row(lesson: Any, on_first: Any, blobs: 
 
 def test_the_rate_ends_at_zero_even_when_batches_were_joined(lesson: Any, on_first: Any, blobs: Blobs) -> None:
     rates: list[float] = []
-    real = torch.optim.AdamW.step
+    real = AdamW.step
 
-    def step(self: torch.optim.AdamW, closure: Any = None) -> Any:
-        rates.append(self.param_groups[0]["lr"])
-        return real(self, closure)
+    def step(self: AdamW, share: float) -> None:
+        rates.append(self.param_groups[0]["lr"] * share)
+        real(self, share)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.optim.AdamW, "step", step)
+        patch.setattr(AdamW, "step", step)
         fit(lesson(*blobs, epochs=10, warmup=0.2), on_first(lambda: nn.Linear(5, 3)), np.arange(9), held=None, rate=1.0)
     assert len(rates) == 20
     assert rates[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])

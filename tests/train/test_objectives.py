@@ -106,7 +106,7 @@ def test_streams_are_fed_with_equal_batches_and_joined_row_by_row(pulled: Any, o
     drawn = [row for _, rows, _ in goal.seen for row in rows]
     assert all(len(set(drawn[start : start + 11])) == 11 for start in range(0, len(drawn) - 11, 11))
     assert sum(told for _, _, told in goal.seen[:5]) == sum(range(40))
-    assert fitted.items == 60 * 40
+    assert fitted.items == 60 * (40 + 40), "rows of the pool pass through the network too"
 
 
 def test_what_an_objective_owns_is_trained_and_every_loss_is_told(pulled: Any, on_first: Any) -> None:

@@ -20,6 +20,7 @@ from transfuse.levels import stage_ends
 from transfuse.reads import Read
 from transfuse.schedules import Schedule, schedule
 from transfuse.source.open import make_card, open_source
+from transfuse.train.adamw import AdamW
 from transfuse.train.averaging import Average
 from transfuse.train.feed import CanvasFeed
 from transfuse.train.learner import OnCanvas
@@ -169,14 +170,14 @@ def test_what_sleeps_stays_and_what_was_frozen_before_never_wakes(fused: Any, ta
 
 def test_deeper_layers_learn_slower_by_the_decay(fused: Any, taught: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     rates: dict[int, float] = {}
-    real = torch.optim.AdamW.__init__
+    real = AdamW.__init__
 
-    def init(self: torch.optim.AdamW, groups: Any, *args: Any, **more: Any) -> None:
+    def init(self: AdamW, groups: Any, **more: Any) -> None:
         for group in groups:
             rates.update({id(parameter): group["lr"] for parameter in group["params"]})
-        real(self, groups, *args, **more)
+        real(self, groups, **more)
 
-    monkeypatch.setattr(torch.optim.AdamW, "__init__", init)
+    monkeypatch.setattr(AdamW, "__init__", init)
     model = fused()
     taught(model, layer_decay=0.5)
     parts = model.member("b").network.parts

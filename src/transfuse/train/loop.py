@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transfuse.schedules import Schedule
 from transfuse.seeds import integer, stream
 from transfuse.train import averaging, stages
+from transfuse.train.adamw import AdamW
 from transfuse.train.augment._contract import augmented
 from transfuse.train.batches import TRAIN, Batch, Stream
 from transfuse.train.feed import Feed
@@ -120,13 +121,11 @@ def fit(
     goal = _objective(lesson, model, forward, rows)
     rows = goal.keep(rows, stream(lesson.seed, "keep"))
     depth = stages.Stages(model, schedule)
-    optimiser = torch.optim.AdamW(
-        groups(model, goal, rate, schedule, depth), weight_decay=schedule.weight_decay, fused=True
-    )
+    optimiser = AdamW(groups(model, goal, rate, schedule, depth), weight_decay=schedule.weight_decay)
     go_on(optimiser, lesson.past(model))
     per_epoch = sum(1 for _ in in_batches(rows, schedule.batch))
     average = averaging.Average(model, schedule, per_epoch * schedule.epochs)
-    planner = torch.optim.lr_scheduler.LambdaLR(optimiser, cosine(schedule, per_epoch))
+    share = cosine(schedule, per_epoch)
     given = _given(lesson, rows)
     result = Fitted()
     with torch.random.fork_rng(devices=_accelerators(model)):
@@ -140,11 +139,10 @@ def fit(
                 with lesson.autocast():
                     losses = goal(forward, batches)
                     loss = total(losses, goal.weights(step / (per_epoch * schedule.epochs)))
-                optimiser.zero_grad(set_to_none=True)
+                optimiser.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_([*model.parameters(), *goal.parameters()], GRADIENT_NORM)
-                optimiser.step()
-                planner.step()
+                optimiser.step(share(step))
                 average.update()
                 _tell(told, loss, losses, len(batches[TRAIN].rows))
                 result.items += sum(len(batch.rows) for batch in batches.values())

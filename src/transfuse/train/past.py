@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
+from transfuse.train.adamw import AdamW
+
 # What was known of each parameter of a network: `step`, `exp_avg`, `exp_avg_sq`.
 Past = Mapping[nn.Parameter, Mapping[str, Tensor]]
 PastOf = Callable[[nn.Module], Past]
@@ -17,7 +19,7 @@ def unknown(model: nn.Module) -> Past:
     return {}
 
 
-def go_on(optimiser: torch.optim.Optimizer, past: Past) -> int:
+def go_on(optimiser: AdamW | torch.optim.Optimizer, past: Past) -> int:
     """Give an Adam optimiser back what it knew of the parameters that it trains; gives their number."""
     trained = [parameter for group in optimiser.param_groups for parameter in group["params"] if parameter in past]
     for parameter in trained:

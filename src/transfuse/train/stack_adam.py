@@ -13,9 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from transfuse.train.adamw import BETAS, EPSILON
 from transfuse.train.loop import GRADIENT_NORM
-
-BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 class StackedAdam:

@@ -1,0 +1,72 @@
+"""AdamW by PyTorch's own fused step; without this file every process that trains would first import its compiler.
+
+`torch.optim.AdamW` does the same, but its bookkeeping asks the compiler to stay away, and that imports the compiler:
+some seconds of every process. Here only `torch.optim.adam.adam` is called, so each number is the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
+
+    `param_groups` are {"params", "lr"} with a "weight_decay" of their own where they have one. `state` holds what is
+    known of each parameter that has had a gradient: `step`, `exp_avg`, `exp_avg_sq`.
+    """
+
+    def __init__(self, param_groups: Sequence[Mapping[str, Any]], *, weight_decay: float) -> None:
+        self.param_groups = [
+            {"weight_decay": weight_decay, **group, "params": list(group["params"])} for group in param_groups
+        ]
+        self.state: dict[nn.Parameter, dict[str, Tensor]] = {}
+
+    def parameters(self) -> list[nn.Parameter]:
+        """All that is trained, group by group."""
+        return [parameter for group in self.param_groups for parameter in group["params"]]
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, share: float) -> None:
+        """Move every parameter that has a gradient, at this share of its group's rate."""
+        for group in self.param_groups:
+            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            known = [self._known(parameter) for parameter in moved]
+            adam(
+                moved,
+                [parameter.grad for parameter in moved if parameter.grad is not None],
+                [each["exp_avg"] for each in known],
+                [each["exp_avg_sq"] for each in known],
+                [],
+                [each["step"] for each in known],
+                fused=True,
+                decoupled_weight_decay=True,
+                amsgrad=False,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                lr=group["lr"] * share,
+                weight_decay=group["weight_decay"],
+                eps=EPSILON,
+                maximize=False,
+            )
+
+    def _known(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        if parameter not in self.state:
+            self.state[parameter] = {
+                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+            }
+        return self.state[parameter]
