@@ -30,13 +30,13 @@ def main() -> None:
     words.add_argument("--rows", type=int, default=2000, help="training rows of each expert")
     words.add_argument("--epochs", type=int, default=3)
     words.add_argument("--rate", type=float, default=5e-4)
-    words.add_argument("--canvas", type=int, default=96)
+    words.add_argument("--canvas", type=int, default=64)
     given = words.parse_args()
     data = open_data(f"idx:{given.assets / 'fashion-mnist'}", Path.cwd())
     classes, targets = list(data.items.classes), data.items.targets()
     given.out.mkdir(parents=True, exist_ok=True)
     start = started(given.assets / "squeezenet.safetensors", len(classes))
-    save(start, classes, given.out / "start.safetensors")
+    save(start, classes, given.canvas, given.out / "start.safetensors")
     for name, among in HALVES.items():
         torch.manual_seed(integer("class halves", name))
         own = [row for row in range(FIRST_ROW, 60_000) if targets[row] in among]
@@ -45,7 +45,7 @@ def main() -> None:
         network.load_state_dict(start.state_dict())
         loss = tuned(network, data, rows, given.rate, given.epochs, given.canvas, among)
         path = given.out / f"{name}.safetensors"
-        save(network, classes, path)
+        save(network, classes, given.canvas, path)
         print(f"{path}: classes {', '.join(classes[each] for each in among)}, last mean loss {loss:.3f}", flush=True)
 
 

@@ -174,6 +174,17 @@ def test_mutant_in_fold_answers_are_caught(monkeypatch):
         test_a_pool_fitted_out_of_fold_never_saw_its_own_row()
 
 
+@pytest.mark.parametrize("name", ["convex", "greedy", "vote", "temperature_mean", "stacking", "route", "cascade"])
+def test_a_class_that_stands_in_one_fold_only_is_answered_without_having_been_seen(name):
+    """All rows of one class lie in the fold that is held out: nothing was fitted to it, and nothing is impossible."""
+    members, targets = rows(8, count=60)
+    fold = np.arange(60) % 4 + 1
+    fold[targets == 2] = 0
+    pooled, _ = outputs_lift.crossfitted(method(f"outputs/{name}"), members, targets, {}, fold)
+    assert np.allclose(pooled.sum(axis=1), 1.0)
+    assert np.isfinite(np.log(pooled[targets == 2, 2])).all()
+
+
 def test_one_fold_leaves_nothing_apart_and_gives_the_plain_mean():
     members, targets = rows(7, count=20)
     pooled, _ = outputs_lift.crossfitted(method("outputs/convex"), members, targets, {}, np.zeros(20, dtype=int))
