@@ -43,6 +43,21 @@ def test_a_model_card_holds_every_judged_level_with_its_interval_and_verifies_no
     assert not any(metric["verified"] for metric in result["metrics"])
 
 
+def test_the_hub_reads_the_card_back_and_finds_no_base_that_is_none_of_its_models() -> None:
+    hub = pytest.importorskip("huggingface_hub")
+
+    def named(record):
+        record["setup"]["sources"][0]["spec"] = "hf:timm/resnet18?tag=1"
+
+    for change, bases in ((None, None), (named, ["timm/resnet18"])):
+        card = hub.ModelCard(model_card.render(view(change)))
+        known = {result.metric_type: result for result in card.data.eval_results}
+        assert card.data.model_name == view().winner
+        assert known["accuracy"].metric_value == pytest.approx(view().level(view().winner, "accuracy").value)
+        assert known["accuracy"].task_type == "image-classification"
+        assert card.data.get("base_model") == bases
+
+
 def test_a_level_that_is_undefined_is_left_out_of_the_index() -> None:
     def lost(record):
         for row in record["evidence"]:

@@ -9,7 +9,7 @@ import numpy as np
 
 TRAITS = {
     "direction": "lower",
-    "unit": "loss",
+    "unit": "",
     "item_mean": True,
     "low": None,
     "high": None,

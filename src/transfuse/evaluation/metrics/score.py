@@ -10,7 +10,7 @@ import numpy as np
 
 TRAITS = {
     "direction": "higher",
-    "unit": "score",
+    "unit": "",
     "item_mean": True,
     "low": None,
     "high": None,

@@ -8,6 +8,7 @@ up.
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 from transfuse.report.document import findings
@@ -21,7 +22,7 @@ from transfuse.types import Undefined
 CITATION = "Mitchell et al., Model cards for model reporting, FAccT 2019"
 TRAITS = {"suffix": ".md"}
 TYPES = {"log_loss": "log_loss", "brier": "brier_score", "ece": "expected_calibration_error"}
-TASKS = {"multiclass": "image-classification", "multilabel": "image-classification", "regression": "tabular-regression"}
+TASKS = {"multiclass": "image-classification", "multilabel": "image-classification"}
 BEYOND = {
     "harm": "single classes and groups",
     "calibration": "confidence",
@@ -31,6 +32,7 @@ BEYOND = {
     "retention": "what sources forget",
     "cost": "cost",
 }
+ON_HUB = re.compile(r"hf:([\w.-]+/[\w.-]+)(?:[?@].*)?$")
 OPEN = "*To be written by whoever ships this model: the evidence cannot tell.*"
 
 
@@ -76,12 +78,14 @@ def _metadata(view: View) -> str:
     yaml, out = YAML(), io.StringIO()
     yaml.default_flow_style = False
     licences = sorted({str(source.get("licence", "unknown")) for source in _used(view)})
+    # A hub refuses a base that is no model of its own; all sources stand below, whatever they are.
+    bases = [found[1] for source in _used(view) if (found := ON_HUB.match(str(source.get("spec"))))]
     yaml.dump(
         {
             "library_name": "transfuse",
             "license": licences[0] if len(licences) == 1 else "other",
             "tags": ["model-fusion", "transfer-learning", view.recommendation.form],
-            "base_model": [str(source.get("spec")) for source in _used(view)],
+            **({"base_model": bases} if bases else {}),
             "model-index": [{"name": view.winner, "results": [_result(view)]}],
         },
         out,
@@ -106,7 +110,7 @@ def _result(view: View) -> dict[str, Any]:
         metrics.append(found | {"verified": False})
     source = str(data.get("source") or "unknown")
     return {
-        "task": {"type": TASKS.get(str(task.get("kind")), "other")},
+        "task": {"type": "other" if view.protocol == ELSEWHERE else TASKS.get(str(task.get("kind")), "other")},
         "dataset": {"name": source, "type": source, "split": "test", "revision": str(data.get("fingerprint", ""))[:16]},
         "metrics": metrics,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
 from transfuse.report.view import View
-from transfuse.report.words import ROLE, what
+from transfuse.report.words import ELSEWHERE, ROLE, what
 from transfuse.types import Evidence
 
 ORDER = 30
@@ -18,19 +18,26 @@ def blocks(view: View) -> list[Block]:
     if not view.arms:
         return []
     return [
-        Heading("The ladder: all arms on the same items", "ladder", "Ladder"),
+        Heading(
+            "The ladder: all arms on the same items" if climbed(view) else "All on the same items", "ladder", "Ladder"
+        ),
         Text((_explained(view),)),
         _table(view),
     ]
 
 
+def climbed(view: View) -> bool:
+    """Whether there is a ladder; predictions from elsewhere stand side by side."""
+    return view.protocol != ELSEWHERE
+
+
 def _explained(view: View) -> str:
+    told = "With each number stands its 95 % interval; a dash means not compared, or not judged on these rows."
+    if not climbed(view):
+        return told
     single = view.best_single
     chosen = f"The best single model, chosen before the judged rows were opened, is {single}. " if single else ""
-    return (
-        f"{chosen}A fusion has to beat what is cheaper than itself; a control shows where a gain comes from. "
-        "With each number stands its 95 % interval; a dash means not compared, or not judged on these rows."
-    )
+    return f"{chosen}A fusion has to beat what is cheaper than itself; a control shows where a gain comes from. {told}"
 
 
 def _table(view: View) -> Table:

@@ -59,10 +59,13 @@ def _plainly(view: View) -> Prose:
     )
     if view.winner == view.best_single:
         return (*said, "; it is the best single model.")
-    other = view.level(view.best_single, name) if view.best_single else None
+    # Predictions from elsewhere have no best single model, only others.
+    base = view.best_single or (view.rival if view.challenger == view.winner else view.challenger)
+    other = view.level(base, name) if base else None
     if other is None or isinstance(other.value, Undefined):
         return (*said, ".")
-    return (*said, "; the best single model, ", Span(other.arm, tone="name"), ", ", view.number(other), ".")
+    lead = "the best single model, " if view.best_single else ""
+    return (*said, f"; {lead}", Span(other.arm, tone="name"), ", ", view.number(other), ".")
 
 
 def answer(view: View) -> Prose:
@@ -242,7 +245,12 @@ def reach(view: View) -> Prose:
         name = (view.setup.get("margin") or {}).get("metric") or view.metric
         row = next(iter(view.find(name)), None)
         counts = _amount(Evidence("", "", name, 0.0, row.unit if row else "", "lower", versus="any"), view.margin)
-        said.append(f"A difference in {quantity(name).title} counts from {counts}; this margin was fixed beforehand.")
+        title = quantity(name).title
+        said.append(
+            f"A difference in {title} counts from {counts}; this margin was fixed beforehand."
+            if view.margin
+            else f"Any difference in {title} counts: the margin is 0."
+        )
     unsure = [str(source.get("name")) for source in view.setup.get("sources") or () if source.get("seen") == "unknown"]
     if unsure and not any(flag.flag == "unseen_unknown" for flag in view.flags):
         said.append(f"Whether {listed(unsure)} saw any of the judged items during pretraining is unknown.")
