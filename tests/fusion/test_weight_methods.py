@@ -49,6 +49,13 @@ def test_ties_with_weights_in_the_election_and_the_divisor_is_the_other_peer():
     assert np.allclose(found, [-4, 1.8571, 0.5, -1.6667, 3, 0, -3, 1], atol=1e-4)
 
 
+@pytest.mark.parametrize("weight", [1.0, 2.0, 0.3])
+def test_equal_weights_cancel_where_the_sum_is_divided_by_them(weight):
+    how = {"density": 1.0, "election_weights": True, "divisor": "weights"}
+    found = merged("ties", TAUS, base=np.zeros(8), weights=[weight] * 3, **how)
+    assert np.allclose(found, [4, 2, 0.5, -1.5, 3, 0, 2, 1])
+
+
 @pytest.mark.parametrize(
     ("density", "expected"),
     [

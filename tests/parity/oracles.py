@@ -34,7 +34,7 @@ def of_mergekit(given):
     yield "mergekit/slerp opposite", mergekit("slerp", [members[0], -members[0]], base=0, t=0.3)
     yield "mergekit/slerp zero", mergekit("slerp", [members[0], torch.zeros_like(base)], base=0, t=0.3)
     yield "mergekit/model_stock", mergekit("model_stock", every, base=0)
-    spread = [base, base + members[0], base - 0.5 * members[0] + 0.1 * members[1]]
+    spread = [base, members[0], members[1] - 0.5 * (members[0] - base)]
     yield "mergekit/model_stock beyond", mergekit("model_stock", spread, base=0)
     weights = {"weight": WEIGHTS}
     yield "mergekit/task_arithmetic", mergekit("task_arithmetic", every, base=0, **weights, **{"lambda": 0.3})

@@ -72,8 +72,7 @@ def ours(given):
     yield "mergekit/slerp opposite", merged("slerp", other, "ab", **edges)
     yield "mergekit/slerp zero", merged("slerp", zero, "ab", **edges)
     yield "mergekit/model_stock", merged("model_stock", given, hold=False)
-    base, a, b = given["base"], given["a"], given["b"]
-    spread = {"base": base, "a": base + a, "b": base - np.float32(0.5) * a + np.float32(0.1) * b}
+    spread = given | {"b": given["b"] - np.float32(0.5) * (given["a"] - given["base"])}
     yield "mergekit/model_stock beyond", merged("model_stock", spread, "ab", hold=False)
     yield "mergekit/task_arithmetic", merged("task_arithmetic", given, weights=WEIGHTS, scale=0.3)
     for density in (0.001, 0.2, 0.5, 1.0):
