@@ -65,7 +65,7 @@ def evidence(out: Path) -> dict:
     return json.loads((out / "evidence.json").read_text(encoding="utf-8"))
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
+def wait_for(condition, seconds: float = 200.0) -> None:
     """Until the condition holds; fails when it never does."""
     end = time.monotonic() + seconds
     while not condition():

@@ -156,6 +156,7 @@ def test_another_level_computes_only_what_looks_at_it(locked):
     assert any(step.startswith("extract") for step in done)
 
 
+@pytest.mark.exhaustive
 def test_two_workers_and_another_hash_seed_give_the_same_bytes(locked, tmp_path, monkeypatch):
     folder, _, _ = locked
     monkeypatch.setenv("PYTHONHASHSEED", "7")

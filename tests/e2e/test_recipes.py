@@ -52,10 +52,10 @@ def test_the_clipart_set_has_ten_subjects_of_one_size():
 @pytest.mark.skipif(not all((ASSETS / name).exists() for name in NEEDED), reason="`make assets` was not run")
 def test_real_networks_on_real_images_end_with_a_verdict(tmp_path):
     text = (ROOT / "recipes" / "fashion.yaml").read_text(encoding="utf-8").replace("../assets", str(ASSETS))
-    small = text.replace("train: 2000, val: 1000, test: all", "train: 200, val: 100, test: 300").replace(
+    small = text.replace("train: 2000, val: 1000, test: all", "train: 200, val: 60, test: 200").replace(
         "canvas: 96", "canvas: 64"
     )
-    (tmp_path / "fashion.yaml").write_text(small.replace("seeds: 5", "seeds: 2"), encoding="utf-8")
+    (tmp_path / "fashion.yaml").write_text(small.replace("seeds: 5", "seeds: 1"), encoding="utf-8")
     result = transfuse("run", "fashion.yaml", store=tmp_path / "store", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     found = evidence(tmp_path / "runs" / "fashion")
@@ -126,7 +126,7 @@ def test_resnet_and_vgg_run_from_recipe_to_verdict_with_random_weights(tmp_path,
     photos(tmp_path / "photos")
     given = resnet_vgg(tmp_path, "random").model_dump()
     given["data"] = {"read": "photos/", "canvas": 32, "splits": {"train": 20, "val": 12, "test": 12}}
-    del given["candidates"]["gate"], given["candidates"]["whole"]
+    del given["candidates"]["gate"], given["candidates"]["shared"], given["candidates"]["whole"]
     given |= {"ladder": "quick", "seeds": 1, "train": {"frozen": {"epochs": 2, "rates": [0.01]}}}
     outcome = run(Request(validated(given, where="test"), tmp_path, tmp_path / "out"))
     found = outcome.evidence
