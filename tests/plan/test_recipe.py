@@ -52,7 +52,7 @@ def test_everything_can_be_said() -> None:
         train: {full: {epochs: 3}}
         protocol: crossfit
         margin: 0.01
-        budget: {train: 20 min, latency: 30 ms}
+        budget: {train: 20 min, latency: 30 ms, memory: 1.5 GB}
         seeds: 3
         judge: {test: all}
         run: {device: cpu, workers: auto, threads: 2, store: here, precision: bf16}
@@ -62,7 +62,7 @@ def test_everything_can_be_said() -> None:
     )
     assert made.sources["squeeze"].taps == ["map"]
     assert made.sources["lite"].spec.endswith("lite.safetensors")
-    assert (made.budget.train, made.budget.latency) == (1200.0, 0.03)
+    assert (made.budget.train, made.budget.latency, made.budget.memory) == (1200.0, 0.03, 1.5e9)
     assert (made.margin, made.run.workers, made.candidates) == (
         0.01, "auto", {"gate": {"fuse": "features/gate", "of": ["lite", "squeeze"]}},
     )  # fmt: skip
@@ -121,6 +121,7 @@ def test_an_unknown_key_of_a_source_offers_the_nearest() -> None:
         ("run: {precision: int4}", "run.precision"),
         ("budget: {train: true}", "budget.train"),
         ("budget: {latency: soon}", "budget.latency"),
+        ("budget: {memory: 50 mega}", "budget.memory"),
         ("title: 5", "title"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def inputs(**probes: float) -> dict[str, Artifact]:
     found = {"items": Artifact(items.to_json(), {}), "rows": Artifact(None, rows)}
     for number, block in enumerate(blocks.values()):
         found[f"x{number}|all"] = Artifact({}, {"rows": seen, "block": block[seen].astype(np.float32)})
-        found[f"count|{number}"] = Artifact({"member_flops": 1e6 * (number + 1)}, {})
+        found[f"count|{number}"] = Artifact({"member_flops": 1e6 * (number + 1), "parameters": 1000 * (number + 1)}, {})
     found |= {f"probe|{name}": Artifact({"forward_ms": ms}, {}) for name, ms in probes.items()}
     return found
 
@@ -100,8 +101,32 @@ def params(**budget: float | None) -> dict:
     return {"blocks": blocks, "finalists": 4, "budget": limits, "head_seconds": 0.5, "runs": 2}
 
 
+@functools.cache
+def whole() -> tuple[dict, Screen]:
+    """What a search without limits found, and all that it tried."""
+    made: list[Screen] = []
+
+    class Kept(Screen):
+        def run(self, fusers=None):
+            made.append(self)
+            super().run(fusers)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "Screen", Kept)
+        meta, _ = search.run(params(), inputs(), CONTEXT)
+    return meta, made[0]
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """A search that has tried all already: what remains is what its budget makes of it."""
+    _, screen = whole()
+    monkeypatch.setattr(screen, "run", lambda fusers: None)
+    monkeypatch.setattr(search, "Screen", lambda **given: screen)
+
+
 def test_finalists_are_what_a_recipe_would_write_and_hold_each_family():
-    meta, _ = search.run(params(), inputs(), CONTEXT)
+    meta, _ = whole()
     assert len(meta["chosen"]) == 4 and set(meta["chosen"]) <= set(meta["finalists"])
     fuses = {meta["finalists"][name]["fuse"].split("/")[0] for name in meta["chosen"]}
     assert fuses == {"features", "outputs"}
@@ -114,9 +139,7 @@ def test_finalists_are_what_a_recipe_would_write_and_hold_each_family():
 def test_judged_rows_have_no_part_in_a_search():
     given = inputs()
     moved = given["rows"].arrays | {"judge": np.arange(0, 5)}
-    assert search.run(params(), given, CONTEXT) == search.run(
-        params(), {**given, "rows": Artifact(None, moved)}, CONTEXT
-    )
+    assert search.run(params(), {**given, "rows": Artifact(None, moved)}, CONTEXT)[0] == whole()[0]
 
 
 @pytest.mark.parametrize(
@@ -124,24 +147,31 @@ def test_judged_rows_have_no_part_in_a_search():
     [
         ({"flops": 1e5}, r"no fusion fits into the budget; the cheapest, .*, needs .* FLOPs per item, .* has 1e\+05"),
         ({"latency": 1e-6}, r"needs about .* ms per item, the budget has 0.001 ms"),
+        ({"memory": 100.0}, r"needs 0\.0\d+ MB of weights, the budget has 0\.0001 MB"),
         ({"train": 0.01}, r"needs about .* s of training, the budget has 0.01 s"),
     ],
 )
-def test_a_budget_nothing_fits_into_says_what_the_cheapest_would_need(budget, text):
+def test_a_budget_nothing_fits_into_says_what_the_cheapest_would_need(tried, budget, text):
     import re
 
     meta, _ = search.run(params(**budget), inputs(a=1.0, b=2.0, c=3.0), CONTEXT)
     assert re.search(text, meta["failed"])
 
 
-def test_a_budget_of_flops_keeps_what_is_dearer_out():
+def test_a_budget_of_flops_keeps_what_is_dearer_out(tried):
     meta, _ = search.run(params(flops=3.5e6), inputs(), CONTEXT)
     assert meta["within"] < meta["tried"]
     assert not any(set("abc") <= set(meta["finalists"][name]["of"]) for name in meta["chosen"] if "concat" in name)
 
 
+def test_a_budget_of_memory_keeps_larger_sources_out(tried):
+    meta, _ = search.run(params(memory=3000 * 4.0), inputs(), CONTEXT)
+    assert meta["within"] < meta["tried"]
+    assert {member for name in meta["chosen"] for member in meta["finalists"][name]["of"]} == {"a", "b"}
+
+
 def test_a_search_is_told_with_what_choosing_flattered():
-    meta, _ = search.run(params(), inputs(), CONTEXT)
+    meta, _ = whole()
     found = {"search|": Artifact(meta, {})}
     (choice,) = choices(found)
     assert choice["choice"] == "search" and choice["run"] == "all"

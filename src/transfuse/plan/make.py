@@ -94,6 +94,7 @@ def _judging(setting: Setting) -> dict[str, Any]:
         "margin": recipe.margin,
         "latency": recipe.budget.latency,
         "flops": recipe.budget.flops,
+        **({} if recipe.budget.memory is None else {"memory": recipe.budget.memory}),
         "protocol": setting.protocol,
         "target": recipe.judge.target,
         "guards": dict(recipe.judge.guards),

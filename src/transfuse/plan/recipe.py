@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 from transfuse.errors import many_problems, nearest
+from transfuse.plan.budget import Budget
+from transfuse.plan.budget import seconds as seconds
 from transfuse.plan.conditions import Conditions, named
 from transfuse.plan.search_entry import Search
 from transfuse.plan.task import Strict, TaskEntry, check_metric
@@ -26,7 +28,6 @@ from transfuse.reads import RECIPIENT
 
 ALTERNATIVE = "alternative"
 ALTERNATIVES = ("str", "float", "int", "list[str]", "dict[str,any]", "literal['auto']", "[key]")
-UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0}
 
 
 class SourceEntry(Strict):
@@ -48,19 +49,6 @@ class SourceEntry(Strict):
         if spec is None or spec == "":
             raise ValueError("names no source; write e.g. torchvision:resnet18")
         return spec
-
-
-class Budget(Strict):
-    """`train` ends the run, `latency` and `flops` (of one item) limit what is shipped; all limit a search."""
-
-    train: float | None = None
-    latency: float | None = None
-    flops: float | None = Field(default=None, gt=0)
-
-    @field_validator("train", "latency", mode="before")
-    @classmethod
-    def _duration(cls, value: Any) -> float | None:
-        return None if value is None else seconds(value)
 
 
 class Judge(Strict):
@@ -229,18 +217,6 @@ def short_name(spec: Any, index: int) -> str:
     target = re.split(r"[?@]", spec.split(":", 1)[-1])[0]
     stem = re.sub(r"[^\w.+-]", "_", Path(target).stem).strip("._-")
     return stem or f"source{index + 1}"
-
-
-def seconds(value: Any) -> float:
-    """`20min`, `20 min`, `1h`, `30 ms` or a number of seconds."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", str(value))
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        duration = float(value)
-    else:
-        duration = float(match[1]) * UNITS[match[2]] if match and match[2] in UNITS else 0.0
-    if 0 < duration < math.inf:
-        return duration
-    raise ValueError(f"{value!r} is no duration; write 20min, 90 s, 1h or 30 ms")
 
 
 def parse(text: str, *, where: str) -> Recipe:

@@ -9,6 +9,9 @@ import numpy as np
 from transfuse.steps._fitted import fits_of
 from transfuse.store import Artifact
 
+# Of one weight: all are counted in single precision.
+BYTES = 4
+
 
 def cold(fit: Artifact, count: Artifact, rows: Mapping[str, np.ndarray]) -> float:
     """FLOPs from a cold start: every trial and inner fold, and frozen members' features of each row once."""

@@ -14,6 +14,7 @@ from transfuse.evaluation.metric import metrics_from
 from transfuse.evaluation.verdict import judge, record
 from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained, _searched, _stitched
 from transfuse.steps._context import Context, Result, table
+from transfuse.steps._spent import BYTES
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
@@ -224,11 +225,17 @@ def _lineage(standing: Places) -> list[Flag]:
 def _within(
     params: Mapping[str, Any], inputs: Mapping[str, Artifact], arms: Mapping[str, Arm]
 ) -> frozenset[str] | None:
-    """The arms that keep the recipe's limits of median latency at batch 1 and counted FLOPs; None without any."""
-    if params["latency"] is None and params["flops"] is None:
+    """The arms that keep the recipe's limits of median latency at batch 1, counted FLOPs and weights; None without."""
+    memory = params.get("memory")
+    if params["latency"] is None and params["flops"] is None and memory is None:
         return None
-    costs = {name: arm.cost.inference_flops for name, arm in arms.items() if arm.cost is not None}
-    light = {name for name, flops in costs.items() if params["flops"] is None or flops <= params["flops"]}
+    costs = {name: arm.cost for name, arm in arms.items() if arm.cost is not None}
+    light = {
+        name
+        for name, cost in costs.items()
+        if (params["flops"] is None or cost.inference_flops <= params["flops"])
+        and (memory is None or BYTES * cost.parameters <= memory)
+    }
     if params["latency"] is None:
         return frozenset(light)
     found = inputs["measure"].meta["arms"]

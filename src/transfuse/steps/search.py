@@ -15,6 +15,7 @@ from transfuse.fusion import outputs_lift
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._fitted import blocks_of, failed, failure, rows_of, selection_rows
 from transfuse.steps._screen import ROWS, Candidate, Fuser, Screen, optimism
+from transfuse.steps._spent import BYTES
 from transfuse.steps.pool import names
 from transfuse.store import Artifact
 
@@ -138,6 +139,14 @@ def _train_seconds(one: Candidate, params: Mapping[str, Any], inputs: Mapping[st
     return speed * rows / 1000 + params["head_seconds"] * params["runs"] * (1 + len(one.needs))
 
 
+def _weights_bytes(one: Candidate, params: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> float:
+    """Bytes of the weights of its sources, each counted once, in single precision."""
+    counted: dict[str, float] = {}
+    for number, (source, _) in enumerate(params["blocks"]):
+        counted[source] = max(counted.get(source, 0.0), float(inputs[f"count|{number}"].meta.get("parameters", 0)))
+    return BYTES * sum(counted[source] for source in one.sources)
+
+
 def _over(
     one: Candidate, screen: Screen, params: Mapping[str, Any], inputs: Mapping[str, Artifact], rows: int
 ) -> list[str]:
@@ -145,6 +154,9 @@ def _over(
     found, budget = [], params["budget"]
     if budget["flops"] is not None and one.flops > budget["flops"]:
         found.append(f"{one.flops:.3g} FLOPs per item, the budget has {budget['flops']:.3g}")
+    most, needed = budget.get("memory"), _weights_bytes(one, params, inputs)
+    if most is not None and needed > most:
+        found.append(f"{needed / 1e6:.3g} MB of weights, the budget has {most / 1e6:.3g} MB")
     if budget["latency"] is not None and (needed := _latency_ms(one, screen, inputs)) > 1000 * budget["latency"]:
         found.append(f"about {needed:.3g} ms per item, the budget has {1000 * budget['latency']:.3g} ms")
     if budget["train"] is not None and (needed := _train_seconds(one, params, inputs, rows)) > budget["train"]:
