@@ -39,7 +39,7 @@ from transfuse.train.stack_linear import LinearStack, is_linear
 
 Kept = Callable[[], dict[str, Tensor]]
 # Wider than this, a crown that learns below its head is arithmetic, which stacking does not save.
-MOST_LEARNED = 20_000
+MOST_LEARNED = 250_000
 
 
 @dataclass(frozen=True)
