@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from plan.example_plan import arms, card, plan, setting
 from transfuse.errors import UserError
 from transfuse.plan.arms import ArmSpec, Scene
-from transfuse.plan.controls import restricted, without
+from transfuse.plan.controls import random, restricted, without
 from transfuse.plan.ladder import Ladder, ladder
 from transfuse.plan.recipe import validated
+from transfuse.reads import Read
 from transfuse.schedules import schedule
 from transfuse.types import Card
 
@@ -103,6 +105,21 @@ def test_a_pool_that_holds_a_fusion_cannot_spare_its_members() -> None:
 def test_what_does_not_hold_a_source_cannot_lose_it() -> None:
     given = {"gate": {"fuse": "features/gate", "of": ["a", "b"]}}
     assert lose(setting(count=3, candidates=given), "gate", "c") is None
+
+
+def test_a_recipient_starts_with_nothing_of_a_source_that_a_control_takes_away() -> None:
+    method = "structure/lateral"
+    reads = tuple(Read(name, tap, use="block") for name, tap in (("a", "early"), ("b", "early")))
+    arm = ArmSpec(
+        "into", "candidate", "fused", "train", ("a", "b"), method, {}, reads, schedule("frozen", where="test")
+    )
+    arm = replace(arm, recipient=True, start="a")
+    own = replace(card("own"), taps={name: replace(tap, cut=True) for name, tap in card("own").taps.items()})
+    cards = {name: replace(own, name=name) for name in ("a", "b")}
+    scene = Scene(setting().recipe, cards, own)
+    assert [random(arm, name).start for name in ("a", "b")] == ["", "a"]
+    left = [without(scene, arm, name, {}) for name in ("a", "b")]
+    assert [None if one is None else (one.members, one.start) for one in left] == [(("b",), ""), (("a",), "a")]
 
 
 def test_a_partial_frontier_stays_for_the_members_that_stay() -> None:

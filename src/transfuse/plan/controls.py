@@ -43,8 +43,9 @@ def copies(fusion: ArmSpec, alone: ArmSpec) -> ArmSpec:
 
 
 def random(fusion: ArmSpec, member: str) -> ArmSpec:
-    """The same network, trained alike, with one member re-initialised."""
-    return replace(fusion, name=f"random/{member}", role="control", random=(member,))
+    """The same network, trained alike, with one member re-initialised; a recipient starts with nothing of it."""
+    start = "" if fusion.start == member else fusion.start
+    return replace(fusion, name=f"random/{member}", role="control", random=(member,), start=start)
 
 
 def scratch(fusion: ArmSpec, plan: Schedule) -> ArmSpec:
@@ -76,7 +77,8 @@ def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec
         )
     if arm.merge is None:
         reads = _reads_without(scene, arm, rest, source)
-        return replace(arm, name=name, role="control", members=rest, reads=reads, schedule=plan)
+        start = "" if arm.start == source else arm.start
+        return replace(arm, name=name, role="control", members=rest, reads=reads, schedule=plan, start=start)
     base = single(scene, name, rest[0], plan or scene.schedule("frozen"))
     return replace(base, role="control", form="soup", members=rest, merge=_merging(arm, rest))
 
