@@ -177,6 +177,7 @@ def test_what_loses_a_source_of_two_is_that_other_sources_arm_and_trains_nothing
             "alternative": None,
             "ladder": "quick",
             "sizes": "auto",
+            "judge": {},
             "run": {"store": str(tmp_path / "store")},
         },
         where="test",

@@ -12,6 +12,7 @@ import torch
 
 from e2e.test_full_ladder import RECIPE, Spy
 from transfuse.data.split import partition
+from transfuse.doors.study import Study
 from transfuse.evaluation.case import Case
 from transfuse.plan.recipe import validated
 from transfuse.run.run import Outcome, Request, run
@@ -38,6 +39,7 @@ def ran(tmp_path_factory: Any) -> tuple[Outcome, Case, Request]:
         "protocol": "crossfit",
         "repeats": 2,
         "ladder": "quick",
+        "judge": {},
         "train": {"frozen": {"epochs": 2, "rates": [0.01]}},
         "run": {"store": str(folder / "store")},
     }
@@ -72,6 +74,17 @@ def test_fewer_rows_are_seen_in_every_fold(ran: tuple[Outcome, Case, Request]) -
     seen = [found for found in ran[1].observations if found.quantity == "selection_loss" and found.arm == "concat"]
     assert {found.run for found in seen} == {f"f{number}" for number in range(10)}
     assert len({found.rows for found in seen}) >= 2
+
+
+def test_what_is_recommended_is_what_was_delivered(ran: tuple[Outcome, Case, Request]) -> None:
+    """A choice that each fold made anew is no model: the one made on all rows is, and it opens."""
+    study = Study.of_folder(ran[0].folder.path)
+    chosen = study.verdict["recommendation"]
+    assert study.model_folder.is_dir()
+    assert chosen.get("judged_as", chosen["arm"]) in ran[1].tables
+    model = study.model()
+    with torch.no_grad():
+        assert model.probabilities(torch.rand(2, 3, 16, 16)).shape == (2, 10)
 
 
 def test_running_again_computes_nothing(ran: tuple[Outcome, Case, Request]) -> None:

@@ -37,6 +37,24 @@ def test_the_terminal_is_narrow_and_short() -> None:
     assert len(lines) <= 40
 
 
+def test_a_choice_of_every_fold_is_shipped_by_the_arm_it_gives_and_told_by_its_judged_rows() -> None:
+    record = example.evidence()
+    record["arms"].append(
+        {"name": "economical", "role": "baseline", "members": ["a", "b"], "method": "chosen in each fold"}
+    )
+    for row in record["evidence"]:
+        if row["arm"] == "ensemble" and row["quantity"] == "accuracy" and not row.get("versus"):
+            record["evidence"].append(
+                {**row, "id": "accuracy:economical:test:clean", "arm": "economical", "value": 0.123}
+            )
+            break
+    chosen = {"arm": "new", "form": "single", "why": "", "judged_as": "economical", "members": ["lite0"]}
+    record["verdict"]["recommendation"] = chosen
+    text = " ".join(render_terminal(record).split())
+    assert "Ship new: a single pretrained model, lite0." in text and "It answers 12.3 %" in text
+    assert "chosen in each fold: a or b" in render_markdown(record)
+
+
 def test_markdown_has_all_sections_and_names_its_evidence() -> None:
     text = render_markdown(example.evidence(), example.measurements())
     assert text.count("\n## ") == 12

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load
 
-from transfuse.run.deliver import safetensors_bytes
+from transfuse.run.deliver import _recommended, safetensors_bytes
 
 ARRAYS = {"scores": np.arange(6, dtype=np.float32).reshape(3, 2), "rows": np.array([2, 0, 1])}
 
@@ -31,3 +34,19 @@ def test_the_package_reads_the_facts(tmp_path):
     path.write_bytes(safetensors_bytes(ARRAYS, {"scale": "logit", "items": "é"}))
     with safe_open(path, framework="numpy") as opened:
         assert opened.metadata() == {"scale": "logit", "items": "é"}
+
+
+@pytest.mark.parametrize(
+    ("shipped", "expected"), [("gate", "gate"), ("economical", "economical"), (None, "economical")]
+)
+def test_the_recommendation_names_what_is_delivered(shipped, expected):
+    """What every fold chose anew is judged under its own name, and shipped under that of the choice on all rows."""
+    arms = {"gate@12": {"form": "fused", "members": ("a", "b")}}
+    prepared: Any = SimpleNamespace(plan=SimpleNamespace(steps={"evaluate": SimpleNamespace(params={"arms": arms})}))
+    made = {"verdict": {"recommendation": {"arm": "economical", "form": "ensemble", "why": "It is cheap."}}}
+    found = _recommended(made, prepared, {} if shipped is None else {"arm": shipped})
+    assert found["arm"] == expected
+    assert (found.get("judged_as"), found["form"]) == (
+        ("economical", "fused") if shipped == "gate" else (None, "ensemble")
+    )
+    assert found["why"].endswith("It is cheap.")

@@ -62,7 +62,7 @@ def _of_arm(view: View, arm: str) -> str:
 
 def _rival(view: View, name: str) -> str:
     text = _one_line(name)
-    if name == view.best_single and len(text) + len(" (best single)") <= LONGEST_RIVAL:
+    if name == view.best_single != "best_single" and len(text) + len(" (best single)") <= LONGEST_RIVAL:
         return f"{text} (best single)"
     return text if len(text) <= LONGEST_RIVAL else f"{text[: LONGEST_RIVAL - 1]}…"
 

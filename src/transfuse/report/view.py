@@ -140,7 +140,10 @@ class View(Rows):
 
     @cached_property
     def best_single(self) -> str | None:
-        """The best single source as it was chosen on the selection rows; None when no choice tells."""
+        """The best single source as it was chosen on the selection rows; the arm of that name where every fold chose
+        anew; None when no choice tells."""
+        if self.arm("best_single"):
+            return "best_single"
         if named := self.setup.get("best_single"):
             return str(named)
         for choice in self.setup.get("choices") or ():
@@ -149,8 +152,10 @@ class View(Rows):
         return None
 
     def arm(self, name: str) -> Mapping[str, Any]:
-        """The record of an arm, empty when the evidence lists none of that name."""
-        return next((arm for arm in self.arms if arm.get("name") == name), {})
+        """The record of an arm; of the recommended one at least its members; else empty."""
+        chosen = self.record["verdict"]["recommendation"]
+        known = {"name": name, "members": chosen["members"]} if name == chosen["arm"] and "members" in chosen else {}
+        return next((arm for arm in self.arms if arm.get("name") == name), known)
 
     def claimed(self, claim: Claim) -> Evidence | None:
         """The paired row that a claim rests on."""

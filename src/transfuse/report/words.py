@@ -25,6 +25,8 @@ FLAG = {
 }
 # The method of an arm whose predictions were handed in.
 ELSEWHERE = "predictions"
+# The method of what was chosen anew in each fold.
+CHOSEN = "chosen in each fold"
 ROLE = {"candidate": "fusion", "baseline": "to beat", "control": "control", "diagnostic": "diagnosis"}
 PROTOCOL = {
     "locked": "One test set was kept apart. Nothing was chosen, tuned or calibrated on it.",
@@ -77,6 +79,8 @@ def form(name: str, arm: Mapping[str, Any]) -> str:
         # What stands behind predictions that were handed in is not known.
         return "the candidate behind these predictions"
     members = [str(member) for member in arm.get("members") or ()]
+    if arm.get("method") == CHOSEN:
+        return f"chosen in each fold among {listed(members)}"
     of = listed(members) or "its members"
     return {
         "single": f"a single pretrained model, {of}" if len(members) == 1 else "a single model",
@@ -91,6 +95,8 @@ def form(name: str, arm: Mapping[str, Any]) -> str:
 def what(arm: Mapping[str, Any]) -> str:
     """What an arm is, in words; a candidate is told by its method and training."""
     name = str(arm.get("name", ""))
+    if arm.get("method") == CHOSEN:
+        return f"chosen in each fold: {' or '.join(str(member) for member in arm.get('members') or ())}"
     if arm.get("role") != "candidate":
         for rung, words in ARMS:
             if name == rung or (rung.endswith("/") and name.startswith(rung)):

@@ -57,11 +57,12 @@ class Folder:
 
 
 def evidence_of(
-    artifact: Artifact, prepared: Prepared, ordinal: int, skipped: list[dict[str, str]], *, timed: bool
+    artifact: Artifact, prepared: Prepared, ordinal: int, skipped: list[dict[str, str]], shipped: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """`evidence.json`: the evaluation's record with what only the run knows."""
+    """`evidence.json`: the evaluation's record with what only the run knows. `skipped` is what time did not allow."""
     meta = artifact.meta
     made = dict(meta["evidence"])
+    made["verdict"] = made["verdict"] | {"recommendation": _recommended(made, prepared, shipped)}
     made["ledger"] = {"fingerprint": prepared.fingerprint, "plan": prepared.plan.key, "ordinal": ordinal}
     made["setup"] = set_up(prepared, meta)
     planned = [{"what": what, "why": why} for what, why in prepared.plan.not_measured]
@@ -72,9 +73,23 @@ def evidence_of(
         for name, loss in sorted(meta["closed"].items())
     ]
     made["not_measured"] = [*made["not_measured"], *skipped, *closed, *planned]
-    if timed:
+    if skipped:
         made["evidence"] = [row | {"reproducible": False} for row in made["evidence"]]
     return made
+
+
+def _recommended(made: Mapping[str, Any], prepared: Prepared, shipped: Mapping[str, Any]) -> dict[str, Any]:
+    """The recommendation, by the arm that is delivered: where every fold chose anew, that of the choice on all rows;
+    `judged_as` then says whose judged rows speak for it."""
+    found = dict(made["verdict"]["recommendation"])
+    arm, judged = shipped.get("arm", found["arm"]), found["arm"]
+    described = prepared.plan.steps["evaluate"].params["arms"]
+    facts = next((facts for name, facts in described.items() if name.split("@", 1)[0] == arm), None)
+    if arm == judged or facts is None:
+        return found
+    why = f"{judged} was judged: the same choice, made anew in each fold. On all rows it gives {arm}. {found['why']}"
+    members = list(facts["members"])
+    return found | {"arm": arm, "form": facts["form"], "why": why, "judged_as": judged, "members": members}
 
 
 def set_up(prepared: Prepared, meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _run(request: Request, folder: Folder) -> Outcome:
     ship, measure = (found.walk.done[name] for name in ("ship", "measure"))
     ordinal = store.open_test(prepared.fingerprint, found.prepared.plan.key)
     evaluation = store.need(found.walk.done["evaluate"])
-    evidence = deliver.evidence_of(evaluation, found.prepared, ordinal, found.skipped, timed=bool(found.skipped))
+    evidence = deliver.evidence_of(evaluation, found.prepared, ordinal, found.skipped, store.need(ship).meta)
     state = {"evidence": digest(evidence), "ship": ship, "measure": measure}
     cpu_seconds = time.process_time() - began + tally.elsewhere
     if not _unchanged(folder, state):

@@ -9,7 +9,7 @@ from transfuse.report.numbers import better, bounds, plural, spell
 from transfuse.report.pieces import defined
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
-from transfuse.report.words import STATUS, flag_title, form, listed
+from transfuse.report.words import CHOSEN, STATUS, flag_title, form, listed
 from transfuse.types import Claim, Evidence, Flag, Undefined
 
 ORDER = 10
@@ -57,13 +57,15 @@ def _plainly(view: View) -> Prose:
     said: Prose = (
         ("It answers ", view.number(own), of) if right else (f"Its {quantity(name).title} is ", view.number(own))
     )
-    if view.winner == view.best_single:
+    if view.judged_as == view.best_single:
         return (*said, "; it is the best single model.")
     # Predictions from elsewhere have no best single model, only others.
     base = view.best_single or (view.rival if view.challenger == view.winner else view.challenger)
     other = view.level(base, name) if base else None
     if other is None or isinstance(other.value, Undefined):
         return (*said, ".")
+    if view.arm(other.arm).get("method") == CHOSEN:
+        return (*said, "; the best single model, chosen in each fold, ", view.number(other), ".")
     lead = "the best single model, " if view.best_single else ""
     return (*said, f"; {lead}", Span(other.arm, tone="name"), ", ", view.number(other), ".")
 
@@ -75,7 +77,11 @@ def answer(view: View) -> Prose:
         return (Span("What was shown: ", tone="name"), "No comparison was judged in this run, so nothing is claimed.")
     fusion = view.arm(found.arm).get("role") == "candidate" and view.protocol in ("locked", "crossfit")
     asked = "Does fusing pay? " if fusion else "What was shown: "
-    rival = f"{found.versus}, the best single model" if found.versus == view.best_single else found.versus
+    single = "the best single model"
+    rival = f"{found.versus}, {single}" if found.versus == view.best_single else found.versus
+    chosen = [name for name in (found.arm, found.versus) if view.arm(name).get("method") == CHOSEN]
+    rival = single if found.versus in chosen and found.versus == view.best_single else rival
+    rival += f" ({'both' if len(chosen) == 2 else chosen[0]} chosen anew in each fold)" if chosen else ""
     opening = f"{STATUS[found.status]}. "
     return (
         Span(asked, tone="name"),
@@ -113,7 +119,7 @@ def deciding(view: View) -> Claim | None:
 
 def _cost(view: View) -> Prose:
     """The counted cost of what ships, and how many times the best single's that is."""
-    flops, size = (view.level(view.winner, name) for name in ("inference_flops", "parameters"))
+    flops, size = (_own(view, name) for name in ("inference_flops", "parameters"))
     if flops is None or size is None:
         return ()
     said: Prose = (
@@ -125,7 +131,7 @@ def _cost(view: View) -> Prose:
     )
     base = view.level(view.best_single, "inference_flops") if view.best_single else None
     own, other = defined(flops), defined(base)
-    if view.winner == view.best_single or base is None or not own or not other:
+    if view.judged_as == view.best_single or base is None or not own or not other:
         return (*said, ".")
     times = (
         f"{own / other:.1f} times"
@@ -146,6 +152,11 @@ def _cost(view: View) -> Prose:
         Span(base.arm, tone="name"),
         " is the cheaper choice.",
     )
+
+
+def _own(view: View, name: str) -> Evidence | None:
+    """A level of what ships: its cost is its own, the rest that of what was judged for it."""
+    return view.level(view.winner, name) or view.level(view.judged_as, name)
 
 
 def _tempered(view: View) -> Prose:
@@ -192,7 +203,8 @@ def _why(view: View) -> Prose:
 def _facts(view: View) -> list[Block]:
     facts = []
     for name in dict.fromkeys([view.metric, "accuracy", "inference_flops", "parameters"]):
-        row = view.level(view.judged_as, name) or view.level(view.winner, name)
+        costs = name in ("inference_flops", "parameters")
+        row = _own(view, name) if costs else view.level(view.judged_as, name)
         if row is not None and not isinstance(row.value, Undefined):
             interval = " to ".join(bounds(row))
             hint = f"95 % interval {interval}; {better(row.direction)}" if interval else better(row.direction)
