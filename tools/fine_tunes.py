@@ -39,6 +39,9 @@ def main() -> None:
     words.add_argument("--epochs", type=int, default=2)
     words.add_argument("--canvas", type=int, default=96)
     words.add_argument("--count", type=int, default=4, help="how many fine-tunes")
+    words.add_argument(
+        "--rates", type=float, nargs="+", default=list(RATES), help="learning rates, one after the other"
+    )
     words.add_argument("--data", default="fashion-mnist", help="fashion-mnist or mnist")
     given = words.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -52,10 +55,11 @@ def main() -> None:
         rows = stream("fine-tune rows", number).choice(np.arange(FIRST_ROW, 60_000), given.rows, replace=False)
         network = started(given.assets / "squeezenet.safetensors", len(classes)).to(device)
         network.load_state_dict(start.state_dict())
-        loss = tuned(network, data, rows, RATES[number % len(RATES)], given.epochs, given.canvas)
+        rate = given.rates[number % len(given.rates)]
+        loss = tuned(network, data, rows, rate, given.epochs, given.canvas)
         path = given.out / f"{given.data}-{number}.safetensors"
         save(network.cpu(), classes, given.canvas, path)
-        print(f"{path}: rate {RATES[number % len(RATES)]:g}, last mean loss {loss:.3f}", flush=True)
+        print(f"{path}: rate {rate:g}, last mean loss {loss:.3f}", flush=True)
 
 
 def started(path: Path, classes: int) -> nn.Module:
