@@ -57,6 +57,11 @@ def chief(view: View) -> list[str]:
     return [name for name in names if view.level(name, view.metric) is not None]
 
 
+def marked(view: View, name: str) -> str:
+    """An arm's name, with what it is where it is the best single model and its name does not say so."""
+    return f"{name} (best single)" if name == view.best_single != "best_single" else name
+
+
 def first_some(names: Iterable[str], chosen: Sequence[str], most: int) -> list[str]:
     """At most so many names: the chosen ones first, then the others as they come."""
     known = list(dict.fromkeys(names))

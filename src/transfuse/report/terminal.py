@@ -8,6 +8,7 @@ from typing import Any
 
 from transfuse.report.blocks import Prose, spans
 from transfuse.report.numbers import spell
+from transfuse.report.pieces import marked
 from transfuse.report.quantities import quantity
 from transfuse.report.sections import verdict
 from transfuse.report.terminal_choice import render_choice
@@ -62,8 +63,9 @@ def _of_arm(view: View, arm: str) -> str:
 
 def _rival(view: View, name: str) -> str:
     text = _one_line(name)
-    if name == view.best_single != "best_single" and len(text) + len(" (best single)") <= LONGEST_RIVAL:
-        return f"{text} (best single)"
+    whole = _one_line(marked(view, name))
+    if len(whole) <= LONGEST_RIVAL:
+        return whole
     return text if len(text) <= LONGEST_RIVAL else f"{text[: LONGEST_RIVAL - 1]}…"
 
 

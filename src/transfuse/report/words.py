@@ -95,11 +95,11 @@ def form(name: str, arm: Mapping[str, Any]) -> str:
 def what(arm: Mapping[str, Any]) -> str:
     """What an arm is, in words; a candidate is told by its method and training."""
     name = str(arm.get("name", ""))
-    if arm.get("method") == CHOSEN:
-        return f"chosen in each fold: {' or '.join(str(member) for member in arm.get('members') or ())}"
     if arm.get("role") != "candidate":
         for rung, words in ARMS:
             if name == rung or (rung.endswith("/") and name.startswith(rung)):
                 return words
+    if arm.get("method") == CHOSEN:
+        return f"chosen in each fold: {' or '.join(str(member) for member in arm.get('members') or ())}"
     of, training = listed([str(member) for member in arm.get("members") or ()]), arm.get("train")
     return f"{arm.get('method') or 'unknown method'} of {of or 'no members'}" + (f", {training}" if training else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from transfuse.report.blocks import Block, Chart, Heading, Text
 from transfuse.report.charts import chart, forest
 from transfuse.report.numbers import better, shown, spell
-from transfuse.report.pieces import ends, measure
+from transfuse.report.pieces import ends, marked, measure
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import STATUS, listed
@@ -84,7 +84,7 @@ def _finding(claims: list[Claim], name: str) -> str:
 
 def _mark(view: View, claim: Claim, row: Evidence, value: float, several: bool) -> forest.Mark:
     low, high = ends(row)
-    rival = f"{claim.versus} (best single)" if claim.versus == view.best_single else claim.versus
+    rival = marked(view, claim.versus)
     name = f"{claim.arm} − {rival}" if several else f"against {rival}"
     return forest.Mark(name, shown(row, value), low, high, claim.status, spell(row, with_unit=False))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
 from transfuse.report.view import View
-from transfuse.report.words import ELSEWHERE, ROLE, what
+from transfuse.report.words import CHOSEN, ELSEWHERE, ROLE, what
 from transfuse.types import Evidence
 
 ORDER = 30
@@ -37,6 +37,8 @@ def _explained(view: View) -> str:
         return told
     single = view.best_single
     chosen = f"The best single model, chosen before the judged rows were opened, is {single}. " if single else ""
+    if view.arm(single or "").get("method") == CHOSEN:
+        chosen = "The best single model is chosen anew in each fold, before the rows that it is judged on are opened. "
     return f"{chosen}A fusion has to beat what is cheaper than itself; a control shows where a gain comes from. {told}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
 from transfuse.report.numbers import plural, scaled, spell
 from transfuse.report.view import View
-from transfuse.report.words import what
+from transfuse.report.words import CHOSEN, what
 
 ORDER = 38
 ALONE = ("as_is/", "frozen/", "tuned/")
@@ -34,6 +34,8 @@ def _finding(view: View, sources: tuple[Mapping[str, Any], ...]) -> str:
     single = view.best_single
     level = view.level(single, view.metric) if single else None
     best = f"; the best alone is {single} ({spell(level)})" if single and level is not None else ""
+    if best and view.arm(single or "").get("method") == CHOSEN:
+        best = f"; the best alone, chosen anew in each fold, has {spell(level)}" if level is not None else ""
     return f"{plural(len(sources), 'source')}{best}." if sources else f"Single models judged alone{best}."
 
 
