@@ -195,3 +195,10 @@ def test_a_fusion_has_weights_but_no_cut(members):
     assert model.weights().names() == sorted(model.state_dict())
     with pytest.raises(UserError, match="cannot be cut"):
         model.cut("fused")
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted"), [("features/concat", True), ("structure/stitch", True), ("structure/lora", False)]
+)
+def test_only_what_takes_something_from_training_rows_is_given_any(method, wanted, members):
+    assert connect(method, members, None, ["a", "b"]).crown.settles == wanted

@@ -60,6 +60,12 @@ class Crown(nn.Module):
                 self.head.weight.copy_(weight)
                 self.head.bias.copy_(bias)
 
+    @property
+    def settles(self) -> bool:
+        """Whether anything is taken from training rows beforehand; else these need not be read at all."""
+        plain = all(isinstance(joint, Plain) for joint in self.joints)
+        return not plain or hasattr(self.body, "settle") or hasattr(self.body, "fit")
+
     def settle(self, blocks: Sequence[Tensor], classes: Tensor | None = None) -> None:
         """Fit the joints' statistics, and whatever the body settles, on the training rows' blocks and targets.
 
