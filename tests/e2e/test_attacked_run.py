@@ -8,7 +8,7 @@ import pytest
 
 from e2e.house import RECIPE, evidence, executed, transfuse, write_recipe
 
-JUDGE = "judge: {conditions: {fgsm: [0.1], square: [0.1]}, attacked: 8, transfer: [residual]}\n"
+JUDGE = "judge: {conditions: {fgsm: [0.1], square: [0.1]}, attacked: 10, transfer: [residual]}\n"
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def rows(house: tuple[Path, Path]) -> dict[str, dict]:
 def test_every_looked_at_arm_is_attacked_on_the_same_few_items(house):
     found = [row for row in rows(house).values() if row["quantity"] == "robust_accuracy"]
     conditions = {"fgsm@0.1", "fgsm@0.1~residual", "square@0.1", "square@0.1~residual"}
-    assert {row["condition"] for row in found} == conditions and {row["n"] for row in found} == {8}
+    assert {row["condition"] for row in found} == conditions and {row["n"] for row in found} == {10}
     assert {row["arm"] for row in found} >= {"concat", "ensemble"}
 
 

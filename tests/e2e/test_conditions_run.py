@@ -193,7 +193,7 @@ def test_when_time_is_up_what_was_not_asked_is_told_with_the_reason(tmp_path):
     ("right", "wrong", "told"),
     [
         ("jpeg", "jpg", "did you mean 'jpeg'"),
-        ("own:residual", "pool", "ood:NAME"),
+        ("own:residual", "pol", "ood:NAME"),
         ("own:residual", "own:resdual", "try: residual"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from e2e.house import environment, events, executed, started, transfuse, wait_for, write_recipe
 from transfuse.store import Store
 
-KILLS = [("extract", 2), ("train", 1), ("train", 3), ("predict", 3), ("evaluate", 1)]
+KILLS = [("extract", 2), ("train", 2), ("evaluate", 1)]
 DYING = """
 import os, sys
 import transfuse.store as store

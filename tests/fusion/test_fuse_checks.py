@@ -101,7 +101,9 @@ def test_what_cannot_be_found_is_one_clean_message(spec):
 
 def test_a_plugin_keeps_or_breaks_the_same_laws_as_ours(written):
     assert all(result.passed for result in check(entry_of(written("sound_mean", MEAN))))
-    broken = MEAN.replace("share = unit.w / unit.w.sum()", "share = unit.w")
+    broken = MEAN.replace("share = unit.w / unit.w.sum()", "share = unit.w").replace(
+        "return unit.w / unit.w.sum()", "return unit.w"
+    )
     results = {result.name: result for result in check(entry_of(written("broken_mean", broken)))}
     assert not results["same_for_copies"].passed
     assert "differs by" in results["same_for_copies"].message

@@ -33,6 +33,7 @@ for name in sys.argv[4:]:
 """
 DIES = """
 import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
 wrote, count = os.pwrite, []
 def pwrite(*given):
     count.append(1)
