@@ -6,6 +6,8 @@ export UV_PROJECT_ENVIRONMENT = .venv
 # Every process starts in half the time from compiled files: made once, and kept where the user's shell would not.
 export UV_COMPILE_BYTECODE = 1
 unexport PYTHONDONTWRITEBYTECODE
+# Two workers on two cores: a second thread in each would only wait.
+TEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2
 
 .PHONY: help demo test test-all check format bench assets gates setup clean
 
@@ -26,10 +28,10 @@ demo: setup     ## fuse three small networks on scikit-learn digits and print th
 	$(RUN) transfuse demo
 
 test: setup     ## the whole suite, two workers
-	$(RUN) pytest -n 2
+	$(TEST)
 
 test-all: setup ## every test there is, those of hours too
-	$(RUN) pytest -n 2 -m ""
+	$(TEST) -m ""
 
 check: setup    ## format, lint, types
 	$(RUN) ruff format --check .
@@ -47,7 +49,7 @@ bench: setup    ## speed, as ratios measured side by side
 	$(RUN) python -m benchmarks
 
 gates: setup    ## statistical release gates
-	$(RUN) pytest -n 2 -m gates tests/gates
+	$(TEST) -m gates tests/gates
 
 clean:          ## remove the environments and what runs left here
 	rm -rf .venv .uv runs
