@@ -51,11 +51,6 @@ def most(level: float, trials: int, tests: int = 1000) -> float:
     return float(binom.ppf(1.0 - 0.05 / tests, trials, level)) / trials
 
 
-def least(trials: int, tests: int = 1000) -> float:
-    """The smallest share that a true power of 75 % gives, but for one in twenty grids of so many tests."""
-    return float(binom.ppf(0.05 / tests, trials, POWER)) / trials
-
-
 def problems(row: Row, tests: int = 1000) -> list[str]:
     """What this cell breaks, as one of so many."""
     limits = (
@@ -70,8 +65,7 @@ def problems(row: Row, tests: int = 1000) -> list[str]:
         for what, share, level in limits
         if share is not None and share > most(level, row.trials, tests)
     ]
-    weak = row.power is not None and row.power < least(row.trials, tests)
-    return found + ([f"power {row.power:.3f} < {least(row.trials, tests):.3f}"] if weak else [])
+    return found + ([f"power {row.power:.2f} < {POWER}"] if row.power is not None and row.power < POWER else [])
 
 
 def word(found: Interval | Undefined, margin: float) -> str:

@@ -16,7 +16,6 @@ from gates.grid import (
     POWER,
     TRIALS,
     Row,
-    least,
     locked_cells,
     most,
     other_cells,
@@ -32,8 +31,7 @@ docs/gates.md`, which is `make gates` with a page.
 Held are: false claims at most {level:.1f} % (of `better` at no difference, and at a difference equal to the margin),
 false equivalence at a difference equal to the margin at most {equal:.0f} %, any false claim in a family at most
 {family:.0f} %, coverage of 95 %, and power of at least {power:.0f} % at the detectable effect that is printed. A share
-may pass its level by chance: with {trials:,} simulations up to {most:.1f} % for {level:.1f} %, {five:.1f} % for 5 %,
-and down to {least:.1f} % for a power of {power:.0f} %.
+may pass its level by chance: with {trials:,} simulations up to {most:.1f} % for {level:.1f} %, {five:.1f} % for 5 %.
 
 """
 NOTES = {
@@ -106,7 +104,6 @@ def page(rows: Sequence[Row]) -> str:
     text = HEAD.format(
         trials=TRIALS, level=100 * LEVEL, equal=100 * EQUIVALENCE_LEVEL, family=100 * FAMILY_LEVEL, power=100 * POWER,
         most=100 * most(LEVEL, TRIALS), five=100 * most(FAMILY_LEVEL, TRIALS),
-        least=100 * least(TRIALS),
     )  # fmt: skip
     broken = [row for row in rows if problems(row)]
     total = sum(1 for _ in chain(locked_cells(), other_cells()))
