@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from transfuse.errors import UserError
@@ -32,8 +33,6 @@ def taught(
 
 def given(scores: Tensor, batch: Batch) -> Tensor:
     """The teachers' log-probabilities [K, n, C]. Raises UserError where they answer other classes than the student."""
-    import torch
-
     found = torch.stack([each.to(scores.device).float() for each in batch.beside["teacher"]])
     if found.shape[1:] != scores.shape:
         raise UserError(
