@@ -74,7 +74,7 @@ def test_every_shelf_holds_every_file_of_its_folder(name: str) -> None:
 )
 def test_every_method_has_a_source_and_is_found_by_family_and_name(entry: Entry) -> None:
     assert entry.citation
-    assert method(entry.full_name) is entry
+    assert method(entry.full_name) == entry
     assert all(parameter.doc for parameter in entry.parameters.values())
     assert entry.settings({}) == {name: parameter.default for name, parameter in entry.parameters.items()}
 
