@@ -9,9 +9,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+# Most of any record is these; asking what else a value might be costs more than keeping it.
+PLAIN = frozenset((str, int, bool, type(None)))
+
 
 def plain(value: Any) -> Any:
     """Dataclasses, tuples, paths and numpy scalars as plain JSON values; refuses NaN and infinity."""
+    if type(value) in PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):

@@ -112,7 +112,7 @@ class Card:
 
     def record(self) -> dict[str, Any]:
         """The card as plain values; taps as a list, since their order is that of execution and JSON keys are sorted."""
-        return plain(self) | {"taps": [plain(tap) for tap in self.taps.values()]}
+        return (found := plain(self)) | {"taps": [found["taps"][name] for name in self.taps]}
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Card:

@@ -6,6 +6,7 @@ import functools
 from itertools import combinations
 
 import torch
+from torch.nn.utils import get_total_norm
 
 from fusion.networks_of_all_kinds import ARCHITECTURES, CLASSES, SIDE, source, twin
 from transfuse.fusion import saved
@@ -14,6 +15,7 @@ from transfuse.fusion.fused import Fused
 from transfuse.fusion.joints import pooled
 from transfuse.reads import Read, pools
 from transfuse.registry import Entry, shelf
+from transfuse.source.base import Source
 
 METHODS = {
     entry.full_name: entry for family in ("features", "structure") for entry in shelf(f"fusion/{family}").values()
@@ -81,8 +83,9 @@ def hold(method: str, *pair: str) -> None:
     # A control that leaves a source out reads nothing of it, and sends nothing back.
     listened = [model.member(name) for name in model.names if model.reads_of(name)]
     for part in (*listened, model.crown):
-        moved = [one for one in part.parameters() if one.grad is not None and bool(one.grad.isfinite().all())]
-        assert any(bool(one.grad.any()) for one in moved), f"no gradient in {getattr(part, 'card', part)}"
+        length = get_total_norm([one.grad for one in part.parameters() if one.grad is not None])
+        where = part.card.name if isinstance(part, Source) else "what is new"
+        assert 0 < float(length) < float("inf"), f"gradient of {where}: {length}"
     model.zero_grad(set_to_none=True)
     with torch.no_grad():
         alone = model(images[:1])
