@@ -3,16 +3,20 @@
     .venv/bin/python -m benchmarks.merging                                  ours and the floor, four files of 110 MB
     PEERS=/tmp/peers/bin .venv/bin/python -m benchmarks.merging --full      four files of 860 MB, beside mergekit
     FUSION_BENCH=/tmp/fusion/bin .venv/bin/python -m benchmarks.merging --peer fusion-bench
+    .venv/bin/python -m benchmarks.merging --full --only memory             private memory, and a limit on it
 
-Files lie in a folder of TMPDIR and are removed. `floor` reads the same bytes and writes them; `start` is our command
-on files of a few numbers, so `ours - start` is the merge itself. Both programs run once before they are timed, and
-bytecode is kept, as installed programs have it. Nothing syncs to disk, neither ours nor the floor. How the peers'
-environments are made stands in `peer_merges.py`; fusion-bench's TIES needs 20 GB at full size.
+Files lie in a folder of TMPDIR and are removed. With `--folder F` they stay, and so does every pair that was timed: the
+next call with it times only the pairs that are wanting, so that an hour's table is made in pieces, of one state of the
+code. `floor` reads the same bytes and writes them; `start` is our command on files of a few numbers, so `ours - start`
+is the merge itself. Both programs run once before they are timed, and bytecode is kept, as installed programs have it.
+Nothing syncs to disk, neither ours nor the floor. Outputs are compared after every pair. How the peers' environments
+are made stands in `peer_merges.py`; fusion-bench's TIES needs 20 GB at full size.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -29,6 +33,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from benchmarks.merge_memory import limited, peak
 from benchmarks.peer_merges import BASED, DENSITY, TIES, command, compared, read
 
 WANTED = {"mean": 2.5, "task_arithmetic": 2.5, "slerp": 2.5, "dare": 5.0, "ties": 12.0}
@@ -66,32 +71,61 @@ class Model:
 
 
 def table(
-    *, full: bool = False, pairs: int = PAIRS, methods: Sequence[str] = tuple(WANTED), peer: str = PEER
+    *,
+    full: bool = False,
+    pairs: int = PAIRS,
+    methods: Sequence[str] = tuple(WANTED),
+    peer: str = PEER,
+    folder: Path | None = None,
+    only: str = "",
 ) -> Iterator[str]:
-    """All rows as they are found; `full` is the size of the comparison with the peers."""
+    """All rows as they are found; `full` is the size of the comparison with the peers, `only` time or memory."""
     model = Model(4096, 4000, 2) if full else Model(2048, 2000, 1)
-    with tempfile.TemporaryDirectory(prefix="transfuse-merging-") as folder:
-        root = Path(folder)
-        size = _files(model, root)
-        _files(Model(512, 8, 1), root / "few")
-        yield f"four files of {size / 1e6:.0f} MB, largest tensor {4 * model.hidden * model.inner / 1e6:.0f} MB"
-        for method in methods:
+    largest = 4 * model.hidden * model.inner / 1e6
+    with _made(model, folder) as root:
+        size = (root / "base" / "model.safetensors").stat().st_size / 1e6
+        yield f"four files of {size:.0f} MB, largest tensor {largest:.0f} MB"
+        for method in methods if only != "memory" else ():
             yield _row(method, root, pairs, peer)
-        yield from _memory(root, model, methods)
+        if only == "time":
+            return
+        yield f"private memory at its peak, ≤ {300 + 2 * largest:.0f} MB wanted; the same under `ulimit -d` 600 MB"
+        yield from (_memory(method, root) for method in methods)
 
 
-def _files(model: Model, root: Path) -> int:
+def _memory(method: str, root: Path) -> str:
+    words = _ours(method, root, PEER)
+    if method == "mean":  # of four too, as those with a base; SLERP joins two
+        words[words.index("--out") : words.index("--out")] = [str(root / "base")]
+    found = peak(words, _environment(root))
+    _remove(root / "ours")
+    said = limited(words, _environment(root), 600)
+    _remove(root / "ours")
+    return f"{method:<16} {found:.0f} MB, {said}"
+
+
+@contextlib.contextmanager
+def _made(model: Model, folder: Path | None) -> Iterator[Path]:
+    """The folder of the files; one that was given keeps them."""
+    with contextlib.ExitStack() as held:
+        root = folder or Path(held.enter_context(tempfile.TemporaryDirectory(prefix="transfuse-merging-")))
+        if not (root / "few" / "c" / "config.json").is_file():
+            _files(model, root)
+            _files(Model(512, 8, 1), root / "few")
+        yield root
+
+
+def _files(model: Model, root: Path) -> None:
     rng = np.random.default_rng(0)
     base = {name: rng.standard_normal(shape, dtype=np.float32) * 0.02 for name, shape in model.shapes().items()}
     for name in ("base", "a", "b", "c"):
-        (root / name).mkdir(parents=True)
+        (root / name).mkdir(parents=True, exist_ok=True)
         own = np.random.default_rng(ord(name[0]))
         changed = base if name == "base" else {
             key: value + 0.002 * own.standard_normal(value.shape, dtype=np.float32) for key, value in base.items()
         }  # fmt: skip
         save_file(changed, root / name / "model.safetensors", metadata={"format": "pt"})
         (root / name / "config.json").write_text(json.dumps(model.config()), encoding="utf-8")
-    return (root / "base" / "model.safetensors").stat().st_size
 
 
 def _ours(method: str, root: Path, peer: str) -> list[str]:
@@ -105,22 +139,7 @@ def _ours(method: str, root: Path, peer: str) -> list[str]:
 
 
 def _row(method: str, root: Path, pairs: int, peer: str) -> str:
-    ours, theirs = _ours(method, root, peer), command(peer, method, root)
-    files = [root / name / "model.safetensors" for name in read(method)]
-    few = _ours(method, root / "few", peer)
-    times: dict[str, list[tuple[float, float]]] = {"ours": [], "theirs": [], "floor": [], "start": []}
-    _run(few, root / "few" / "ours")
-    if theirs is not None:
-        _run(command(peer, method, root / "few") or [], root / "few" / "theirs")
-    for _ in range(pairs):
-        times["start"].append(_timed(lambda: _run(few, root / "few" / "ours")))
-        times["floor"].append(_timed(lambda: _floor(files, root / "floor")))
-        times["ours"].append(_timed(lambda: _run(ours, root / "ours")))
-        if theirs is not None:
-            times["theirs"].append(_timed(lambda: _run(theirs, root / "theirs")))
-    equal = "" if theirs is None else f"; outputs {compared(method, root)}"
-    for name in ("ours", "theirs", "floor"):
-        _remove(root / name)
+    times, equal = _pairs(method, root, pairs, peer)
     told = ", ".join(f"{name} {_medians(found)}" for name, found in times.items() if found)
     told += "; merge itself"
     for which, unit in enumerate(("", " in CPU time")):
@@ -129,14 +148,48 @@ def _row(method: str, root: Path, pairs: int, peer: str) -> str:
             for a, s, f in zip(times["ours"], times["start"], times["floor"], strict=True)
         )
         told += f" {statistics.median(alone):.1f} times the floor{unit} ({alone[0]:.1f} to {alone[-1]:.1f})"
-    if theirs is None:
+    if not times["theirs"]:
         return f"{method:<16} {told}"
     ratios = sorted(b[0] / a[0] for a, b in zip(times["ours"], times["theirs"], strict=True))
     spent = statistics.median(b[1] / a[1] for a, b in zip(times["ours"], times["theirs"], strict=True))
     faster = f"{statistics.median(ratios):.1f} times faster than {peer}"
     faster += f" ({ratios[0]:.1f} to {ratios[-1]:.1f}; CPU {spent:.1f})"
-    faster += f" in {pairs} pair{'s' * (pairs > 1)}"
-    return f"{method:<16} {faster}, ≥ {WANTED[method]} wanted; {told}{equal}"
+    faster += f" in {len(ratios)} pair{'s' * (len(ratios) > 1)}"
+    return f"{method:<16} {faster}, ≥ {WANTED[method]} wanted; {told}; outputs {equal}"
+
+
+def _pairs(method: str, root: Path, pairs: int, peer: str) -> tuple[dict[str, list[tuple[float, float]]], str]:
+    """What `start`, `floor`, `ours` and `theirs` took, pair by pair, and how equal outputs are; those on record first.
+
+    Between pairs each goes first in turn, so that what comes before it is not always the same.
+    """
+    ours, theirs = _ours(method, root, peer), command(peer, method, root)
+    files = [root / name / "model.safetensors" for name in read(method)]
+    few = _ours(method, root / "few", peer)
+    record = root / f"{peer if theirs else 'alone'}-{method}.jsonl"
+    known = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines()] if record.is_file() else []
+    if len(known) < pairs:
+        _run(few, root / "few" / "ours")
+        if theirs is not None:
+            _run(command(peer, method, root / "few") or [], root / "few" / "theirs")
+    for number in range(len(known), pairs):
+        calls: dict[str, Callable[[], None]] = {
+            "start": lambda: _run(few, root / "few" / "ours"),
+            "floor": lambda: _floor(files, root / "floor"),
+            "ours": lambda: _run(ours, root / "ours"),
+        }
+        if theirs is not None:
+            calls["theirs"] = lambda: _run(theirs, root / "theirs")
+        taken: dict[str, object] = {name: _timed(calls[name]) for name in sorted(calls, reverse=bool(number % 2))}
+        if theirs is not None:
+            taken["equal"] = compared(method, root)
+        for name in ("ours", "theirs", "floor"):
+            _remove(root / name)
+        with record.open("a", encoding="utf-8") as handle:
+            handle.write(json.dumps(taken) + "\n")
+        known.append(taken)
+    of = {name: [tuple(one[name]) for one in known if name in one] for name in ("ours", "theirs", "floor", "start")}
+    return of, "; ".join(sorted({one["equal"] for one in known if "equal" in one}))
 
 
 def _medians(found: list[tuple[float, float]]) -> str:
@@ -165,7 +218,7 @@ def _run(command: list[str], out: Path) -> None:
 
 def _environment(folder: Path) -> dict[str, str]:
     """Offline, with bytecode kept beside the files of this run, so that nobody compiles at each start."""
-    root = next(path for path in (folder, *folder.parents) if path.name.startswith("transfuse-merging-"))
+    root = folder.parent if folder.name == "few" else folder
     own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**own, "HF_HUB_OFFLINE": "1", "PYTHONPYCACHEPREFIX": str(root / "bytecode")}
 
@@ -188,49 +241,21 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _memory(root: Path, model: Model, methods: Sequence[str]) -> list[str]:
-    """Peak private memory of each method, and all four files merged under a limit of 600 MB."""
-    found = {}
-    for method in methods:
-        _remove(root / "ours")
-        done = subprocess.Popen(_ours(method, root, "mergekit"), stdout=subprocess.DEVNULL)
-        peak = 0
-        while done.poll() is None:
-            peak = max(peak, _private_kilobytes(done.pid))
-            time.sleep(0.01)
-        found[method] = peak / 1000
-    allowed = 300 + 2 * 4 * model.hidden * model.inner / 1e6
-    told = ", ".join(f"{method} {peak:.0f}" for method, peak in found.items())
-    _remove(root / "ours")
-    words = [sys.executable, "-c", "from transfuse.doors.cli import main; main()", "merge", "mean"]
-    words += [*(str(root / name) for name in ("base", "a", "b", "c")), "--out", str(root / "ours")]
-    limited = subprocess.run(
-        ["bash", "-c", 'ulimit -d 600000; exec "$@"', "bash", *words], check=False, capture_output=True
-    )
-    _remove(root / "ours")
-    said = "merged" if limited.returncode == 0 else limited.stderr.decode()[-300:]
-    return [
-        f"peak private memory, MB: {told}; ≤ {allowed:.0f} wanted",
-        f"four files under `ulimit -d` 600 MB: {said}",
-    ]
-
-
-def _private_kilobytes(process: int) -> int:
-    try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
-
-
 if __name__ == "__main__":
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--full", action="store_true", help="four files of 860 MB")
     words.add_argument("--pairs", type=int, default=PAIRS, help="of every method")
     words.add_argument("--peer", choices=tuple(TIES), default=PEER, help="the program beside ours, where it is at hand")
     words.add_argument("--methods", nargs="+", choices=tuple(WANTED), default=tuple(WANTED))
+    words.add_argument("--folder", type=Path, help="where files and pairs are kept; one folder for each size")
+    words.add_argument("--only", choices=("time", "memory"), default="", help="half of the table")
     given = words.parse_args()
     for line in table(
-        full=given.full, pairs=given.pairs, methods=given.methods, peer=given.peer
+        full=given.full,
+        pairs=given.pairs,
+        methods=given.methods,
+        peer=given.peer,
+        folder=given.folder,
+        only=given.only,
     ):  # a row takes minutes
         print(line, flush=True)
