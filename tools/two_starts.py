@@ -3,6 +3,8 @@
     .venv/bin/python tools/two_starts.py --network mlp --rows 20000 --epochs 5
     .venv/bin/python tools/two_starts.py --network residual --rows 20000 --epochs 3
 
+    .venv/bin/python tools/two_starts.py --rows 12000 --out assets/two-starts       as sources of recipes/two-mlps.yaml
+
 On MNIST. Prints accuracy on the test file, what the lineage says before and after alignment, and the barrier on the
 straight way between both. Images for matching and for statistics are training rows.
 """
@@ -11,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -44,6 +48,7 @@ def main() -> None:
     words.add_argument("--test", type=int, default=10_000)
     words.add_argument("--epochs", type=int, default=5)
     words.add_argument("--held", type=int, default=2000, help="test rows that the way between both is walked on")
+    words.add_argument("--out", type=Path, help="write both networks here, as sources of a recipe, and end")
     given = words.parse_args()
     data = open_data({"read": f"idx:{given.assets / 'mnist'}"}, Path.cwd())
     train, test = rows_of(data, given.rows, given.test)
@@ -51,6 +56,11 @@ def main() -> None:
         (lambda: mlp(given.width, given.depth)) if given.network == "mlp" else (lambda: build("residual"))
     )
     parents = [trained(make, train, given.epochs, seed) for seed in (1, 2)]
+    if given.out is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
+        for number, parent in enumerate(parents, start=1):
+            save(parent, given.out / f"{given.network}-{number}.safetensors", given.rows)
+        return
     for name, found in compared(parents, train[0], test):
         print(f"{name:<44} {100 * found:6.2f} %", flush=True)
     print(f"lineage: {told(parents)}")
@@ -60,6 +70,15 @@ def main() -> None:
         held = (test[0][: given.held], test[1][: given.held].numpy())
         found = walk(copy.deepcopy(parents[0]), parents[0], other, held, [train[0][:512]], fit_temperature=heat)
         print(f"way, {name}: " + "; ".join(f"{which} {barrier:.3f}" for which, barrier in found.barriers().items()))
+
+
+def save(network: nn.Module, path: Path, rows: int) -> None:
+    """The weights, with what a source states of itself."""
+    card = {"size": 28, "channels": 1, "mean": [0.0], "std": [1.0], "classes": [str(digit) for digit in range(10)]}
+    card |= {"seen": f"mnist train, its first {rows} rows"}
+    state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    save_file(state, path, metadata={"transfuse.card": json.dumps(card)})
+    print(f"written: {path}", flush=True)
 
 
 def heat(scores: np.ndarray, targets: np.ndarray) -> float:

@@ -1,16 +1,19 @@
 """Two fine-tunes of one start, each for half of the digits, merged: accuracy on each half and on all ten at once.
 
-    .venv/bin/python tools/two_tasks.py --rows 12000 --epochs 3
+    .venv/bin/python tools/two_tasks.py --rows 12000 --epochs 3 --starts 5
 
 On MNIST, with a 784-W-W-10 network. The start has seen a few rows of all digits; one fine-tune goes on with 0 to 4
 alone, the other with 5 to 9 alone, from rows that the start has not seen. Accuracy on a half counts the answer among
-all ten digits (joint) and among that half only (own). Scales are chosen on rows apart from the test file.
+all ten digits (joint) and among that half only (own). Scales are chosen on rows apart from the test file. All of it is
+done for several starts; intervals are over starts and rows of the test file together.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -18,11 +21,15 @@ from torch import Tensor, nn
 
 import transfuse
 from transfuse.data.open import open_data
+from transfuse.evaluation.resample import moments
+from transfuse.seeds import stream
+from transfuse.types import Undefined
 from two_starts import mlp, rows_of, trained
 
 Rows = tuple[Tensor, Tensor]
 SCALES = (0.3, 0.5, 0.7, 1.0)
 HELD = 2000
+COLUMNS = ("own 0-4", "own 5-9", "joint 0-4", "joint 5-9", "joint")
 
 
 def main() -> None:
@@ -33,25 +40,46 @@ def main() -> None:
     words.add_argument("--rows", type=int, default=12_000, help="training rows of both fine-tunes together")
     words.add_argument("--start", type=int, default=1000, help="rows of all digits that the start is trained on")
     words.add_argument("--epochs", type=int, default=3)
+    words.add_argument("--starts", type=int, default=5, help="how many starts, each with rows of its own")
     given = words.parse_args()
     data = open_data({"read": f"idx:{given.assets / 'mnist'}"}, Path.cwd())
-    rows, test = rows_of(data, given.start + given.rows + HELD, 10_000)
+    every, test = rows_of(data, 60_000, 10_000)
+    answers: dict[str, list[Tensor]] = {}
+    chosen: dict[str, list[float]] = {}
+    for number in range(given.starts):
+        drawn = torch.from_numpy(stream("two tasks rows", number).permutation(60_000))
+        rows = every[0][drawn], every[1][drawn]
+        for name, network, scale in networks(rows, given, number):
+            with torch.no_grad():
+                answers.setdefault(name, []).append(network(test[0]))
+            chosen.setdefault(name, []).extend([] if scale is None else [scale])
+        print(f"start {number + 1} of {given.starts}", file=sys.stderr, flush=True)
+    print(f"{'':<34}" + "".join(f"{column:<20}" for column in COLUMNS))
+    for name, scores in answers.items():
+        scales = ", ".join(f"{scale:g}" for scale in chosen[name])
+        told = f"{name}{f' ({scales})' if scales else ''}"
+        print(f"{told:<34}" + "".join(f"{cell:<20}" for cell in cells(torch.stack(scores), test[1])))
+
+
+def networks(rows: Rows, given: argparse.Namespace, number: int) -> Iterator[tuple[str, nn.Module, float | None]]:
+    """The start, its fine-tunes and their merges by name; of those with a scale, the one that was chosen."""
     seen, rest = cut(rows, 0, given.start), cut(rows, given.start, given.start + given.rows)
-    held = cut(rows, given.start + given.rows, len(rows[1]))
-    start = trained(lambda: mlp(given.width), seen, 5, 0)
-    tuned = [trained(lambda: copy.deepcopy(start), half(rest, first), given.epochs, first) for first in (0, 5)]
-    print(f"{'':<34} own 0-4  own 5-9  joint 0-4  joint 5-9  joint")
-    told("start", start, test)
-    told("fine-tuned on 0-4", tuned[0], test)
-    told("fine-tuned on 5-9", tuned[1], test)
-    told("mean", transfuse.merge("weights/mean", tuned), test)
+    held = cut(rows, given.start + given.rows, given.start + given.rows + HELD)
+    start = trained(lambda: mlp(given.width), seen, 5, 10 * number)
+    tuned = [
+        trained(lambda: copy.deepcopy(start), half(rest, first), given.epochs, 10 * number + first) for first in (0, 5)
+    ]
+    yield "start", start, None
+    yield "fine-tuned on 0-4", tuned[0], None
+    yield "fine-tuned on 5-9", tuned[1], None
+    yield "mean", transfuse.merge("weights/mean", tuned), None
     for name in ("task_arithmetic", "ties"):
         tries = [(s, transfuse.merge(f"weights/{name}", tuned, base=start, scale=s)) for s in SCALES]
         scale, best = max(tries, key=lambda one: right(one[1], held))
-        told(f"{name}, scale {scale:g} of {len(SCALES)}", best, test)
-    told("fisher", transfuse.merge("weights/fisher", tuned, data=[rest[0][:512]]), test)
-    told("regmean", transfuse.merge("weights/regmean", tuned, data=[rest[0][:512]]), test)
-    told("trained on both at once", trained(lambda: copy.deepcopy(start), rest, given.epochs, 2), test)
+        yield name, best, scale
+    yield "fisher", transfuse.merge("weights/fisher", tuned, data=[rest[0][:512]]), None
+    yield "regmean", transfuse.merge("weights/regmean", tuned, data=[rest[0][:512]]), None
+    yield "trained on both at once", trained(lambda: copy.deepcopy(start), rest, given.epochs, 10 * number + 2), None
 
 
 def cut(rows: Rows, first: int, last: int) -> Rows:
@@ -64,18 +92,28 @@ def half(rows: Rows, first: int) -> Rows:
     return rows[0][kept], rows[1][kept]
 
 
-def right(network: nn.Module, rows: Rows, among: slice = slice(0, 10)) -> float:
-    """Share of right answers among these digits."""
+def right(network: nn.Module, rows: Rows) -> float:
+    """Share of right answers."""
     with torch.no_grad():
-        answers = network(rows[0])[:, among].argmax(dim=1) + among.start
-    return float((answers == rows[1]).float().mean())
+        return float((network(rows[0]).argmax(dim=1) == rows[1]).float().mean())
 
 
-def told(name: str, network: nn.Module, test: Rows) -> None:
-    halves = [half(test, first) for first in (0, 5)]
-    own = [right(network, rows, slice(first, first + 5)) for rows, first in zip(halves, (0, 5), strict=True)]
-    joint = [right(network, rows) for rows in (*halves, test)]
-    print(f"{name:<34}" + "".join(f"{100 * found:8.1f} " for found in (*own, *joint)), flush=True)
+def cells(scores: Tensor, classes: Tensor) -> list[str]:
+    """Of scores [S, N, 10] of S starts: right answers in per cent and their 95 % interval over starts and rows, for
+    each half among its own five digits, for each half among all ten, and for all rows."""
+    found = []
+    for first, among in ((0, 5), (5, 5), (0, 10), (5, 10), (None, 10)):
+        kept = slice(None) if first is None else (classes >= first) & (classes < first + 5)
+        low = (first or 0) if among == 5 else 0
+        hits = scores[:, kept, low : low + among].argmax(dim=2) + low == classes[kept]
+        told = moments(hits.double().numpy())
+        whole = 100 * float(hits.double().mean())
+        found.append(
+            f"{whole:.1f}"
+            if isinstance(told, Undefined)
+            else f"{whole:.1f} [{100 * told.low:.1f}, {100 * told.high:.1f}]"
+        )
+    return found
 
 
 if __name__ == "__main__":

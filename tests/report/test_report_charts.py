@@ -206,3 +206,13 @@ def test_a_sheet_escapes_what_is_written() -> None:
     sheet = Sheet(10, 10)
     sheet.write((1, 1), "<b> & co")
     assert "&lt;b&gt; &amp; co" in sheet.svg()
+
+
+def test_a_plane_from_zero_shows_a_flat_line_as_flat() -> None:
+    line = curves.Line("way", (0.0, 1.0), (0.11, 0.14))
+    heights = []
+    for zero in (False, True):
+        svg = curves.draw(WIDE, [line], curves.Plane("share", "loss", marks=False, zero=zero))
+        (first, last) = re.findall(r'<path d="M[\d.]+ ([\d.]+)L[\d.]+ ([\d.]+)" fill="none"[^>]*series-1', svg)[0]
+        heights.append(float(first) - float(last))
+    assert 0 < heights[1] < heights[0] / 3

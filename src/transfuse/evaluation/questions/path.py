@@ -15,7 +15,6 @@ SEEN = "path_loss"
 SPLIT = "selection"
 # By quantity: what the largest loss on the way is measured from.
 LINE, ENDS = "barrier_line", "barrier_ends"
-NOTE = "25 points on the straight way between both sources' weights; it explains, nothing was chosen by it"
 
 
 def ask(case: Case) -> list[Evidence]:
@@ -27,10 +26,12 @@ def ask(case: Case) -> list[Evidence]:
     """
     # (arm, view) -> run -> [(share of the second source, loss)]
     ways: dict[tuple[str, str], dict[str, list[tuple[float, float]]]] = {}
+    rows_of: dict[str, int] = {}
     for seen in case.observations:
         kind, _, rest = seen.quantity.partition(":")
         if kind == SEEN:
             view, _, share = rest.rpartition(":")
+            rows_of[seen.arm] = seen.rows
             ways.setdefault((seen.arm, view), {}).setdefault(seen.run, []).append((float(share), seen.value))
     rows = []
     for (arm, view), runs in sorted(ways.items()):
@@ -47,7 +48,7 @@ def ask(case: Case) -> list[Evidence]:
                 evidence(
                     Quantity(name, "nats", "lower"),
                     Subject(arm, None, SPLIT, detail=view.replace(", ", "-").replace(" ", "-")),
-                    mean_of_runs(found, note=NOTE),
+                    mean_of_runs(found, rows_of[arm]),
                     about,
                 )
             )

@@ -36,9 +36,13 @@ class Scale:
         return log_ticks(self.low, self.high, most) if self.log else even_ticks(self.low, self.high, most)
 
 
+# Closer numbers than this are one: their distance has no power of ten of its own.
+TINY = 1e-300
+
+
 def even_ticks(low: float, high: float, most: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten within [low, high]."""
-    if not high > low:
+    """Multiples of 1, 2 or 5 times a power of ten within [low, high]; `low` alone where nothing lies between."""
+    if not high - low > TINY:
         return [low]
     rough = (high - low) / max(most, 2)
     power = 10.0 ** math.floor(math.log10(rough))

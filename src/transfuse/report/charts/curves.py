@@ -28,7 +28,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Plane:
-    """Titles and scales. `level` is a line across with its words; `diagonal` draws y = x."""
+    """Titles and scales. `level` is a line across with its words; `diagonal` draws y = x; `zero` starts y there."""
 
     across: str
     up: str
@@ -37,6 +37,7 @@ class Plane:
     marks: bool = True
     level: tuple[float, str] | None = None
     diagonal: bool = False
+    zero: bool = False
     x_limits: tuple[float | None, float | None] = (None, None)
     y_limits: tuple[float | None, float | None] = (None, None)
 
@@ -54,7 +55,7 @@ def draw(width: float, lines: Sequence[Line], plane: Plane) -> str:
     frame = _frame(shown, plane, (50.0, width - room), (head, sheet.height - 44))
     left(sheet, frame.up, frame.across, plane.up)
     if slim:
-        _legend(sheet, rows, names)
+        _legend(sheet, rows, names, plane.marks)
     bottom(sheet, frame.across, sheet.height - 42, plane.across, counted=plane.counted)
     _guides(sheet, frame, plane)
     for place, line in enumerate(shown):
@@ -70,6 +71,7 @@ def _frame(lines: Sequence[Line], plane: Plane, across: XY, down: XY) -> Frame:
     y = [number for line in lines for number in (*line.y, *line.low, *line.high) if number is not None]
     y += [plane.level[0]] if plane.level else []
     bottom_y, top_y = reach(y, floor=plane.y_limits[0], top=plane.y_limits[1])
+    bottom_y = 0.0 if plane.zero else bottom_y
     if plane.diagonal:
         (low, high), (bottom_y, top_y) = (0.0, 100.0), (0.0, 100.0)
     return Frame(Scale(low, high, *across, log=plane.log), Scale(bottom_y, top_y, down[1], down[0]))
@@ -134,7 +136,7 @@ def _legend_rows(names: Sequence[str], width: float) -> list[list[int]]:
     rows: list[list[int]] = [[]]
     x = 0.0
     for place, name in enumerate(names):
-        length = width_of(name, SMALL) + 34
+        length = _legend_width(name, place)
         if rows[-1] and x + length > width:
             rows.append([])
             x = 0.0
@@ -143,14 +145,20 @@ def _legend_rows(names: Sequence[str], width: float) -> list[list[int]]:
     return rows
 
 
-def _legend(sheet: Sheet, rows: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+def _legend(sheet: Sheet, rows: Sequence[Sequence[int]], names: Sequence[str], marks: bool) -> None:
     for row, places in enumerate(rows):
         x, y, anchor = 4.0, 9.0 + 18 * row, "start"
         for place in places:
             sheet.polyline([(x, y), (x + 20, y)], SERIES[place], 2.2, DASHES[place])
-            sheet.mark((x + 10, y), SERIES[place], SHAPES[place], 3.6)
+            if marks:
+                sheet.mark((x + 10, y), SERIES[place], SHAPES[place], 3.6)
             _name(sheet, (x + 26, y), names[place], anchor, place)
-            x += width_of(names[place], SMALL) + 34
+            x += _legend_width(names[place], place)
+
+
+def _legend_width(name: str, place: int) -> float:
+    """The room of a name with its sample and the gap after it; the first name is bold, which is wider."""
+    return width_of(name, SMALL) * (1.0 if place else 1.15) + 44
 
 
 def _name(sheet: Sheet, at: XY, words: str, anchor: Anchor, place: int) -> None:

@@ -19,9 +19,9 @@ def blocks(view: View) -> list[Block]:
     if not rows:
         return []
     told = (
-        "Weights (1 - a) first + a second at 25 points, on selection rows: as they are and, where there is BatchNorm, "
-        "with its statistics estimated anew; each also at a temperature fitted at every point. It explains, nothing "
-        "was chosen by it."
+        "Log-loss of 25 mixtures of both sources' weights, as aligned where they were, on selection rows: as they are "
+        "and, where there is BatchNorm, with its statistics estimated anew; each also at a temperature fitted at that "
+        "point (tempered), since mixing changes how sure a network is. It explains, nothing was chosen by it."
     )
     columns = (Column("Merge"), Column("View"), *(view.column(name) for name in NAMES))
     cells = {(row.quantity, row.arm, row.provenance.get("view")): row for name in NAMES for row in view.find(name)}
@@ -33,12 +33,14 @@ def blocks(view: View) -> list[Block]:
         ))
         for row in rows
     )  # fmt: skip
-    drawn = [drawing for arm in dict.fromkeys(row.arm for row in rows) if (drawing := _way(rows, arm)) is not None]
+    drawn = [
+        drawing for arm in dict.fromkeys(row.arm for row in rows) if (drawing := _way(view, rows, arm)) is not None
+    ]
     heading = Heading("The way between merged sources", "path", "Way", _finding(rows), folded=True)
     return [heading, Text((told,)), *drawn, Table("How high the way rises", columns, lines)]
 
 
-def _way(rows: tuple[Evidence, ...], arm: str) -> Chart | None:
+def _way(view: View, rows: tuple[Evidence, ...], arm: str) -> Chart | None:
     own = [row for row in rows if row.arm == arm and row.provenance.get("losses")]
     lines = [
         curves.Line(str(row.provenance["view"]), tuple(row.provenance["shares"]), tuple(row.provenance["losses"]))
@@ -50,14 +52,23 @@ def _way(rows: tuple[Evidence, ...], arm: str) -> Chart | None:
         f"{line.label}: from {fixed(line.y[0], 3)} over {fixed(max(line.y), 3)} to {fixed(line.y[-1], 3)} nats"
         for line in lines
     )
-    plane = curves.Plane("share of the second source", "log-loss, nats", marks=False)
+    first, second = _ends(view, arm)
+    plane = curves.Plane(f"share of {second}", "log-loss, nats", marks=False, zero=True, x_limits=(0.0, 1.0))
+    rows_of = f"{own[0].n} selection rows" if own[0].n else "Selection rows"
+    runs = f", mean over {own[0].seeds} runs" if own[0].seeds > 1 else ""
     return chart(
         lambda width: curves.draw(width, lines, plane),
-        finding=f"{arm}: log-loss on the way from the first source to the second.",
-        caption="Mean over the runs.",
+        finding=f"{arm}: log-loss on the way from {first} to {second}.",
+        caption=f"{rows_of}{runs}.",
         summary=told,
         rows=own,
     )
+
+
+def _ends(view: View, arm: str) -> tuple[str, str]:
+    """What the two sources are called."""
+    members = view.arm(arm).get("members") or ()
+    return (str(members[0]), str(members[1])) if len(members) == 2 else ("the first source", "the second")
 
 
 def _finding(rows: tuple[Evidence, ...]) -> str:
