@@ -45,10 +45,11 @@ class LostArtifactError(TransfuseError):
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a step made: a JSON value and named arrays."""
+    """What a step made: a JSON value and named arrays; `key` is what it was read by, if it was."""
 
     meta: Any
     arrays: Mapping[str, np.ndarray]
+    key: str = ""
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.arrays[name]
@@ -104,7 +105,7 @@ class Store:
                 from safetensors.numpy import load_file
 
                 arrays = load_file(folder / ARRAYS)
-            return Artifact(meta, arrays)
+            return Artifact(meta, arrays, key)
         except (ValueError, OSError):
             # An entry that lost a file is as damaged as one with a wrong hash; left in place it would block `put`.
             if folder.is_dir():

@@ -127,6 +127,16 @@ def test_agreement_is_scipys_weighted_tau_and_regret_what_the_first_choice_loses
     assert not np.isfinite(tau(np.ones(3), np.arange(3.0)))
 
 
+def test_agreement_with_many_lists_is_scipys_with_each_ties_and_all() -> None:
+    rng = np.random.default_rng(0)
+    for entries in range(3, 9):
+        said, lists = rng.integers(0, 4, entries) / 3.0, rng.integers(0, 4, (40, entries)) / 3.0
+        expected = [weightedtau(said, each)[0] for each in lists]
+        np.testing.assert_allclose(tau(said, lists), expected, rtol=0, atol=1e-12, equal_nan=True)
+        lost = [each.max() - np.mean([each[at] for at in np.flatnonzero(said == said.max())]) for each in lists]
+        np.testing.assert_allclose(regret(said, lists), lost, rtol=0, atol=1e-15)
+
+
 def test_each_scores_record_is_its_order_against_the_judged_one() -> None:
     """Three frozen sources of known skill: the probe on rows apart has them in order, with an interval over items."""
     known = judged_items(150, groups=None)

@@ -60,3 +60,24 @@ def test_inputs_are_the_keys_of_what_was_used(tmp_path):
     walk = Walk(diamond(), Store(tmp_path))
     finish(walk)
     assert walk.inputs("end") == {"x": walk.done["after_right"]}
+
+
+def test_a_step_is_looked_at_once_however_many_ways_lead_to_it(tmp_path):
+    """Forty storeys, each standing on the one below by two inputs: 2^40 ways down."""
+    storeys = [step("0"), *(step(str(number), a=str(number - 1), b=str(number - 1)) for number in range(1, 40))]
+    high = Plan({each.name: each for each in storeys}, ("39",), (), {"identity": "x"})
+    asked: list[str] = []
+
+    class Counting(Store):
+        def has(self, key: str) -> bool:
+            asked.append(key)
+            return super().has(key)
+
+    walk = Walk(high, Counting(tmp_path))
+    ready = walk.ready(("39",))
+    assert ready is not None
+    assert list(ready) == ["0"]
+    assert len(asked) == 1
+    walk.store.put(ready["0"].key, {})
+    assert list(walk.ready(("39",)) or ()) == ["1"]
+    assert asked == [ready["0"].key] * 2 + [walk.jobs["1"].key]

@@ -37,12 +37,13 @@ class Walk:
     store: Store
     done: dict[str, str] = field(default_factory=dict)
     values: dict[str, Any] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
 
     def ready(self, targets: Sequence[str]) -> dict[str, Job] | None:
         """The steps that can run now, by name; None when all targets are done."""
-        found: dict[str, Job] = {}
+        found: dict[str, Job | None] = {}
         keys = [self._visit(target, found) for target in targets]
-        return found if None in keys else None
+        return {name: job for name, job in found.items() if job is not None} if None in keys else None
 
     def inputs(self, name: str) -> dict[str, str]:
         """The keys of a finished step's inputs by role."""
@@ -55,23 +56,32 @@ class Walk:
             self.values[choice] = self.store.need(self.done[choice]).meta["chosen"]
         return self.values[choice]
 
-    def _visit(self, name: str, found: dict[str, Job]) -> str | None:
-        if name in self.done:
-            return self.done[name]
+    def _visit(self, name: str, found: dict[str, Job | None]) -> str | None:
+        """The key of a finished step; else None, and the step is `found` with its job where it can run now."""
+        if name in self.done or name in found:
+            return self.done.get(name)
+        found[name] = None
+        job = self.jobs.get(name) or self._job(name, found)
+        if job is None:
+            return None
+        # What a job is never changes: all it stands on is done.
+        self.jobs[name] = job
+        if self.store.has(job.key):
+            self.done[name] = job.key
+            return job.key
+        found[name] = job
+        return None
+
+    def _job(self, name: str, found: dict[str, Job | None]) -> Job | None:
         step = self.plan.steps[name]
-        choices = [self._visit(select.choice, found) for select in step.selects]
-        if None in choices:
+        if None in [self._visit(select.choice, found) for select in step.selects]:
             return None
         inputs = resolved(step, self.chosen)
         keys = {role: ref.key if isinstance(ref, Given) else self._visit(ref, found) for role, ref in inputs.items()}
-        if any(key is None for key in keys.values()):
+        if None in keys.values():
             return None
         key = step_key(step, inputs, lambda ref: self.done[ref])
-        if self.store.has(key):
-            self.done[name] = key
-            return key
-        found[name] = Job(name, step.kind, key, step.params, {role: str(kept) for role, kept in keys.items()})
-        return None
+        return Job(name, step.kind, key, step.params, {role: str(kept) for role, kept in keys.items()})
 
 
 @dataclass

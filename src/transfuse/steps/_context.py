@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfuse.events import Emit, silent
+from transfuse.jsonio import canonical
 from transfuse.store import Artifact, Store
 
 if TYPE_CHECKING:
@@ -42,11 +43,14 @@ class Context:
 
     def open(self, items: Artifact, extra: str | None = None) -> Data:
         """The data set, or a further one by name, with its already known table."""
-        from transfuse.data.items import Items
         from transfuse.data.open import open_data
 
         spec = self.data if extra is None else self.extra[extra]
-        return open_data(spec, self.root, items=Items.from_json(items.meta))
+        if not isinstance(spec, str | dict) or not items.key:
+            return open_data(spec, self.root, items=table(items))
+        return _remembered(
+            ("data", items.key, canonical(spec), self.root), lambda: open_data(spec, self.root, items=table(items))
+        )
 
     def torch_device(self) -> torch.device:
         """The device this run computes on; `auto` is the first accelerator, else the CPU."""
@@ -74,4 +78,20 @@ def table(items: Artifact) -> Items:
     """The item table of a step's input."""
     from transfuse.data.items import Items
 
-    return Items.from_json(items.meta)
+    if not items.key:
+        return Items.from_json(items.meta)
+    return _remembered(("table", items.key), lambda: Items.from_json(items.meta))
+
+
+# Tens of thousands of items take a second to check and to decompress, which every step would do again.
+_MOST_REMEMBERED = 4
+_memory: dict[tuple[Any, ...], Any] = {}
+
+
+def _remembered(name: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    """What this process made of the same artifact before; the last few are kept."""
+    found = _memory.pop(name, None)
+    _memory[name] = make() if found is None else found
+    while len(_memory) > _MOST_REMEMBERED:
+        del _memory[next(iter(_memory))]
+    return _memory[name]

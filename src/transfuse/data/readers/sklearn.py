@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,11 @@ def reader(spec: str, root: Path, items: Items) -> Callable[[int], np.ndarray]:
 
 def _named(spec: str) -> dict[str, np.ndarray]:
     _checked(spec)
+    return _digits()
+
+
+@cache
+def _digits() -> dict[str, np.ndarray]:
     from sklearn.datasets import load_digits
 
     images, targets = load_digits(return_X_y=True)

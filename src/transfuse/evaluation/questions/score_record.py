@@ -46,8 +46,8 @@ def ask(case: Case) -> list[Evidence]:
         values = np.array([float(said[name]) for name in names])  # pyright: ignore[reportArgumentType]
         about["judged"] = dict(zip(names, losses.mean(axis=0).tolist(), strict=True))
         for quantity, law in ((TAU, tau), (REGRET, regret)):
-            point = law(values, -losses.mean(axis=0))
-            drawn = np.array([law(values, -each) for each in sums])
+            point = float(law(values, -losses.mean(axis=0)))
+            drawn = law(values, -sums)
             if not (np.isfinite(point) and np.isfinite(drawn).all()):
                 found = Measured.not_there("all sources have the same value", len(losses))
             else:
