@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.house import RECIPE, evidence, executed, transfuse, write_recipe
+from e2e.house import RECIPE, evidence, executed, forked, write_recipe
 
 JUDGE = "judge: {conditions: {fgsm: [0.1], square: [0.1]}, attacked: 10, transfer: [residual]}\n"
 
@@ -16,7 +16,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A folder with its store after one attacked run."""
     folder = tmp_path_factory.mktemp("attacked")
     recipe = write_recipe(folder, RECIPE.replace("seeds: 2", "seeds: 1") + JUDGE)
-    done = transfuse("run", recipe.name, "--out", "out", store=folder / "store", cwd=folder)
+    done = forked("run", recipe.name, "--out", "out", store=folder / "store", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, folder / "store"
 
@@ -43,12 +43,12 @@ def test_the_worst_case_pairs_the_winner_with_the_best_single_and_attacks_hurt(h
 def test_running_again_attacks_nobody_and_changes_no_byte(house):
     folder, store = house
     before = (folder / "out" / "evidence.json").read_bytes()
-    done = transfuse("run", "small.yaml", "--out", "out", store=store, cwd=folder)
+    done = forked("run", "small.yaml", "--out", "out", store=store, cwd=folder)
     assert done.returncode == 0 and executed(folder / "out") == []
     assert (folder / "out" / "evidence.json").read_bytes() == before
 
 
 def test_an_unknown_source_to_transfer_from_is_one_message(house, tmp_path: Path):
     wrong = write_recipe(tmp_path, RECIPE + JUDGE.replace("residual]", "resdual]"))
-    done = transfuse("run", wrong.name, store=house[1], cwd=tmp_path)
+    done = forked("run", wrong.name, store=house[1], cwd=tmp_path)
     assert done.returncode == 2 and "judge.transfer" in done.stderr and "residual" in done.stderr

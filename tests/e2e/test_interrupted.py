@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from e2e.house import environment, events, executed, started, transfuse, wait_for, write_recipe
+from e2e.house import environment, events, executed, forked, started, wait_for, write_recipe
 from transfuse.store import Store
 
 KILLS = [("extract", 2), ("train", 2), ("evaluate", 1)]
@@ -37,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     """The folder of a run that nobody disturbed, and its evidence."""
     folder = tmp_path_factory.mktemp("whole")
     write_recipe(folder)
-    result = transfuse("run", "small.yaml", store=folder / "store", cwd=folder)
+    result = forked("run", "small.yaml", store=folder / "store", cwd=folder)
     assert result.returncode == 0, result.stderr
     return folder, (folder / "runs" / "small" / "evidence.json").read_bytes()
 
@@ -56,9 +54,9 @@ def killed(folder: Path, kind: str, count: int) -> None:
     out = folder / "runs" / "small"
     before = len(events(out))
     process = started("run", "small.yaml", store=folder / "store", cwd=folder)
-    wait_for(lambda: inside(out, before, kind, count) or process.poll() is not None)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    wait_for(lambda: inside(out, before, kind, count) or process.exitcode is not None)
+    process.kill()
+    process.join()
     last = events(out)[-1]
     assert last["event"] in ("step_started", "progress"), last
 
@@ -76,7 +74,7 @@ def test_a_run_killed_in_every_phase_and_inside_a_write_ends_with_the_same_evide
     assert any((tmp_path / "store" / "scratch").iterdir()), "half of a write was left"
     for kind, count in KILLS:
         killed(tmp_path, kind, count)
-    result = transfuse("run", "small.yaml", store=tmp_path / "store", cwd=tmp_path)
+    result = forked("run", "small.yaml", store=tmp_path / "store", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "runs" / "small" / "evidence.json").read_bytes() == whole[1]
 
@@ -91,7 +89,7 @@ def test_damaged_artifacts_are_made_again(whole):
         data[len(data) // 2] ^= 1
         path.write_bytes(bytes(data))
     (out / "evidence.json").unlink()
-    result = transfuse("run", "small.yaml", store=folder / "store", cwd=folder)
+    result = forked("run", "small.yaml", store=folder / "store", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert (out / "evidence.json").read_bytes() == evidence
     assert {"evaluate", "fit concat s1"} <= set(executed(out))
@@ -102,10 +100,10 @@ def test_two_runs_in_one_folder_the_second_is_told_who_has_it(tmp_path):
     first = started("run", "small.yaml", store=tmp_path / "store", cwd=tmp_path)
     try:
         wait_for(lambda: (tmp_path / "runs" / "small" / ".holder").exists())
-        second = transfuse("run", "small.yaml", store=tmp_path / "store", cwd=tmp_path)
+        second = forked("run", "small.yaml", store=tmp_path / "store", cwd=tmp_path)
         assert second.returncode == 2
         assert f"process {first.pid}" in second.stderr
         assert "Traceback" not in second.stderr
     finally:
         first.kill()
-        first.wait()
+        first.join()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from e2e.house import evidence, transfuse
+from e2e.house import evidence, forked
 from transfuse.data.open import index
 from transfuse.errors import UserError
 from transfuse.plan.recipe import read, validated
@@ -56,7 +56,7 @@ def test_real_networks_on_real_images_end_with_a_verdict(tmp_path):
         "canvas: 96", "canvas: 64"
     )
     (tmp_path / "fashion.yaml").write_text(small.replace("seeds: 5", "seeds: 1"), encoding="utf-8")
-    result = transfuse("run", "fashion.yaml", store=tmp_path / "store", cwd=tmp_path)
+    result = forked("run", "fashion.yaml", store=tmp_path / "store", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     found = evidence(tmp_path / "runs" / "fashion")
     levels = {
@@ -91,7 +91,7 @@ train: {frozen: {epochs: 2, rates: [0.01], least_steps: 10}}
 """,
         encoding="utf-8",
     )
-    result = transfuse("run", "small.yaml", store=tmp_path / "store", cwd=tmp_path)
+    result = forked("run", "small.yaml", store=tmp_path / "store", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     found = evidence(tmp_path / "runs" / "small")
     notes = " ".join(found["setup"]["data"]["notes"])

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from e2e.house import RECIPE, environment, evidence, executed, transfuse, write_recipe
+from e2e.house import RECIPE, environment, evidence, executed, forked, transfuse, write_recipe
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_running_again_computes_nothing_imports_no_torch_and_changes_no_byte(hou
 def test_another_margin_judges_again_and_trains_nothing(house):
     folder, store, _ = house
     write_recipe(folder, RECIPE + "margin: 0.5\n", "margin.yaml")
-    result = transfuse("run", "margin.yaml", store=store, cwd=folder)
+    result = forked("run", "margin.yaml", store=store, cwd=folder)
     assert result.returncode == 0, result.stderr
     done = executed(folder / "runs" / "margin")
     assert not [step for step in done if step.startswith(("fit", "extract", "predict", "count"))], done
@@ -151,7 +151,7 @@ def test_another_margin_judges_again_and_trains_nothing(house):
 def test_another_fuser_trains_its_own_arms_only(house):
     folder, store, _ = house
     write_recipe(folder, RECIPE.replace("features/concat", "features/gate"), "gate.yaml")
-    result = transfuse("run", "gate.yaml", store=store, cwd=folder)
+    result = forked("run", "gate.yaml", store=store, cwd=folder)
     assert result.returncode == 0, result.stderr
     done = executed(folder / "runs" / "gate")
     fits = {step for step in done if step.startswith("fit")}
@@ -176,7 +176,7 @@ def test_a_changed_recipe_in_the_same_folder_keeps_the_old_evidence(house, tmp_p
     write_recipe(tmp_path)
     for text in (RECIPE, RECIPE + "margin: 0.25\n"):
         write_recipe(tmp_path, text)
-        result = transfuse("run", "small.yaml", "--out", "here", store=store, cwd=tmp_path)
+        result = forked("run", "small.yaml", "--out", "here", store=store, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
     (old,) = (tmp_path / "here" / "history").iterdir()
     assert json.loads((old / "evidence.json").read_text(encoding="utf-8"))["setup"]["margin"]["rule"] == "auto"
@@ -186,7 +186,7 @@ def test_a_changed_recipe_in_the_same_folder_keeps_the_old_evidence(house, tmp_p
 def test_the_lock_file_is_a_recipe_that_gives_the_same_evidence(house, out, tmp_path):
     folder, store, _ = house
     (tmp_path / "lock.yaml").write_bytes((out / "recipe.lock.yaml").read_bytes())
-    result = transfuse("run", "lock.yaml", store=store, cwd=tmp_path)
+    result = forked("run", "lock.yaml", store=store, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert executed(tmp_path / "runs" / "lock") == []
 
@@ -195,14 +195,14 @@ def test_report_is_made_anew_from_the_evidence(house, out):
     folder, store, _ = house
     before = (out / "report.html").read_bytes()
     (out / "report.html").unlink()
-    result = transfuse("report", "runs/small", store=store, cwd=folder)
+    result = forked("report", "runs/small", store=store, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert (out / "report.html").read_bytes() == before
 
 
 def test_plan_tells_steps_cost_and_what_is_cached(house):
     folder, store, _ = house
-    result = transfuse("plan", "small.yaml", store=store, cwd=folder)
+    result = forked("plan", "small.yaml", store=store, cwd=folder)
     assert result.returncode == 0, result.stderr
     for word in ("protocol: locked", "CPU seconds", "choices", "not measured", "in the store already"):
         assert word in result.stdout
