@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plan.example_plan import plan, setting
 from transfuse.plan.graph import Step
 from transfuse.run.forecast import Forecast, expected
@@ -22,6 +24,16 @@ def test_what_is_done_costs_nothing():
     whole = expected(made, cost)
     rest = expected(made, cost, done=set(whole) - {"evaluate"})
     assert set(rest) == {"evaluate"}
+
+
+def test_of_steps_that_compute_the_same_one_is_counted():
+    made = plan(setting())
+    twin = replace(made.steps["fit frozen/a s0"], name="fit twin s0")
+    both = replace(made, steps={**made.steps, twin.name: twin}, targets=(*made.targets, twin.name))
+    assert expected(both, cost) == expected(made, cost)
+    other = replace(twin, params={**twin.params, "seed": 99})
+    apart = replace(both, steps={**made.steps, twin.name: other})
+    assert set(expected(apart, cost)) == {*expected(made, cost), twin.name}
 
 
 def test_seconds_grow_with_items_and_backward_passes():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from transfuse.jsonio import digest
-from transfuse.plan.graph import Given, Plan, Step
+from transfuse.plan.graph import Given, Plan, Step, step_key
 from transfuse.plan.make import machine
 from transfuse.registry import find
 from transfuse.run.prepare import Prepared
@@ -60,7 +60,7 @@ def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: 
 
 
 def expected(plan: Plan, cost: Callable[[Step], float], done: Iterable[str] = ()) -> dict[str, float]:
-    """CPU seconds by step for all that a plan will run; of a choice's options, the dearest."""
+    """CPU seconds by step for all that a plan will run; of a choice's options the dearest, of equal steps one."""
     finished = set(done)
     dearest = _dearest(plan, cost)
     wanted: dict[str, float] = {}
@@ -74,7 +74,27 @@ def expected(plan: Plan, cost: Callable[[Step], float], done: Iterable[str] = ()
         pending += [ref for ref in step.inputs.values() if not isinstance(ref, Given)]
         for select in step.selects:
             pending += [select.choice, *select.options.get(dearest[select.choice], {}).values()]
-    return wanted
+    return {name: wanted[name] for name in _once(plan, wanted, finished)}
+
+
+def _once(plan: Plan, names: Iterable[str], finished: Iterable[str]) -> list[str]:
+    """Of steps that compute the same under several names the one that will run, none where one is finished.
+
+    What two students would be untaught is one training, say.
+    """
+    keys: dict[str, str] = {}
+
+    def key_of(name: str) -> str:
+        if name not in keys:
+            step = plan.steps[name]
+            keys[name] = name if step.selects else step_key(step, step.inputs, key_of)
+        return keys[name]
+
+    known = {key_of(name) for name in finished if name in plan.steps}
+    first: dict[str, str] = {}
+    for name in sorted(names):
+        first.setdefault(key_of(name), name)
+    return [name for key, name in first.items() if key not in known]
 
 
 def _dearest(plan: Plan, cost: Callable[[Step], float]) -> dict[str, str]:
