@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-from transfuse.evaluation.power import detectable_effect
+from transfuse.evaluation.power import shown_from
 from transfuse.evaluation.resample import Interval, moments
 from transfuse.evaluation.verdict import status
 from transfuse.types import Status
@@ -77,4 +77,4 @@ def printed_effect(world: World, trials: int, seed: int) -> float:
     """The mean detectable effect that the judge prints in this world at no gain."""
     rng = np.random.default_rng(seed)
     found = [moments(world.differences(rng, 0.0)) for _ in range(trials)]
-    return float(np.mean([detectable_effect(each.se, each.df) for each in found if isinstance(each, Interval)]))
+    return float(np.mean([shown_from(each) for each in found if isinstance(each, Interval)]))

@@ -9,7 +9,7 @@ from evaluation.judged import SKILLS, case, changed
 from transfuse import registry
 from transfuse.evaluation.claims import power_of
 from transfuse.evaluation.metric import metric
-from transfuse.evaluation.power import detectable_effect, mcnemar, needed_n
+from transfuse.evaluation.power import mcnemar, needed_n, shown_from
 from transfuse.evaluation.questions import calibration, compare, cost, flips, levels
 from transfuse.evaluation.resample import Interval, moments
 from transfuse.evaluation.tables import Table, differences, table
@@ -106,7 +106,7 @@ def test_settling_means_reaching_the_distance_to_the_margin() -> None:
     told = power_of(found, abs(found.mean) - 2.5 * found.se)
     assert told["settling_items"] == needed_n(found, 2.5 * found.se) > 200
     assert told["settling_runs"] is None
-    assert told["detectable_effect"] == detectable_effect(found.se, found.df)
+    assert told["detectable_effect"] == shown_from(found)
 
 
 def test_a_fixed_arm_against_runs_is_noted() -> None:

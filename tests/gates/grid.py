@@ -18,7 +18,7 @@ from transfuse.evaluation.claims import status, statuses
 from transfuse.evaluation.folds import corrected
 from transfuse.evaluation.metric import metric
 from transfuse.evaluation.permutation import family, max_t
-from transfuse.evaluation.power import detectable_effect
+from transfuse.evaluation.power import shown_from
 from transfuse.evaluation.resample import Interval, moments
 from transfuse.types import Undefined
 
@@ -104,7 +104,7 @@ def locked_row(
         # Where nothing varies there is no interval, and nothing is claimed.
         covered += isinstance(at_0, Undefined) or at_0.low <= 0.0 <= at_0.high
         if isinstance(at_0, Interval):
-            effects.append(detectable_effect(at_0.se, at_0.df))
+            effects.append(shown_from(at_0))
     effect = float(np.mean(effects)) if effects else None
     if power and effect is not None and ACCURACY + effect < 0.97:
         kept = [word(judge(draw.differences(effect)), 0.0) for draw in worlds.locked(world, trials, seed + 1)]
@@ -198,7 +198,7 @@ def crossfit_row(world: worlds.Learners, trials: int = TRIALS, seed: int = 31) -
         trained += found.low > data.truth
         covered += found.low <= data.truth <= found.high
         methods += found.low > 0
-        effect = detectable_effect(found.se, found.df)
+        effect = shown_from(found)
         effects.append(effect)
         powers += found.low + effect > data.truth
     told = f"about the methods {100 * methods / trials:.1f} %, by items alone {100 * plain / trials:.1f} %"

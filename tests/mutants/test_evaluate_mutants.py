@@ -101,6 +101,18 @@ def check_full_confidence(columns: Callable[[np.ndarray, np.ndarray], np.ndarray
     assert abs(float(found) - 0.475) < 1e-12
 
 
+def check_printed_effect(printed: Callable[[Interval], float]) -> None:
+    """Two runs of unlike levels: what such trials print on average, about 80 % of such trials show."""
+    found, rng = [], np.random.default_rng(5)
+    for level in rng.normal(size=2000):
+        each = moments(np.tile([1.0, -1.0], 20) + np.array([[level], [-level]]) * 0.5**0.5)
+        assert isinstance(each, Interval)
+        found.append(each)
+    effect, true = np.mean([printed(each) for each in found]), (0.5 + found[0].item_variance) ** 0.5
+    shown = np.mean([effect + true * rng.normal() > each.mean - each.low for each in found])
+    assert 0.77 <= shown <= 0.88
+
+
 # -- the faults --------------------------------------------------------------------------------------------------------
 
 
@@ -181,11 +193,17 @@ def extra_bin(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
     return found
 
 
+def as_if_known(found: Interval) -> float:
+    """The spread of two runs taken for the true one."""
+    return power.detectable_effect(found.se, found.df)
+
+
 CASES: list[tuple[Callable[..., None], Any, list[Any]]] = [
     (check_few_false_claims, moments, [nested_interval, items_only, runs_only]),
     (check_bootstrap_shares_items, bootstrap.crossed_bootstrap, [nested_bootstrap]),
     (check_pairs_by_id, tables.differences, [unpaired]),
     (check_holm, power.holm, [holm_without_steps]),
+    (check_printed_effect, power.shown_from, [as_if_known]),
     (check_margin_counts, claims.status, [no_margin]),
     (check_status_mirrors, claims.status, [one_sided, undirected]),
     (check_temperature_sees_no_own_fold, temperature.crossfit, [fitted_on_test]),

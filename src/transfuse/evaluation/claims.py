@@ -11,7 +11,7 @@ from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.permutation import family, max_t
-from transfuse.evaluation.power import detectable_effect, holm, needed_k, needed_n
+from transfuse.evaluation.power import holm, needed_k, needed_n, shown_from
 from transfuse.evaluation.resample import Interval
 from transfuse.evaluation.tables import differences, meeting
 from transfuse.types import CLEAN, Direction, Evidence, Status, Undefined
@@ -149,7 +149,7 @@ def power_of(interval: Interval, margin: float) -> dict[str, Any]:
     gap = abs(abs(interval.mean) - margin)
     items, runs = needed_n(interval, gap), needed_k(interval, gap)
     return {
-        "detectable_effect": detectable_effect(interval.se, interval.df),
+        "detectable_effect": shown_from(interval),
         "settling_items": None if isinstance(items, Undefined) else items,
         "settling_runs": None if isinstance(runs, Undefined) else runs,
     }

@@ -68,7 +68,8 @@ def corrected(differences: np.ndarray, folds: np.ndarray) -> Interval | Undefine
     limits = (mean - half95, mean + half95, mean - half90, mean + half90)
     from_repeats = float(found.values.var(ddof=1)) / found.count
     method = f"corrected t interval over {found.count} folds of {runs} repeats (Nadeau, Bengio, 2003)"
-    return Interval(mean, se, float(df), *limits, runs, items, items, from_repeats, se**2 - from_repeats, method)
+    parts = (from_repeats, se**2 - from_repeats)
+    return Interval(mean, se, float(df), *limits, runs, items, items, *parts, method, one_spread=True)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class Interval:
 
     `run_variance` and `item_variance` are the two parts of `se`²; `units` are items, or groups where items come in
     groups; `df` may be infinite. `bca` is the bias-corrected bootstrap interval (95 %), where there is one.
+    `one_spread`: both parts rest on one estimated variance with `df` degrees of freedom.
     """
 
     mean: float
@@ -40,6 +41,7 @@ class Interval:
     item_variance: float
     method: str
     bca: tuple[float, float] | None = None
+    one_spread: bool = False
 
     def p(self, distance: float = 0.0) -> float:
         """Two-sided p of a true value beyond `distance` on the mean's side; 1 where the mean is within. t with `df`.
