@@ -19,6 +19,8 @@ from transfuse.train.health import Watch
 from transfuse.train.learner import OnBlocks
 from transfuse.train.loop import Lesson, fit, settle
 from transfuse.train.stack import Track, fit_stacked, stackable
+from transfuse.train.stack_bodies import BodyStack
+from transfuse.train.stack_given import gathered
 from transfuse.train.tune import Rows, Training, Tuned, tune
 from transfuse.types import Card, Prepare, Tap
 
@@ -83,21 +85,46 @@ def test_stacked_is_one_by_one_within_rounding(method: str, settings: dict[str, 
                 torch.testing.assert_close(value, alone.model.state_dict()[name], rtol=1e-5, atol=1e-5)
 
 
-def test_each_track_ends_by_its_own_patience() -> None:
+@pytest.mark.parametrize("method", ["features/concat", "features/gate"])
+def test_each_track_ends_by_its_own_patience(method: str) -> None:
     lesson = Lesson(OnBlocks, FEED, TARGETS, plan(epochs=30, patience=2), 0)
-    found = [one for one in fit_stacked(lesson, tracks("features/concat")) if one is not None]
+    found = [one for one in fit_stacked(lesson, tracks(method)) if one is not None]
     lengths = [len(one.curve) for one in found]
     assert len(set(lengths)) > 1
     assert all(length == 30 or length == one.epoch + 2 for length, one in zip(lengths, found, strict=True))
 
 
-def test_a_track_that_diverges_leaves_the_others_alone() -> None:
-    given = tracks("features/concat")
+def test_a_track_that_has_ended_is_left_out_and_the_others_go_on_as_they_were() -> None:
+    lesson = Lesson(OnBlocks, FEED, TARGETS, plan(epochs=30, patience=2), 0)
+    given = tracks("features/gate", width=5)[:3]
+    found = fit_stacked(lesson, given)
+    assert len({len(one.curve) for one in found if one is not None}) > 1
+    for place, one in enumerate(found):
+        (alone,) = fit_stacked(lesson, [tracks("features/gate", width=5)[place]])
+        assert one is not None and alone is not None and len(one.every) == len(alone.every)
+        np.testing.assert_allclose(one.every[-1], alone.every[-1], rtol=1e-5, atol=1e-5)
+
+
+def test_what_has_ended_is_not_computed() -> None:
+    given = tracks("features/gate", width=5)[:3]
+    lesson = Lesson(OnBlocks, FEED, TARGETS, plan(), 0)
+    stack = BodyStack([track.model for track in given], gathered(lesson, given), lesson.schedule)
+    before, going = [stack.kept(place) for place in range(3)], [True, False, True]
+    losses = stack.step([torch.arange(16)], torch.full((3,), 0.1), going)
+    assert [float(loss) > 0 for loss in losses] == going == [one is not None for one in stack.scores(going)]
+    assert len(stack.flat) == 2
+    for place in (0, 2):
+        assert any(not torch.equal(before[place][name], now) for name, now in stack.kept(place).items())
+
+
+@pytest.mark.parametrize("method", ["features/concat", "features/gate"])
+def test_a_track_that_diverges_leaves_the_others_alone(method: str) -> None:
+    given = tracks(method)
     wild = [replace(track, rate=1e39) if place == 1 else track for place, track in enumerate(given)]
     lesson = Lesson(OnBlocks, FEED, TARGETS, plan(), 0)
     found = fit_stacked(lesson, wild)
     assert [one is None for one in found] == [False, True, False, False, False, False]
-    plain = fit_stacked(lesson, tracks("features/concat"))
+    plain = fit_stacked(lesson, tracks(method))
     assert found[0] is not None and plain[0] is not None
     np.testing.assert_allclose(found[0].every[-1], plain[0].every[-1], atol=1e-6)
 
@@ -113,7 +140,7 @@ def test_without_held_rows_the_last_epoch_is_kept_and_a_stop_is_kept_to() -> Non
     [
         ("features/concat", {}, {}, True),
         ("features/gate", {}, {}, True),
-        ("features/concat", {"project": 40_000}, {}, False),
+        ("features/concat", {"project": 65_000}, {}, False),
         ("features/concat", {"dropout": 0.2}, {}, False),
         ("features/attention", {"width": 8}, {}, False),
         ("features/concat", {}, {"augment": "feature_mixup"}, False),

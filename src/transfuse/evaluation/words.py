@@ -71,7 +71,7 @@ def _power(row: Evidence, word: Status) -> str:
     if not detectable:
         return ""
     beyond = " beyond the margin" if row.provenance["margin"] > 0 else ""
-    text = f"A true difference of {number(detectable, row.unit)}{beyond} would have been shown in about 80 % of such trials."
+    text = f"About 80 % of such trials would show a true difference of {number(detectable, row.unit)}{beyond}."
     if word != "not shown":
         return text
     items, runs = row.provenance.get("settling_items"), row.provenance.get("settling_runs")

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from transfuse.train.learner import Learner
     from transfuse.train.tune import Tuned
 
-REVISION = 6
+REVISION = 7
 NEEDS = ("torch",)
 MOST_TRAINED = 1024
 

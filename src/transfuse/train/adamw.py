@@ -38,6 +38,12 @@ class AdamW:
         for parameter in self.parameters():
             parameter.grad = None
 
+    def take(self, other: AdamW) -> None:
+        """Go on from what another knew of the same parameters, in their order, elsewhere in memory."""
+        for own, its in zip(self.parameters(), other.parameters(), strict=True):
+            if its in other.state:
+                self.state[own] = other.state[its]
+
     @torch.no_grad()
     def step(self, share: float) -> None:
         """Move every parameter that has a gradient, at this share of its group's rate."""

@@ -38,8 +38,8 @@ from transfuse.train.stack_given import gathered
 from transfuse.train.stack_linear import LinearStack, is_linear
 
 Kept = Callable[[], dict[str, Tensor]]
-# Wider than this, a crown that learns below its head is arithmetic, which stacking does not save.
-MOST_LEARNED = 250_000
+# The weights of all tracks, their moments and the best of each are held at once.
+MOST_LEARNED = 750_000
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ class Track:
 
 class Stack(Protocol):
     """Several networks on their way; `step` gives the mean loss of each track [M] before it learned from these rows,
-    `scores` logits [N, C] of its group's held rows, `kept` a copy of what it learned by name."""
+    `scores` logits [N, C] of its group's held rows, `kept` a copy of what it learned by name. What has ended (not
+    `going`) may be left out."""
 
-    def step(self, chosen: Sequence[Tensor], rates: Tensor) -> Tensor: ...
-    def scores(self) -> list[np.ndarray | None]: ...
+    def step(self, chosen: Sequence[Tensor], rates: Tensor, going: Sequence[bool]) -> Tensor: ...
+    def scores(self, going: Sequence[bool]) -> list[np.ndarray | None]: ...
     def kept(self, place: int) -> dict[str, Tensor]: ...
 
 
@@ -133,10 +134,10 @@ def fit_stacked(lesson: Lesson, tracks: Sequence[Track], *, stop_after: int | No
             [torch.from_numpy(chosen) for chosen in cut(order.permutation(group.learn), schedule.batch)]
             for order, group in zip(orders, groups, strict=True)
         ]
-        sums = torch.zeros_like(rates)
+        sums, going = torch.zeros_like(rates), [way.going for way in ways]
         for step, chosen in enumerate(zip(*plans, strict=True), start=(epoch - 1) * per_epoch):
-            sums += stack.step(chosen, rates * shape(step)) * len(chosen[0])
-        trained, scores = (sums / size).tolist(), stack.scores()
+            sums += stack.step(chosen, rates * shape(step), going) * len(chosen[0])
+        trained, scores = (sums / size).tolist(), stack.scores(going)
         for place, way in enumerate(ways):
             if way.going:
                 way.note(lesson, epoch, trained[place], scores[place], partial(stack.kept, place))

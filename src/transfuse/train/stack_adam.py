@@ -28,9 +28,7 @@ class StackedAdam:
     @torch.no_grad()
     def learn(self, gradient: Tensor, rates: Tensor) -> None:
         """One step for every track by these gradients [M, ...] at these rates [M]."""
-        norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
-        if not bool((norm <= GRADIENT_NORM).all()):
-            gradient = gradient * _wide((GRADIENT_NORM / (norm + 1e-6)).clamp(max=1.0), gradient)
+        clip(gradient)
         self.steps += 1
         one, two = (1 - beta**self.steps for beta in BETAS)
         self.decaying.mul_(_wide(1 - rates * self.decay, self.decaying))
@@ -39,6 +37,13 @@ class StackedAdam:
         torch.sqrt(self.second, out=self.spare).add_(EPSILON * two**0.5)
         torch.div(self.first, self.spare, out=self.spare)
         self.weights.addcmul_(self.spare, _wide(rates * (-(two**0.5) / one), self.weights))
+
+
+def clip(gradient: Tensor) -> None:
+    """Shorten each track's gradient [M, ...] in place where its norm passes c."""
+    norm = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    if not bool((norm <= GRADIENT_NORM).all()):
+        gradient.mul_(_wide((GRADIENT_NORM / (norm + 1e-6)).clamp(max=1.0), gradient))
 
 
 def _wide(numbers: Tensor, like: Tensor) -> Tensor:

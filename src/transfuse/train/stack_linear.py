@@ -46,8 +46,8 @@ class LinearStack:
         self.order = torch.tensor(self.places, device=self.weights.device)
         self.sorted = self.places == sorted(self.places)
 
-    def step(self, chosen: Sequence[Tensor], rates: Tensor) -> Tensor:
-        """The mean loss of each track [M] on these places of its group's rows, from which it then learns."""
+    def step(self, chosen: Sequence[Tensor], rates: Tensor, going: Sequence[bool]) -> Tensor:
+        """The mean loss of each track [M] on these places of its group's rows, from which all of them then learn."""
         x = _picked(self.columns, chosen)
         wanted = _picked([group.wanted for group in self.groups], chosen)[:, :, None, :]
         count, rows = len(self.groups), x.shape[1]
@@ -59,7 +59,7 @@ class LinearStack:
         self.adam.learn(gradient, rates if self.sorted else rates[self.order])
         return losses if self.sorted else torch.empty_like(losses).index_copy_(0, self.order, losses)
 
-    def scores(self) -> list[np.ndarray | None]:
+    def scores(self, going: Sequence[bool]) -> list[np.ndarray | None]:
         """Logits [N, C] of each track's held rows; None where it has none."""
         found: list[np.ndarray | None] = [None] * len(self.places)
         each = len(self.places) // len(self.groups)
