@@ -4,8 +4,6 @@ import functools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.stats import entropy, spearmanr
 from sklearn.covariance import ledoit_wolf
 from sklearn.datasets import load_digits
@@ -19,7 +17,6 @@ from transfuse.evaluation.mixture import fitted, joint, maximised
 from transfuse.evaluation.moments import moments, narrowed, principal, turned
 from transfuse.evaluation.scores.gbc import overlap
 from transfuse.evaluation.scores.h_score_regularised import shrinkage
-from transfuse.evaluation.spectrum import Spectrum, spectrum
 from transfuse.types import Undefined
 
 ENTRIES = list(registry.shelf(SHELF).values())
@@ -249,31 +246,6 @@ def test_material_refuses_what_no_score_could_use() -> None:
 
 
 # -- what they share ---------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=8, deadline=None)
-@given(size=st.integers(1, 12), seed=st.integers(0, 99))
-def test_the_tridiagonal_form_solves_the_matrix(size: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    root, sides = rng.normal(size=(size, size)), rng.normal(size=(size, 2))
-    gram = root @ root.T
-    form = spectrum(gram, sides)
-    np.testing.assert_allclose(form.eigenvalues, np.linalg.eigvalsh(gram), atol=1e-9)
-    shifted = np.linalg.solve(gram + 0.3 * np.eye(size), sides)
-    np.testing.assert_allclose(form.turned.T @ form.solver(0.3)(form.turned), sides.T @ shifted, atol=1e-8)
-    shifts = np.array([0.3, 2.0, 50.0])
-    stacked = form.stacked(shifts)(np.tile(form.turned, (3, 1))).reshape(3, size, 2)
-    for shift, found in zip(shifts, stacked, strict=True):
-        np.testing.assert_allclose(found, form.solver(shift)(form.turned), atol=1e-10)
-
-
-def test_systems_below_zero_by_rounding_are_lifted_one_by_one() -> None:
-    """One of several stacked systems is no longer positive: the others are solved as they would be alone."""
-    form = Spectrum(np.array([1.0, 1.0, 1.0]), np.array([1.0, 1e-9]), np.ones((3, 1)))
-    shifts = np.array([1e-30, 1.0])
-    found = form.stacked(shifts)(np.ones((6, 1))).reshape(2, 3)
-    np.testing.assert_allclose(found[1], form.solver(1.0)(np.ones(3)))
-    np.testing.assert_allclose(found[0], form.solver(1e-30)(np.ones(3)))
 
 
 def test_moments_of_a_part_and_of_a_turned_block() -> None:

@@ -1,7 +1,7 @@
 """Every set of sources at once: without it the best pair could be found only by trying each as if it were alone.
 
 Inner products between two sources are computed once; those of a set are put together from these blocks, so what is left
-for each set is a tridiagonal reduction (LogME) or a Cholesky factor (ridge heads, in `ridge.py`).
+for each set is a reduction to a band (LogME) or a Cholesky factor (ridge heads, in `ridge.py`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,8 @@ from itertools import combinations
 import numpy as np
 
 from transfuse.evaluation.logme_fit import GramSide, KernelSide, best
-from transfuse.evaluation.material import SHELF, centred_spectrum
 from transfuse.evaluation.moments import Moments, checked_block, moments, narrowed
 from transfuse.evaluation.scores.logme import mean_evidence
-from transfuse.registry import find
 from transfuse.types import Value
 
 Names = tuple[str, ...]
@@ -49,14 +47,8 @@ def logme_of_sets(
     whole = moments(np.concatenate(kept, axis=1), targets, classes)
     parts = dict(zip(blocks, kept, strict=True))
     present = np.unique(targets).tolist()
-    tol = find(SHELF, "logme").parameters["tol"].default
-    found: dict[Names, Value] = {}
-    ended: dict[Names, np.ndarray] = {}
-    for names in sorted(filter(None, sets), key=len):
-        evidence, place = best(_side(names, columns, whole, parts, targets), present, tol, ended.get(names[:-1]))
-        found[names] = mean_evidence(evidence)
-        ended[names] = np.where(np.isfinite(evidence), place, 0.0)
-    return found, exact
+    sides = ((names, _side(names, columns, whole, parts, targets, present)) for names in filter(None, sets))
+    return {names: mean_evidence(best(side)) for names, side in sides}, exact
 
 
 def _side(
@@ -65,10 +57,10 @@ def _side(
     whole: Moments,
     parts: Mapping[str, np.ndarray],
     targets: np.ndarray,
+    present: Sequence[int],
 ) -> GramSide | KernelSide:
     chosen = np.concatenate([columns[name] for name in names])
     if len(chosen) < whole.rows:
-        part = whole.part(chosen)
-        return GramSide(part, centred_spectrum(part))
+        return GramSide(whole.part(chosen), present)
     kernel = np.sum([parts[name] @ parts[name].T for name in names], axis=0)
-    return KernelSide(kernel, targets, len(whole.counts))
+    return KernelSide(kernel, targets, present)

@@ -5,8 +5,9 @@ t is N / q(t), q(t) = yᵀ (I + K/t)⁻¹ y, which leaves one number to find:
 
     L(t) = −½ log(2π q(t) / N) − ½ − 1/(2N) log |I + K/t|
 
-Newton steps in log t inside a bracket find the first stationary point uphill of t = 1, where the published iteration
-starts. All classes step together: their tridiagonal systems stand one below the other and are solved in one call.
+One factor of t I + K gives L of all classes. In x = log t every L is analytic where |Im x| < π, since q has no zero
+there: values at n Chebyshev points of an interval of half-length h tell it up to rho⁻ⁿ, rho = (π + √(π² + h²)) / h.
+Strides find where each class's L is highest; classes whose peaks are near each other share their points.
 """
 
 from __future__ import annotations
@@ -15,38 +16,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.polynomial import chebyshev
 
+from transfuse.evaluation.band import Band, Shifted, Tridiagonal, reduced
 from transfuse.evaluation.moments import Moments
-from transfuse.evaluation.spectrum import Solver, Spectrum, spectrum
 
-STEPS, LONGEST = 60, 4.0
-# Beyond these multiples of the largest eigenvalue nothing is left of the features, or of the noise.
+# Beyond these multiples of the features' scale nothing is left of them, or of the noise.
 LEAST, MOST = 1e-13, 1e13
 # A class explained to this share of its length is explained to rounding: its evidence has no bound.
 PERFECT = 1e-10
-
-
-# So many numbers are solved for in one call, at most: more than that leaves no cache for anything else.
-MOST_AT_ONCE = 1 << 21
+# In log t: the strides, the reach of an interval beyond the classes that it is made for, the gap between two.
+STRIDE, REACH, APART = 2.0, 0.4, 2.5
+# What an interval's polynomial may miss of L; looks at each.
+MISSED, LOOKS = 1e-9, 65
 
 
 @dataclass(frozen=True, eq=False)
-class Terms:
-    """Of several classes, each at its t: q, its first and second derivative in log t, and the first two derivatives of
-    −log |I + K/t|. [C] each."""
+class Point:
+    """At one log t: q and L of the classes, [C] each, and log |I + K/t|."""
 
+    place: float
     q: np.ndarray
-    slope: np.ndarray
-    bend: np.ndarray
-    trace: np.ndarray
-    change: np.ndarray
+    level: np.ndarray
+    logdet: float
 
 
-def evidence(q: np.ndarray, logdet: np.ndarray, rows: int) -> np.ndarray:
+def evidence(q: np.ndarray, logdet: float, rows: int) -> np.ndarray:
     """L, +inf where nothing is left to explain."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        level = np.where(q > 0, np.log(2 * np.pi * np.maximum(q, 0.0) / rows), -np.inf)
-    return -0.5 * level - 0.5 - logdet / (2 * rows)
+    with np.errstate(divide="ignore"):
+        return -0.5 * np.log(2 * np.pi * np.maximum(q, 0.0) / rows) - 0.5 - logdet / (2 * rows)
 
 
 class GramSide:
@@ -55,149 +53,148 @@ class GramSide:
     F Fᵀ has the eigenvalues of S + m mᵀ with m = √N mean, and Fᵀ y = sums + m n_c / √N. Sherman, Morrison, 1950.
     """
 
-    def __init__(self, found: Moments, form: Spectrum) -> None:
-        self.mean = form.turned[:, -1]
-        sides = form.turned[:, :-1] + self.mean[:, None] * (found.counts / np.sqrt(found.rows))
-        self.rows, self.form, self.squares = found.rows, form, found.counts
-        self.sides = np.ascontiguousarray(sides.T)
-        self.largest = float(form.eigenvalues[-1]) + float(self.mean @ self.mean)
-        self.bounded = False
+    bounded = False
 
-    def at(self, t: np.ndarray, classes: np.ndarray) -> Terms:
-        """The terms of these classes at t [C]. With P = t I + S, U = P⁻¹ [z, m] and V = P⁻¹ U, all follows from the
-        2 × 2 products [z, m]ᵀ U, Uᵀ U, Uᵀ V."""
-        first, second, third = products(self.form, (self.sides[classes], self.mean), t)
-        share = 1.0 + first[2]
-        weight = first[1] / share
-        q = self.squares[classes] - (first[0] - weight * first[1])
-        norm, bend = (own - 2.0 * weight * across + weight**2 * mean for own, across, mean in (second, third))
-        # One more rank-one correction: the second solve is with P + m mᵀ as well.
-        bend = bend - (second[1] - weight * second[2]) ** 2 / share
-        pull = t * second[2] / share
-        trace, change = _traces(self.form.eigenvalues, t)
-        return Terms(
-            q=q,
-            slope=t * norm,
-            bend=t * norm - 2.0 * t**2 * bend,
-            trace=trace + pull,
-            change=change + pull + pull**2 - 2.0 * t**2 * third[2] / share,
-        )
+    def __init__(self, found: Moments, classes: Sequence[int]) -> None:
+        self.rows, self.squares = found.rows, found.counts[classes]
+        mean = found.mean * np.sqrt(found.rows)
+        sides = found.sums[:, classes] + np.outer(mean, self.squares / np.sqrt(found.rows))
+        self.form, self.width = reduced(found.gram, np.column_stack([sides, mean])), len(mean)
+        self.floor = rounding(found.gram)
+        self.scale = float(np.linalg.norm(found.gram)) + float(mean @ mean)
+        self.level = float(np.trace(found.gram) + mean @ mean) / found.rows
 
-    def value(self, t: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """L and q of these classes at t. [C] each."""
-        (first,) = products(self.form, (self.sides[classes], self.mean), t, most=1)
-        share = 1.0 + first[2]
-        q = self.squares[classes] - (first[0] - first[1] ** 2 / share)
-        return evidence(q, _determinant(self.form.eigenvalues, t) + np.log(share), self.rows), q
+    def at(self, t: float) -> tuple[np.ndarray, float]:
+        """q of the classes [C] and log |I + K/t|."""
+        found = shifted(self.form, t, self.floor)
+        share = 1.0 + found.own[-1]
+        q = self.squares - (found.own[:-1] - found.last[:-1] ** 2 / share)
+        return q, found.logdet - self.width * float(np.log(t)) + float(np.log(share))
 
 
 class KernelSide:
     """N ≤ D: from K = F Fᵀ itself, q(t) = t yᵀ (t I + K)⁻¹ y without cancellation, however small the noise."""
 
-    def __init__(self, kernel: np.ndarray, targets: np.ndarray, classes: int) -> None:
-        indicators = (targets[:, None] == np.arange(classes)).astype(np.float64)
-        self.rows, self.form = len(kernel), spectrum(kernel, indicators)
-        self.squares = indicators.sum(axis=0)
-        self.sides = np.ascontiguousarray(self.form.turned.T)
-        self.largest = float(self.form.eigenvalues[-1])
-        self.bounded = self.form.rank == self.rows
+    def __init__(self, kernel: np.ndarray, targets: np.ndarray, classes: Sequence[int]) -> None:
+        indicators = (targets[:, None] == np.asarray(classes)).astype(np.float64)
+        self.rows, self.form = len(kernel), reduced(kernel, indicators)
+        self.squares, self.floor = indicators.sum(axis=0), rounding(kernel)
+        self.scale, self.level = float(np.linalg.norm(kernel)), float(np.trace(kernel)) / len(kernel)
+        self.bounded = self.form.at(-self.floor) is not None
 
-    def at(self, t: np.ndarray, classes: np.ndarray) -> Terms:
-        """As on the other side; q' = Σ z² σ / (t + σ)²."""
-        first, second, third = (own for (own,) in products(self.form, (self.sides[classes],), t))
-        slope = t * (first - t * second)
-        bend = slope - 2.0 * t**2 * (second - t * third)
-        return Terms(t * first, slope, bend, *_traces(self.form.eigenvalues, t))
-
-    def value(self, t: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def at(self, t: float) -> tuple[np.ndarray, float]:
         """As on the other side."""
-        ((first,),) = products(self.form, (self.sides[classes],), t, most=1)
-        return evidence(t * first, _determinant(self.form.eigenvalues, t), self.rows), t * first
+        found = shifted(self.form, t, self.floor)
+        return t * found.own, found.logdet - self.rows * float(np.log(t))
 
 
-def products(
-    form: Spectrum, sides: tuple[np.ndarray, ...], t: np.ndarray, most: int = 3
-) -> list[tuple[np.ndarray, ...]]:
-    """Of each class's z [C, D], or of z and one m [D] for all, with U = P⁻¹ [z, m] and V = P⁻¹ U: the products with U,
-    of U with U, and of U with V; the first `most` of them. Each as (zz, zm, mm), or (zz,). [C] each."""
-    size = len(form.diagonal)
-    step = max(1, MOST_AT_ONCE // (size * len(sides)))
-    if len(t) > step:
-        parts = [
-            products(form, (sides[0][start : start + step], *sides[1:]), t[start : start + step], most)
-            for start in range(0, len(t), step)
-        ]
-        return [tuple(map(np.concatenate, zip(*found, strict=True))) for found in zip(*parts, strict=True)]
-    solve = form.stacked(t)
-    given = np.empty((len(sides), len(t), size))
-    for place, side in enumerate(sides):
-        given[place] = side
-    once = _solved(solve, given)
-    pairs = [(given, once), (once, once)]
-    if most > 2:
-        pairs.append((once, _solved(solve, once)))
-    return [_inner(one, other) for one, other in pairs[:most]]
+def rounding(gram: np.ndarray) -> float:
+    """Eigenvalues up to here are rounding: D · eps · the Frobenius norm, ten times over."""
+    return 10.0 * len(gram) * float(np.finfo(np.float64).eps) * float(np.linalg.norm(gram))
 
 
-def _solved(solve: Solver, sides: np.ndarray) -> np.ndarray:
-    """All systems at once. [q, C, D] -> the same."""
-    return solve(sides.reshape(len(sides), -1).T).T.reshape(sides.shape)
+def shifted(form: Tridiagonal | Band, t: float, floor: float) -> Shifted:
+    """The form at t. Where rounding left B a little below 0, a shift of that size takes the place of t: it is nothing
+    beside the largest eigenvalue."""
+    found, lifted = form.at(t), max(t, floor)
+    while found is None:
+        found, lifted = form.at(lifted), 10.0 * lifted
+    return found
 
 
-def _inner(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, ...]:
-    pairs = ((0, 0), (0, 1), (1, 1)) if len(one) > 1 else ((0, 0),)
-    return tuple(np.einsum("cd,cd->c", one[first], other[second]) for first, second in pairs)
+def best(side: GramSide | KernelSide) -> np.ndarray:
+    """The greatest evidence per row of each class, +inf where it has no bound. [C]."""
+    if side.scale <= 0.0:
+        return _point(side, 0.0).level
+    found, owner, place = _seen(side, _surveyed(side))
+    level, open_ = np.full(len(owner), -np.inf), np.arange(len(owner))
+    while len(open_):
+        beyond = []
+        for near in _near(open_, place):
+            ends = float(place[near[0]]) - REACH, float(place[near[-1]]) + REACH
+            place[near], reached, inside = _peak(side, owner[near], *ends)
+            # What is highest at an end is no peak, but where to look for one; unless all that rises is rounding.
+            beyond.append(near[~inside & (reached > level[near] + MISSED)])
+            level[near] = reached
+        open_ = np.concatenate(beyond)
+    np.maximum.at(found, owner, level)
+    return found
 
 
-def _determinant(values: np.ndarray, t: np.ndarray) -> np.ndarray:
-    return np.log1p(values / t[:, None]).sum(axis=1)
+def _point(side: GramSide | KernelSide, place: float) -> Point:
+    q, logdet = side.at(float(np.exp(place)))
+    return Point(place, q, evidence(q, logdet, side.rows), logdet)
 
 
-def _traces(values: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    ratio = values / (values + t[:, None])
-    trace = ratio.sum(axis=1)
-    return trace, np.einsum("cd,cd->c", ratio, ratio) - trace
+def _surveyed(side: GramSide | KernelSide) -> list[Point]:
+    """Points by strides both ways from where noise and features weigh the same, until no class can be higher beyond.
 
-
-def best(
-    side: GramSide | KernelSide, classes: Sequence[int], tol: float, start: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The greatest evidence per row of each class, +inf where it has no bound, and the log t of it. [C] each.
-
-    `tol` is a step in log t; what it leaves in the value is of the order of its square. `start` is where the search
-    begins for each class, 0 by default; a set of sources begins where a smaller one ended.
+    q grows with t and the determinant falls: below t no L exceeds that of the least q with t's determinant; above,
+    none that of t's q with a determinant of 1.
     """
-    begun = np.zeros(len(classes)) if start is None else start
-    numbers = np.asarray(classes)
-    if side.largest <= 0.0:
-        return side.value(np.ones(len(numbers)), numbers)[0], begun
-    floor = np.log(side.largest * LEAST)
-    low, high = np.full(len(classes), floor), np.full(len(classes), np.log(side.largest * MOST))
-    place = np.clip(begun, low + 1.0, high - 1.0)
-    open_ = np.arange(len(classes))
-    for _ in range(STEPS):
-        terms = side.at(np.exp(place[open_]), numbers[open_])
-        slope, step = _step(terms, side.rows)
-        here = place[open_]
-        low[open_] = np.where(slope > 0, here, low[open_])
-        high[open_] = np.where(slope > 0, high[open_], here)
-        outside = ~((here + step > low[open_]) & (here + step < high[open_]))
-        step = np.where(outside, (low[open_] + high[open_]) / 2 - here, step)
-        place[open_] = here + step
-        open_ = open_[(np.abs(step) > tol) & (terms.q > 0)]
-        if not len(open_):
-            break
-    found, q = side.value(np.exp(place), numbers)
-    if not side.bounded:
-        found[(place < floor + 1.0) | (q <= PERFECT * side.squares[numbers])] = np.inf
-    return found, place
+    low, high = float(np.log(side.scale * LEAST)), float(np.log(side.scale * MOST))
+    middle, least = float(np.log(side.level)), _point(side, low)
+    points = [_point(side, middle + step) for step in (-STRIDE, 0.0, STRIDE)]
+    while True:
+        top = np.max([point.level for point in points], axis=0) + MISSED
+        first, last = points[0], points[-1]
+        if first.place > low and (evidence(least.q, first.logdet, side.rows) > top).any():
+            points.insert(0, _point(side, first.place - STRIDE))
+        elif last.place < high and (evidence(last.q, 0.0, side.rows) > top).any():
+            points.append(_point(side, last.place + STRIDE))
+        else:
+            return points
 
 
-def _step(terms: Terms, rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Twice the slope of L, and Newton's step; where L bends upwards, the longest step uphill."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pull = terms.slope / terms.q
-        slope = terms.trace / rows - pull
-        curve = terms.change / rows - (terms.bend / terms.q - pull**2)
-        step = np.where(curve < 0, -slope / curve, np.copysign(LONGEST, slope))
-    return slope, np.clip(np.nan_to_num(step), -LONGEST, LONGEST)
+def _seen(side: GramSide | KernelSide, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The greatest L of each class at the points [C], +inf where it has no bound; and of every point that is higher
+    than its neighbours and may be next to the highest peak: whose it is, and the vertex of the parabola through it.
+
+    L bends by (1 + D/N)/8 ≤ 1/4 at most, so a peak is at most an eighth above the point next to it.
+    """
+    levels, left = (np.array([getattr(point, name) for point in points]) for name in ("level", "q"))
+    lowest = points[0].place <= np.log(side.scale * LEAST)
+    top, highest = levels.max(axis=0), levels.argmax(axis=0)
+    told = left[highest, np.arange(len(top))] <= PERFECT * side.squares
+    endless = (not side.bounded) & (told | (lowest & (highest == 0)))
+    levels[:, endless] = 0.0
+    known = np.pad(levels, ((1, 1), (0, 0)), constant_values=-np.inf)
+    rise, fall = known[1:-1] - known[:-2], known[1:-1] - known[2:]
+    # A plateau has its height already.
+    peaks = (rise > MISSED) & (fall > MISSED) & (levels >= top - 0.125)
+    at, owner = np.nonzero(peaks)
+    rise, fall = rise[at, owner], fall[at, owner]
+    vertex = np.where(np.isinf(rise + fall), 0.0, (rise - fall) / np.where(np.isinf(rise + fall), 1.0, rise + fall) / 2)
+    return np.where(endless, np.inf, top), owner, np.array([point.place for point in points])[at] + STRIDE * vertex
+
+
+def _near(classes: np.ndarray, place: np.ndarray) -> list[np.ndarray]:
+    """Classes by their place, in runs without a gap that would cost more points than an interval more."""
+    ordered = classes[np.argsort(place[classes], kind="stable")]
+    return np.split(ordered, np.flatnonzero(np.diff(place[ordered]) > APART) + 1)
+
+
+def _peak(
+    side: GramSide | KernelSide, classes: np.ndarray, low: float, high: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The log t between two ends where L of each class is highest, L there, and whether that is a peak and no end. [C]
+    each."""
+    centre, half = (low + high) / 2, (high - low) / 2
+    count = int(np.ceil(-np.log(MISSED) / np.log((np.pi + np.hypot(np.pi, half)) / half)))
+    nodes = chebyshev.chebpts1(count)
+    points = [_point(side, centre + half * node) for node in nodes]
+    levels, left = np.array([(point.level[classes], point.q[classes]) for point in points]).transpose(1, 0, 2)
+    endless = (not side.bounded) & (left <= PERFECT * side.squares[classes]).any(axis=0)
+    terms = chebyshev.chebvander(nodes, count - 1).T * (2.0 / count)
+    terms[0] /= 2.0
+    series = terms @ np.where(endless, 0.0, levels)
+    looks = np.linspace(-1.0, 1.0, LOOKS)
+    place = looks[(chebyshev.chebvander(looks, count - 1) @ series).argmax(axis=0)]
+    slope, inside = chebyshev.chebder(series), np.abs(place) < 1.0
+    bend = chebyshev.chebder(slope)
+    for _ in range(4):
+        curve = chebyshev.chebval(place, bend, tensor=False)
+        step = -chebyshev.chebval(place, slope, tensor=False) / np.where(curve < 0, curve, -np.inf)
+        place = np.where(inside, place + np.clip(step, -1.0 / LOOKS, 1.0 / LOOKS), place)
+    level = np.where(endless, np.inf, chebyshev.chebval(place, series, tensor=False))
+    return centre + half * place, level, inside | endless

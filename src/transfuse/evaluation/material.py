@@ -13,7 +13,6 @@ import numpy as np
 from transfuse import registry
 from transfuse.errors import UserError
 from transfuse.evaluation.moments import Moments, checked_block, moments, turned
-from transfuse.evaluation.spectrum import Spectrum, spectrum
 from transfuse.types import Undefined, Value
 
 SHELF = "evaluation/scores"
@@ -67,16 +66,6 @@ class Material:
         """Moments of `square`; `width` is the features' own D."""
         found = moments(self.square, np.asarray(self.targets), self.classes)
         return Moments(**{**vars(found), "width": self.block.shape[1]})
-
-    @cached_property
-    def spectrum(self) -> Spectrum:
-        """The centred Gram matrix in tridiagonal form, turned with it the class sums [C] and √N · mean (last)."""
-        return centred_spectrum(self.moments)
-
-
-def centred_spectrum(found: Moments) -> Spectrum:
-    """The form that LogME, H-score and ridge share: right-hand sides are the class sums, and √N · mean."""
-    return spectrum(found.gram, np.column_stack([found.sums, found.mean * np.sqrt(found.rows)]))
 
 
 def value(name: str, material: Material, given: Mapping[str, Any] | None = None) -> Value:

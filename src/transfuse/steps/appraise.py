@@ -20,7 +20,7 @@ from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Cost, ItemTable
 
-REVISION = 3
+REVISION = 4
 FOLDS = 5
 SCHEMA = "transfuse/evidence/1"
 

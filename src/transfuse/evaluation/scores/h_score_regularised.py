@@ -11,6 +11,8 @@ import numpy as np
 
 from transfuse.evaluation.material import Material
 from transfuse.evaluation.moments import Moments
+from transfuse.evaluation.ridge import shifted_solve
+from transfuse.evaluation.scores.h_score import between
 from transfuse.types import Undefined, Value
 
 CITATION = "Ibrahim et al., Newer is not always better: rethinking transferability metrics, 2021; Ledoit, Wolf, 2004"
@@ -20,20 +22,21 @@ ORDER = 41
 
 def score(material: Material) -> Value:
     """The share between classes under the shrunk covariance; undefined where the features do not vary."""
-    found, form = material.moments, material.spectrum
+    found = material.moments
     level = float(np.trace(found.gram)) / (found.rows * found.width)
-    if form.rank == 0 or level == 0.0:
+    if level == 0.0:
         return Undefined("the features are the same on all rows")
     amount = shrinkage(found)
     if amount == 1.0:
         return 0.0
     # Σ = (1 − r)/N (S + shift I)
     shift = amount * level * found.rows / (1.0 - amount)
+    if shift == 0.0:
+        return between(found) * found.rows / (found.rows - 1)
     there = found.counts > 0
-    sides = form.turned[:, :-1][:, there]
-    solved = form.solver(shift)(np.asfortranarray(sides)) if shift > 0 else None
-    between = form.quadratic(slice(0, material.classes))[there] if solved is None else (sides * solved).sum(axis=0)
-    return float((between / found.counts[there]).sum()) * found.rows / (found.rows - 1)
+    sides = found.sums[:, there]
+    products = (sides * shifted_solve(found.gram, shift, sides)).sum(axis=0)
+    return float((products / found.counts[there]).sum()) * found.rows / (found.rows - 1)
 
 
 def shrinkage(found: Moments) -> float:

@@ -4,7 +4,7 @@
 
 in nats per row. Right for N < D as well, where the default of the published code leaves (D − k) log a out of the
 log-determinant (k is the rank) and gives 21.3 where 0.42 is true. Absent classes are left out. A class that the
-features tell exactly has no bound: undefined. `tol` is a step in log(a/b). `compat` stops where others stop: `thuml`
+features tell exactly has no bound: undefined. `compat` stops where others stop: `thuml`
 (the published code's default, for full column rank the same up to its tolerance), `icml` (its first form), `tllib`.
 """
 
@@ -21,13 +21,6 @@ from transfuse.types import Undefined, Value, checked
 
 CITATION = "You et al., LogME: practical assessment of pre-trained models, ICML 2021; JMLR 2022"
 PARAMETERS = {
-    "tol": {
-        "type": "float",
-        "default": 1e-4,
-        "low": 1e-12,
-        "high": 1.0,
-        "doc": "step in log(a/b) that ends the search",
-    },
     "compat": {
         "type": "str",
         "default": "exact",
@@ -39,25 +32,26 @@ TRAITS = {"default": True, "unit": "nats", "sets": True}
 ORDER = 20
 
 
-def score(material: Material, *, tol: float, compat: str) -> Value:
+def score(material: Material, *, compat: str) -> Value:
     """The evidence, mean over the classes that are there."""
     targets = np.asarray(material.targets)
     if compat != "exact":
         found = published(material.block, targets, compat)
         return checked(found, "the published iteration divides by zero on these features")
     rows, width = material.block.shape
+    present = material.present.tolist()
     if rows <= width:
-        side: GramSide | KernelSide = KernelSide(material.square @ material.square.T, targets, material.classes)
+        side: GramSide | KernelSide = KernelSide(material.square @ material.square.T, targets, present)
     else:
-        side = GramSide(material.moments, material.spectrum)
-    return mean_evidence(best(side, material.present.tolist(), tol)[0])
+        side = GramSide(material.moments, present)
+    return mean_evidence(best(side))
 
 
-def together(materials: Sequence[Material], *, tol: float, compat: str) -> Value:
+def together(materials: Sequence[Material], *, compat: str) -> Value:
     """The evidence of all features side by side; it grows with columns on the rows it is computed on."""
     first = materials[0]
     block = np.concatenate([material.block for material in materials], axis=1)
-    return score(Material(block, first.targets, first.classes), tol=tol, compat=compat)
+    return score(Material(block, first.targets, first.classes), compat=compat)
 
 
 def mean_evidence(found: np.ndarray) -> Value:

@@ -9,6 +9,7 @@ starts give other values, which is this score's own noise.
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import eigvalsh
 
 from transfuse.evaluation.material import Material
 from transfuse.evaluation.mixture import fitted
@@ -28,9 +29,10 @@ KEPT, PER_CLASS, ROWS_EACH = 0.8, 5, 10
 
 def score(material: Material, *, starts: int, widest: int) -> Value:
     """Mean log-likelihood of the labels under the mixture's empirical predictor."""
-    values = material.spectrum.eigenvalues[::-1]
-    if material.spectrum.rank == 0:
+    gram = material.moments.gram
+    if not np.diag(gram).any():
         return Undefined("the features are the same on all rows")
+    values = np.maximum(eigvalsh(gram), 0.0)[::-1]
     shares = np.cumsum(values) / values.sum()
     width = min(int(np.searchsorted(shares, KEPT - 1e-12)) + 1, widest)
     block, targets = principal(material.square, width), np.asarray(material.targets)
