@@ -20,9 +20,10 @@ class Parts:
 
 class Learner(Protocol):
     """Takes a batch of the feed. `widths` are those of the blocks, `width` of the fused block, `outputs` C; `branches`
-    says to which branch (a member on a view) each block belongs."""
+    says to which branch (a member on a view) each block belongs; `on_canvas` that batches are canvases."""
 
     module: nn.Module
+    on_canvas: bool
 
     def __call__(self, inputs: list[Tensor]) -> Tensor: ...
     def parts(self, inputs: list[Tensor]) -> Parts: ...
@@ -39,6 +40,8 @@ class Learner(Protocol):
 
 class OnBlocks:
     """A crown that is fed with its members' blocks."""
+
+    on_canvas = False
 
     def __init__(self, crown: nn.Module) -> None:
         self.module = crown
@@ -84,6 +87,8 @@ class OnBlocks:
 
 class OnCanvas(OnBlocks):
     """A whole network that is fed with canvases: its members first, then its crown."""
+
+    on_canvas = True
 
     def __init__(self, network: Any) -> None:
         super().__init__(network.crown)

@@ -146,6 +146,7 @@ def fit(
                 average.update()
                 _tell(told, loss, losses, len(batches[TRAIN].rows))
                 result.items += sum(len(batch.rows) for batch in batches.values())
+                result.items += goal.further(len(batches[TRAIN].rows))
             means = {name: value / len(rows) for name, value in told.items()}
             _check(means["train"], "training", epoch, rate)
             with average.in_place(lambda: _pass(lesson, model, rows)):

@@ -73,6 +73,10 @@ class Objective(nn.Module):
     def after(self, epoch: int, losses: Measure) -> None:
         """After each epoch (from 1)."""
 
+    def further(self, rows: int) -> int:
+        """How many rows a step sends through the network beside those of its batches, when so many are labelled."""
+        return 0
+
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
         raise NotImplementedError
 
@@ -95,6 +99,9 @@ class Together(Objective):
     def after(self, epoch: int, losses: Measure) -> None:
         for part in self.parts:
             part.after(epoch, losses)  # pyright: ignore[reportCallIssue]
+
+    def further(self, rows: int) -> int:
+        return sum(part.further(rows) for part in self.parts)  # pyright: ignore
 
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
