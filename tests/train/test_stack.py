@@ -140,7 +140,7 @@ def test_without_held_rows_the_last_epoch_is_kept_and_a_stop_is_kept_to() -> Non
     [
         ("features/concat", {}, {}, True),
         ("features/gate", {}, {}, True),
-        ("features/concat", {"project": 65_000}, {}, False),
+        ("features/concat", {"project": 40_000}, {}, False),
         ("features/concat", {"dropout": 0.2}, {}, False),
         ("features/attention", {"width": 8}, {}, False),
         ("features/concat", {}, {"augment": "feature_mixup"}, False),
