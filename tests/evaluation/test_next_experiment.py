@@ -27,6 +27,16 @@ def test_labels_come_first_where_seeds_do_not_settle_it() -> None:
         assert "Label about 240 more rows" in step.sentence
 
 
+def test_a_difference_at_the_margin_is_no_reason_to_label_twenty_times_as_many() -> None:
+    step = cheapest(300, 1, settling_items=43_678, settling_runs=None, flops_per_run=None)
+    assert (step.kind, step.more) == ("items", 43_378)
+    assert (
+        "about 44,000 more rows to judge (now 300) would be needed to tell on which side: choose by cost."
+        in step.sentence
+    )
+    assert "Label about 5,700 more rows" in cheapest(300, 1, 6_000, None, None).sentence
+
+
 def test_many_seeds_are_better_than_nothing_and_nothing_is_said_so() -> None:
     assert cheapest(500, 5, None, 400, None).more == 395
     step = cheapest(500, 1, None, None, None)

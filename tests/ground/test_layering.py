@@ -24,6 +24,7 @@ LAYERS = (
         "registry",
         "seeds",
         "events",
+        "figures",
         "schedules",
         "reads",
         "levels",

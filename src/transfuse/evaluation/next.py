@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 MOST_RUNS = 50
+# So many times the rows are no advice: the difference seen is as good as at the margin.
+TOO_MANY = 20
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,12 @@ def cheapest(
         text = f"Train {more_runs:,} more seeds of both arms (now {runs}{price}): if the difference stays as it is,"
         return Step("runs", more_runs, f"{text} that settles it.{beside}", total)
     if more_items is not None:
+        if settling_items is not None and settling_items > TOO_MANY * items:
+            text = (
+                f"The difference lies so close to what counts that about {_about(more_items):,} more rows to judge"
+                f" (now {items:,}) would be needed to tell on which side: choose by cost."
+            )
+            return Step("items", more_items, text)
         text = (
             f"Label about {_about(more_items):,} more rows to judge (now {items:,}): if the difference stays as it is,"
         )

@@ -10,6 +10,7 @@ from transfuse.evaluation.case import PRIOR, Case
 from transfuse.evaluation.claims import comparison_rows
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.words import named, number
+from transfuse.figures import scaled
 from transfuse.types import Arm, Evidence, Recommendation
 
 
@@ -119,4 +120,4 @@ def _cost(arm: Arm) -> str:
     """The counted inference cost in words."""
     if arm.cost is None:
         return "cost not known"
-    return f"{arm.cost.inference_flops:.3g} FLOPs per item, {arm.cost.parameters:,} parameters"
+    return f"{scaled(arm.cost.inference_flops, 'FLOP')} per item, {scaled(arm.cost.parameters)} parameters"

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 
+from transfuse.figures import scaled
 from transfuse.report.quantities import Style, quantity
 from transfuse.types import Evidence, Undefined
 
 MINUS = "−"
-PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 UNSIGNED = ("rate", "level", "times")
@@ -57,16 +57,6 @@ def fixed(number: float, places: int, *, signed: bool = False) -> str:
     text = f"{number:{'+' if signed else ''},.{places}f}"
     zero = not float(text.replace(",", ""))
     return text.lstrip("+-") if zero else text.replace("-", MINUS)
-
-
-def scaled(number: float, name: str = "") -> str:
-    """Three figures with a prefix: 1.24 M, 412 MFLOP; what has at most four figures is written out."""
-    if abs(number) < 10_000 and float(number).is_integer():
-        return f"{fixed(number, 0)} {name}".strip()
-    size, prefix = next((pair for pair in PREFIXES if abs(number) >= pair[0] * 0.9995), PREFIXES[-1])
-    part = abs(number) / size
-    places = 0 if part >= 99.95 else 1 if part >= 9.995 else 2
-    return f"{MINUS if number < 0 else ''}{part:.{places}f} {prefix}{name}".strip()
 
 
 def probability(number: float) -> str:

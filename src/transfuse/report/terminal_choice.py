@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from transfuse.figures import scaled
 from transfuse.report.blocks import spans
 from transfuse.report.choosing import answer, each
-from transfuse.report.numbers import scaled, spell
+from transfuse.report.numbers import spell
 from transfuse.report.view import View
 from transfuse.types import Undefined
 

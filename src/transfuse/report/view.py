@@ -97,7 +97,7 @@ class View(Rows):
                 *learned,
                 plural(judged, "judged item") if isinstance(judged, int) else "",
                 plural(self.data["apart"], "row") + " looked at" if isinstance(self.data.get("apart"), int) else "",
-                plural(len(runs), "run") if runs else "",
+                plural(len(runs), "fold" if self.protocol == "crossfit" else "run") if runs else "",
                 protocol,
             )
             if part

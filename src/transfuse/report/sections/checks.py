@@ -7,6 +7,7 @@ from transfuse.report.numbers import plural, spell
 from transfuse.report.pieces import count_of, defined
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
+from transfuse.report.words import listed
 from transfuse.types import Evidence
 
 ORDER = 35
@@ -70,7 +71,14 @@ def _whole(view: View, row: Evidence) -> Text:
     p = defined(row)
     if p is None:
         return Text((f"Whether {row.arm} beats all at once is undefined.",))
-    beaten = "all of them" if not left else f"all but {', '.join(str(name) for name in left)}"
+    held = [str(name) for name in required if name not in left]
+    beaten = listed(held) if left else "all of them"
+    if left and not held:
+        beaten = "none of them"
+    elif left and len(held) >= len(left):
+        beaten = f"all but {listed([str(name) for name in left])}"
+    elif left:
+        beaten += " only"
     many = plural(len(required), "arm") if required else "everything"
     lead: Span = Span(f"p = {spell(row, interval=False)}", (row.id,))
     return Text(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from transfuse.figures import scaled
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
-from transfuse.report.numbers import plural, scaled, spell
+from transfuse.report.numbers import plural, spell
 from transfuse.report.view import View
 from transfuse.report.words import CHOSEN, what
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from transfuse.figures import scaled
 from transfuse.report.blocks import Block, Chart, Column, Heading, Row, Span, Table, Text
 from transfuse.report.charts import arrivals, chart, curves
-from transfuse.report.numbers import fixed, scaled, spell, unit
+from transfuse.report.numbers import fixed, spell, unit
 from transfuse.report.pieces import first_some
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
