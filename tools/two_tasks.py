@@ -29,7 +29,8 @@ from two_starts import mlp, rows_of, trained
 Rows = tuple[Tensor, Tensor]
 SCALES = (0.3, 0.5, 0.7, 1.0)
 HELD = 2000
-COLUMNS = ("own 0-4", "own 5-9", "joint 0-4", "joint 5-9", "joint")
+NAMES = 44
+COLUMNS = ("own 0-4", "own 5-9", "joint 0-4", "joint 5-9", "joint", "joint, minus start")
 
 
 def main() -> None:
@@ -54,11 +55,11 @@ def main() -> None:
                 answers.setdefault(name, []).append(network(test[0]))
             chosen.setdefault(name, []).extend([] if scale is None else [scale])
         print(f"start {number + 1} of {given.starts}", file=sys.stderr, flush=True)
-    print(f"{'':<34}" + "".join(f"{column:<20}" for column in COLUMNS))
+    print(" " * NAMES + "".join(f"{column:<20}" for column in COLUMNS))
     for name, scores in answers.items():
         scales = ", ".join(f"{scale:g}" for scale in chosen[name])
-        told = f"{name}{f' ({scales})' if scales else ''}"
-        print(f"{told:<34}" + "".join(f"{cell:<20}" for cell in cells(torch.stack(scores), test[1])))
+        row = cells(torch.stack(scores), torch.stack(answers["start"]), test[1])
+        print(f"{name}{f' ({scales})' if scales else ''}".ljust(NAMES) + "".join(f"{cell:<20}" for cell in row))
 
 
 def networks(rows: Rows, given: argparse.Namespace, number: int) -> Iterator[tuple[str, nn.Module, float | None]]:
@@ -98,22 +99,27 @@ def right(network: nn.Module, rows: Rows) -> float:
         return float((network(rows[0]).argmax(dim=1) == rows[1]).float().mean())
 
 
-def cells(scores: Tensor, classes: Tensor) -> list[str]:
-    """Of scores [S, N, 10] of S starts: right answers in per cent and their 95 % interval over starts and rows, for
-    each half among its own five digits, for each half among all ten, and for all rows."""
-    found = []
-    for first, among in ((0, 5), (5, 5), (0, 10), (5, 10), (None, 10)):
-        kept = slice(None) if first is None else (classes >= first) & (classes < first + 5)
-        low = (first or 0) if among == 5 else 0
-        hits = scores[:, kept, low : low + among].argmax(dim=2) + low == classes[kept]
-        told = moments(hits.double().numpy())
-        whole = 100 * float(hits.double().mean())
-        found.append(
-            f"{whole:.1f}"
-            if isinstance(told, Undefined)
-            else f"{whole:.1f} [{100 * told.low:.1f}, {100 * told.high:.1f}]"
-        )
-    return found
+def cells(scores: Tensor, start: Tensor, classes: Tensor) -> Iterator[str]:
+    """Of scores [S, N, 10] of S starts: right answers in per cent with their 95 % interval over starts and rows.
+
+    Each half among its own five digits, each half among all ten, all rows, and what all rows gain on `start`.
+    """
+    for first, among in ((0, 5), (5, 5), (0, 10), (5, 10)):
+        kept = (classes >= first) & (classes < first + 5)
+        low = first if among == 5 else 0
+        yield told(scores[:, kept, low : low + among].argmax(dim=2) + low == classes[kept])
+    hits, before = (one.argmax(dim=2) == classes for one in (scores, start))
+    yield told(hits)
+    yield "" if torch.equal(scores, start) else told(hits.double() - before.double(), sign="+")
+
+
+def told(values: Tensor, sign: str = "") -> str:
+    """A mean of values [S, N] in per cent, with its interval."""
+    found = moments(values.double().numpy())
+    numbers = [100 * float(values.double().mean())]
+    numbers += [] if isinstance(found, Undefined) else [100 * found.low, 100 * found.high]
+    mean, *ends = (f"{number:{sign}.1f}" for number in numbers)
+    return f"{mean} [{', '.join(ends)}]" if ends else mean
 
 
 if __name__ == "__main__":
