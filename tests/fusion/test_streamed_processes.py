@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 from transfuse.fusion.streamed import merge_files
 from transfuse.registry import method
 
-METHODS = ("mean", "slerp", "task_arithmetic", "ties", "dare", "model_stock", "wise_ft", "tsv")
+METHODS = ("mean", "ema", "slerp", "task_arithmetic", "ties", "dare", "model_stock", "wise_ft", "tsv", "isotropic")
 MERGE = """
 import sys
 from pathlib import Path
