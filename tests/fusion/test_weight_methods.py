@@ -274,3 +274,25 @@ def test_coefficients_can_be_learned_through_every_merge(name):
     )
     (entry.load().merge(unit) * torch.arange(1, 9).reshape(2, 4)).sum().backward()
     assert w.grad is not None and bool(w.grad.isfinite().all()) and bool((w.grad != 0).any())
+
+
+@pytest.mark.parametrize("weights", [[1.0, 1.0, 1.0], [2.0, -1.0, 0.5], [0.5, 0.5, 0.5]])
+@pytest.mark.parametrize("divisor", ["count", "none", "weights"])
+def test_ties_in_one_pass_over_blocks_is_ties_step_by_step(weights, divisor, monkeypatch):
+    from transfuse.fusion import agreed
+    from transfuse.fusion.weights import ties
+
+    monkeypatch.setattr(agreed, "BLOCK", 700)
+    rng = np.random.default_rng(5)
+    base = rng.normal(size=3000)
+    rows = [base + 0.1 * rng.normal(size=3000) for _ in weights]
+    asked = {"density": 0.3, "election_weights": True, "divisor": divisor, "scale": 0.7}
+    calls, once = [], ties.agreed
+    monkeypatch.setattr(ties, "agreed", lambda *given, **named: calls.append(1) or once(*given, **named))
+    # Of three pieces those that hold an entry at a threshold go step by step in either case.
+    monkeypatch.setattr("transfuse.fusion.weights_lift.PIECE", 1000)
+    fast = merged("ties", rows, base=base, weights=weights, **asked)
+    monkeypatch.setattr(ties, "_plain", lambda unit: False)
+    slow = merged("ties", rows, base=base, weights=weights, **asked)
+    assert np.allclose(fast, slow, rtol=0, atol=1e-14) and not np.array_equal(fast, base)
+    assert calls or (divisor == "weights" and len(set(weights)) > 1)

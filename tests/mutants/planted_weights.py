@@ -156,7 +156,7 @@ EMPTY = "merged = {name: np.empty(array.shape, array.dtype) for name, array in f
 STREAM = 'rng=_Later(self.seed, "merge", name, begin // step)'
 BASE = "base=None if start is None else room[-1, :count].reshape(form)"
 MADE = "return Job(entry, members, base,"
-FINITE = "if not np.isfinite(values).all():"
+FINITE = "if not np.isfinite(total) and not np.isfinite(values).all():"
 SHAPES = "if found != wanted:"
 SUM_ZERO = 'if abs(values.sum()) < 1e-12 and entry.traits.get("weights") != "scales":'
 COUNT = "if values.shape != (count,) or not np.isfinite(values).all():"
@@ -224,7 +224,7 @@ IN_LIFT = [
         ("stats or {}).get(need, {})", "stats or {}).get(need) or dict.fromkeys(members, {})"),
         method="weights/fisher",
     ),
-    of_lift("NaN hidden", "refuses", (FINITE, "np.nan_to_num(room, copy=False)\n    if False:")),
+    of_lift("NaN hidden", "refuses", (FINITE, "if False:")),
     of_lift(
         "NaN without the source's name", "refuses", ("tensor '{name}' of '{source}' holds NaN", "a tensor holds NaN")
     ),

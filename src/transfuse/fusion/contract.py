@@ -42,7 +42,7 @@ class Unit:
     what surveys of all tensors came to. A method changes none of them in place. `w` are shares (any scale, sum not
     zero) unless the method's trait `weights` says `scales`: then they multiply what a member adds to the base. Where
     the trait `elementwise` says that entries stand alone, a unit is the `piece`-th part of a tensor, flat; `rng` is its
-    own.
+    own. Numbers come in float32 only where all are stored so and the trait `float32` says that the method widens them.
     """
 
     name: str

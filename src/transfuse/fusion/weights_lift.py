@@ -75,7 +75,8 @@ class Job:
         arrays = {source: np.asarray(reader.read(name)).reshape(-1) for source, reader in self.members.items()}
         start = None if self.base is None else np.asarray(self.base.read(name)).reshape(-1)
         stat, form = self._stat(name), (-1,) if alone else shape
-        room = np.empty((len(arrays) + (start is not None), min(step, size)))
+        narrow = self.entry.traits.get("float32") and all(reader.meta(name)[1] == "F32" for _, reader in self.every)
+        room = np.empty((len(self.every), min(step, size)), np.float32 if narrow else np.float64)
         for begin in range(0, max(size, 1), step):
             part = slice(begin, min(begin + step, size), stride)
             count = len(range(part.start, part.stop, stride))
@@ -121,13 +122,16 @@ class _Later:
 
 
 def _widen(values: np.ndarray, room: np.ndarray, where: tuple[str, str]) -> None:
-    """The values in float64, refused where one is NaN or infinite."""
+    """The values in the room's type, refused where one is NaN or infinite."""
     np.copyto(room, values)
     _require_finite(values, where)
 
 
 def _require_finite(values: np.ndarray, where: tuple[str, str]) -> None:
-    if not np.isfinite(values).all():
+    # A sum is cheaper to look at than each number; it may also have become too large.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum()
+    if not np.isfinite(total) and not np.isfinite(values).all():
         name, source = where
         raise UserError(f"tensor '{name}' of '{source}' holds NaN or infinity, so it cannot be merged")
 

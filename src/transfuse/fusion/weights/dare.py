@@ -41,10 +41,14 @@ TRAITS = {
     "scale": True,
     "per_tensor": True,
     "elementwise": True,
+    "float32": True,
     "stochastic": True,
     "needs_base": True,
     "weights": "scales",
 }
+
+
+BLOCK = 16_384
 
 
 def surveys(settings: Mapping[str, Any]) -> tuple[int, ...]:
@@ -70,13 +74,33 @@ def settle(total: dict[str, np.ndarray], settings: Mapping[str, Any]) -> dict[st
 
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
-    kept, taus = _kept(unit), unit.x - unit.base
+    kept = _kept(unit)
     factors = _factors(unit, kept)
     w = unit.settings["scale"] * unit.w * (alike(factors, unit.w) if isinstance(factors, np.ndarray) else factors)
-    if library(taus) is np:
-        taus *= kept
-        return unit.base + weighted(w, taus)
-    return unit.base + weighted(w, taus * alike(kept, unit.base))
+    if library(unit.x) is not np:
+        return unit.base + weighted(w, (unit.x - unit.base) * alike(kept, unit.base))
+    flat, base, kept = unit.x.reshape(len(w), -1), unit.base.reshape(-1), kept.reshape(len(w), -1)
+    return _added(flat, base, kept, w).reshape(unit.base.shape)
+
+
+def _added(x: np.ndarray, base: np.ndarray, kept: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """base + sum_k w_k kept_k (x_k - base): x and kept [K, n], base [n], w [K] -> [n], in blocks that stay cached."""
+    merged = np.zeros(base.size)
+    scratch = np.empty(min(BLOCK, base.size))
+    same = bool((w == w[0]).all())
+    for begin in range(0, base.size, BLOCK):
+        part = slice(begin, min(begin + BLOCK, base.size))
+        tau = scratch[: part.stop - begin]
+        for row, stays, share in zip(x, kept, w, strict=True):
+            np.subtract(row[part], base[part], out=tau, dtype=np.float64)
+            np.multiply(tau, stays[part], out=tau)
+            if not same:
+                np.multiply(tau, share, out=tau)
+            np.add(merged[part], tau, out=merged[part])
+        if same:
+            np.multiply(merged[part], w[0], out=merged[part])
+        np.add(merged[part], base[part], out=merged[part])
+    return merged
 
 
 def reference(unit: Unit) -> Any:
@@ -99,7 +123,7 @@ def _factors(unit: Unit, kept: np.ndarray) -> Any:
 
 
 def _sums(unit: Unit, kept: np.ndarray) -> np.ndarray:
-    sizes = np.abs(numbers(unit.x) - numbers(unit.base)).reshape(len(unit.x), -1)
+    sizes = np.abs(np.subtract(numbers(unit.x), numbers(unit.base), dtype=np.float64)).reshape(len(unit.x), -1)
     return np.stack([sizes.sum(axis=1), (sizes * kept.reshape(sizes.shape)).sum(axis=1)])
 
 

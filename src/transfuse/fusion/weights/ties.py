@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transfuse.fusion.agreed import MOST_COUNTED, agreed
 from transfuse.fusion.arrays import alike, library, numbers, weighted
+from transfuse.fusion.trimming import count_of, ranges, thresholds_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,16 +69,16 @@ TRAITS = {
     "scale": True,
     "per_tensor": False,
     "elementwise": True,
+    "float32": True,
     "stochastic": False,
     "needs_base": True,
     "weights": "scales",
 }
-# The first pass looks at every 101st entry and says between which magnitudes the threshold must lie, up to eight
+# The first pass looks at every 101st entry and says between which magnitudes the threshold must lie, up to six
 # standard deviations of such a sample; the second counts what lies above and keeps what lies between. Where the
 # threshold proves to lie elsewhere, the second pass is made again with the whole range: the choice is always exact.
 # A third counts the elected signs, where an undecided entry takes the majority's.
 SURVEYS = (101, 1)
-DEVIATIONS = 8
 
 
 def surveys(settings: Mapping[str, Any]) -> tuple[int, ...]:
@@ -95,11 +97,12 @@ def survey(unit: Unit, found: Any) -> Any:
         return [*(found or []), sizes]
     found = found or {"size": 0, "above": np.zeros(len(sizes), dtype=np.int64), "near": {}}
     found["size"] += sizes.shape[1]
-    ranges = unit.whole[_scope(unit.name, unit.settings)]
+    limits = unit.whole[_scope(unit.name, unit.settings)]
     near = []
-    for source, (row, (low, high)) in enumerate(zip(sizes, ranges, strict=True)):
-        found["above"][source] += np.count_nonzero(row > high)
-        inside = row[np.flatnonzero((row >= low) ^ (row > high))]
+    for source, (row, (low, high)) in enumerate(zip(sizes, limits, strict=True)):
+        above = row > high
+        found["above"][source] += np.count_nonzero(above)
+        inside = row[np.flatnonzero((row >= low) ^ above)]
         equal = bool(inside.size) and inside.min() == inside.max()
         # Many equal ones (entries that did not move) are one value and a number.
         near.append((inside[:1], inside.size) if equal else (inside, 1))
@@ -122,8 +125,8 @@ def settle(total: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]
     for name, found in total.items():
         scopes.setdefault(_scope(name, settings), {})[name] = found
     if isinstance(first, list):
-        return {scope: _ranges(parts, settings["density"]) for scope, parts in scopes.items()}
-    settled = {scope: _thresholds(parts, settings) for scope, parts in scopes.items()}
+        return {scope: ranges(parts, settings["density"]) for scope, parts in scopes.items()}
+    settled = {scope: thresholds_of(parts, settings) for scope, parts in scopes.items()}
     if any(made is None for made in settled.values()):
         sources = len(first["above"])
         return {scope: [(0.0, np.inf)] * sources for scope in scopes} | {"again": True}
@@ -135,58 +138,15 @@ def _scope(name: str, settings: Mapping[str, Any]) -> str:
     return f"tensor {name}" if settings["trim_scope"] == "tensor" else ""
 
 
-def _ranges(parts: Mapping[str, list[np.ndarray]], density: float) -> list[tuple[float, float]]:
-    """Magnitudes [low, high] of each source that its threshold lies between, as a sample tells."""
-    found = []
-    for source in range(len(next(iter(parts.values()))[0])):
-        sample = np.sort(np.concatenate([piece[source] for part in parts.values() for piece in part]))[::-1]
-        slack = DEVIATIONS * (1 + np.sqrt(sample.size * density * (1 - density)))
-        first, last = int(density * sample.size - slack), int(np.ceil(density * sample.size + slack))
-        high = float(sample[first]) if first >= 0 and sample.size else np.inf
-        low = float(sample[last]) if last < sample.size else 0.0
-        found.append((low, high))
-    return found
-
-
-def _thresholds(parts: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Each source's k-th largest magnitude, and how many equal ones stay in which piece; None if it lies elsewhere."""
-    kept = _count(sum(part["size"] for part in parts.values()), settings)
-    above = np.sum([part["above"] for part in parts.values()], axis=0)
-    thresholds: list[float] = []
-    equal: dict[tuple[str, int], list[int]] = {}
-    for source in range(len(above)):
-        near: list[tuple[str, int, np.ndarray, int]] = [
-            (name, piece, *rows[source]) for name, part in parts.items() for piece, rows in part["near"].items()
-        ]
-        left = kept - int(above[source])
-        if kept == 0:
-            thresholds.append(np.inf)
-            continue
-        if not 0 < left <= sum(values.size * number for _, _, values, number in near):
-            return None
-        values, numbers_of = (
-            np.concatenate([row[2] for row in near]),
-            np.concatenate([np.full(row[2].size, row[3]) for row in near]),
-        )
-        order = np.argsort(values)[::-1]
-        thresholds.append(float(values[order][np.searchsorted(np.cumsum(numbers_of[order]), left)]))
-        if settings["kept"] == "threshold":
-            # All equal ones stay: what lies above the next smaller number.
-            thresholds[-1] = float(np.nextafter(thresholds[-1], -np.inf))
-            continue
-        room = left - int(numbers_of[values > thresholds[-1]].sum())
-        for name, piece, values, number in near:
-            taken = min(room, int((values == thresholds[-1]).sum()) * number)
-            if taken:
-                equal.setdefault((name, piece), [0] * len(above))[source] = taken
-                room -= taken
-    return {"thresholds": thresholds, "equal": equal}
-
-
 def merge(unit: Unit) -> Any:
     """`[K, *S] -> [*S]`."""
     if library(unit.x) is not np:
         return _through_torch(unit)
+    if _plain(unit):
+        counted, by = _divided(unit)
+        thresholds = np.array(unit.whole[_scope(unit.name, unit.settings)]["thresholds"])
+        scale = unit.settings["scale"]
+        return agreed(unit.x, unit.base, unit.w, thresholds, scale=scale, counted=counted, by=by)
     taus = _trimmed(unit)
     positive, negative = taus > 0, taus < 0
     total = weighted(unit.w, taus)
@@ -205,9 +165,27 @@ def merge(unit: Unit) -> Any:
     return unit.base + unit.settings["scale"] * (up + (total - 2.0 * up) * lost) / (count + (count == 0))
 
 
+def _plain(unit: Unit) -> bool:
+    """Whether nothing but thresholds decides in this piece: no equal ones, the usual election, one divisor for all."""
+    asked = unit.settings
+    if unit.whole is None or np.ndim(unit.base) != 1 or len(unit.w) > MOST_COUNTED:
+        return False
+    if any(unit.whole[_scope(unit.name, asked)]["equal"].get((unit.name, unit.piece), ())):
+        return False
+    ones = bool((unit.w == 1.0).all())
+    loud = ones or asked["election_weights"]
+    divided = asked["divisor"] != "weights" or (bool((unit.w == unit.w[0]).all()) and unit.w[0] > 0)
+    return asked["election"] == "mass" and asked["undecided"] == "positive" and loud and divided
+
+
+def _divided(unit: Unit) -> tuple[bool, float]:
+    """Whether sums are divided by how many agree, and by what else."""
+    return unit.settings["divisor"] != "none", float(unit.w[0]) if unit.settings["divisor"] == "weights" else 1.0
+
+
 def _trimmed(unit: Unit) -> np.ndarray:
     """What each source changed, 0 where it is trimmed: [K, *S]."""
-    taus = numbers(unit.x) - numbers(unit.base)
+    taus = np.subtract(numbers(unit.x), numbers(unit.base), dtype=np.float64)
     # Products with booleans: choosing by a mask costs several times as much where the mask looks random.
     taus *= _stays(unit, np.abs(taus).reshape(len(taus), -1)).reshape(taus.shape)
     return taus
@@ -266,13 +244,14 @@ def reference(unit: Unit) -> Any:
 
 def _magnitudes(unit: Unit) -> np.ndarray:
     """|x_k - base| of all sources, flat: [K, n] float64."""
-    return np.abs((numbers(unit.x) - numbers(unit.base)).astype(np.float64)).reshape(len(unit.x), -1)
+    sizes = np.subtract(numbers(unit.x), numbers(unit.base), dtype=np.float64).reshape(len(unit.x), -1)
+    return np.abs(sizes, out=sizes)
 
 
 def _stays(unit: Unit, sizes: np.ndarray) -> np.ndarray:
     """Which entries survive trimming, of magnitudes [K, n]. Without a survey the unit is the whole model."""
     if unit.whole is None:
-        kept = _count(sizes.shape[1], unit.settings)
+        kept = count_of(sizes.shape[1], unit.settings)
         return np.stack([_largest(row, kept, unit.settings["kept"] == "threshold") for row in sizes])
     whole = unit.whole[_scope(unit.name, unit.settings)]
     stays = sizes > np.array(whole["thresholds"])[:, None]
@@ -280,12 +259,6 @@ def _stays(unit: Unit, sizes: np.ndarray) -> np.ndarray:
         if equal:
             stays[source, np.flatnonzero(sizes[source] == whole["thresholds"][source])[:equal]] = True
     return stays
-
-
-def _count(size: int, settings: Mapping[str, Any]) -> int:
-    """How many of so many entries stay."""
-    kept = int(settings["density"] * size)
-    return min(size, {"exact": kept, "one": max(1, kept), "threshold": kept + 1}[settings["kept"]])
 
 
 def _largest(row: np.ndarray, kept: int, equal: bool) -> np.ndarray:
