@@ -24,6 +24,7 @@ class Fault:
 
 SHARE = "share = unit.w / unit.w.sum()"
 TERMS = "zip(arrays[1:], coefficients[1:], strict=True)"
+TAU = "np.subtract(row[part], base[part], out=tau, dtype=np.float64)"
 TERM = "np.multiply(array[part], share, out=one, dtype=np.float64)"
 SUM = "weighted(share, unit.x)"
 RETURN = f"return {SUM}"
@@ -150,7 +151,7 @@ IN_METHODS = [
 CAST = "room[part] = narrow(found.reshape(-1))"
 INTEGERS = "integers(name, list(work.members.values()), work.buffers)"
 WIDE = "np.copyto(room, values)"
-ROOM = "room = np.empty((len(arrays) + (start is not None), min(step, size)))"
+ROOM = "room = np.empty((len(self.every), min(step, size)), np.float32 if narrow else np.float64)"
 NO_WEIGHT = "if what_is_no_weight(name, work.first.names()):"
 EMPTY = "merged = {name: np.empty(array.shape, array.dtype) for name, array in first.items()}"
 STREAM = 'rng=_Later(self.seed, "merge", name, begin // step)'
@@ -184,6 +185,18 @@ IN_LIFT = [
         "order from a set",
         "one_hot",
         (MADE, MADE.replace("members, base", "dict(sorted(members.items(), key=str, reverse=True)), base")),
+    ),
+    Fault(
+        "changes in the stored precision",
+        "fusion/weights/dare.py",
+        "precise",
+        ((TAU, "tau[...] = row[part] - base[part]"),),
+    ),
+    of_lift(
+        "float32 for a method that does not widen it",
+        "precise",
+        ('self.entry.traits.get("float32") and ', ""),
+        method="delta",
     ),
     of_sum("a term lost", "listens", (TERMS, TERMS.replace("1:", "2:"))),
     of_sum("terms in the stored precision", "precise", (TERM, "one[...] = array[part] * array.dtype.type(share)")),
