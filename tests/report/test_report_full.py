@@ -245,6 +245,25 @@ def test_flipped_items_are_pictures_where_there_are_any_and_names_elsewhere() ->
     assert [picture.data for gallery in galleries for picture in gallery.pictures].count("") > 1
 
 
+@pytest.mark.parametrize(
+    ("seeds", "share", "said"),
+    [
+        (1, 0.2, "6 of 80 items"),
+        (3, 0.2, "6 of 80 a run on average, those that changed in most runs first"),
+        (1, 0.0, "6 items"),
+    ],
+)
+def test_a_gallery_says_of_how_many_it_shows_some(seeds: int, share: float, said: str) -> None:
+    record = full_record()
+    for row in record["evidence"]:
+        if row["quantity"] == "positive_flips":
+            row |= {"seeds": seeds, "value": share, "n": 400}
+            row["provenance"]["items"] = (row["provenance"].get("items") or [])[:1] * 6
+    found = section(report(View(record)), "flips")[1]
+    (right,) = [block for block in found if isinstance(block, Gallery) and block.caption.startswith("Became right")]
+    assert right.caption.endswith(f": {said}")
+
+
 def test_undefined_rows_keep_the_report_whole() -> None:
     record = full_record()
     for row in record["evidence"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from transfuse.report.blocks import Block, Column, Gallery, Heading, Picture, Row, Span, Table, Text
 from transfuse.report.numbers import plural, spell
+from transfuse.report.pieces import defined
 from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined
 
@@ -96,12 +97,19 @@ def _galleries(view: View) -> list[Block]:
     """Items that became wrong, then items that became right."""
     found: list[Block] = []
     for became, row, items in _changed(view):
-        count = plural(len(items), "item")
-        caption = (
-            f"Became {became} with {row.arm} instead of {row.versus}: {count}, those that changed in most runs first"
-        )
+        caption = f"Became {became} with {row.arm} instead of {row.versus}: {_of_all(row, len(items))}"
         found.append(Gallery(caption, tuple(_picture(view, row, *item) for item in items)))
     return found
+
+
+def _of_all(row: Evidence, shown: int) -> str:
+    """How many are shown of how many: the mean over the runs where there are several."""
+    several, share = row.seeds > 1, defined(row)
+    total = round((share or 0.0) * row.n / 100.0)
+    order = ", those that changed in most runs first" if several else ""
+    if total <= shown:
+        return plural(shown, "item") + order
+    return f"{shown} of {f'{total:,} a run on average' if several else plural(total, 'item')}{order}"
 
 
 def _picture(view: View, row: Evidence, name: str, target: str, own: str, other: str) -> Picture:
