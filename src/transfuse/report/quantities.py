@@ -13,12 +13,14 @@ class Quantity:
     """What a quantity is called, what it means to someone who never met it, and how it is written.
 
     A `share` is written in percent, its differences in points; a `rate` in percent even where it belongs to two arms; a
-    `level` as a plain number even where it belongs to two arms.
+    `level` as a plain number even where it belongs to two arms. `best` says where the best value lies if it is neither
+    the highest nor the lowest.
     """
 
     title: str
     meaning: str
     style: Style = "plain"
+    best: str = ""
 
 
 QUANTITIES = {
@@ -33,7 +35,9 @@ QUANTITIES = {
     ),
     "ece_uncalibrated": Quantity("calibration error before", "the same before the temperature was fitted", "share"),
     "log_loss_uncalibrated": Quantity("log-loss before", "log-loss before the temperature was fitted"),
-    "temperature": Quantity("temperature", "what the scores were divided by; above 1 the arm was too sure"),
+    "temperature": Quantity(
+        "temperature", "what the scores were divided by; above 1 the arm was too sure", best="near 1 is better"
+    ),
     "worst_class": Quantity("worst class", "accuracy on the class that is served worst", "share"),
     "worst_group": Quantity("worst group", "accuracy on the group that is served worst", "share"),
     "binary_log_loss": Quantity("binary log-loss", "how surprised the model is by each label's truth; 0 is perfect"),

@@ -89,7 +89,7 @@ class Rows:
     def column(self, quantity_name: str, *, title: str = "", paired: bool = False) -> Column:
         """The column of a quantity, with unit and direction as its rows tell them."""
         row = next((row for row in self.find(quantity_name) if (row.versus is not None) == paired), None)
-        parts = [unit(row), better(row.direction)] if row else []
+        parts = [unit(row), quantity(row.quantity).best or better(row.direction)] if row else []
         return Column(title or quantity(quantity_name).title, ", ".join(filter(None, parts)), numeric=True)
 
     def known(self, evidence: Iterable[str]) -> tuple[str, ...]:

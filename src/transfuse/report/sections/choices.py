@@ -67,7 +67,8 @@ def _data(view: View) -> list[str]:
     points = [f"{title}: {_count(data[name])}" for name, title in names if data.get(name) is not None]
     runs = view.setup.get("runs") or ()
     if runs:
-        points.append(f"{plural(len(runs), 'run')}: {', '.join(str(run) for run in runs)}")
+        noun = "fold" if view.protocol == "crossfit" else "run"
+        points.append(f"{plural(len(runs), noun)}: {', '.join(str(run) for run in runs)}")
     return [*points, *(str(note) for note in data.get("notes") or ())]
 
 
