@@ -49,6 +49,10 @@ RECIPE = {
                 "stream": "pool",
             },
         },
+        "adapted": {
+            "fuse": "features/concat",
+            "train": {"epochs": 2, "rates": [0.003], "objective": "coral", "stream": "pool"},
+        },
     },
     # The singles stop early, so that the student is the best of the small networks that the budget leaves.
     "train": {"frozen": {"epochs": 2, "rates": [0.003]}},
@@ -72,7 +76,12 @@ def test_a_student_is_judged_against_itself_untaught(outcome):
     arms = {arm["name"]: arm for arm in outcome.evidence["arms"]}
     assert arms["student/untaught"]["role"] == "control"
     pairs = {(claim["arm"], claim["versus"]) for claim in outcome.evidence["verdict"]["claims"]}
-    assert {("student", "student/untaught"), ("pupil", "pupil/untaught"), ("student", "ensemble")} <= pairs
+    assert {
+        ("student", "student/untaught"),
+        ("pupil", "pupil/untaught"),
+        ("adapted", "adapted/untaught"),
+        ("student", "ensemble"),
+    } <= pairs
     assert ("student", "pupil/untaught") not in pairs
     assert [entry for entry in outcome.evidence["not_measured"] if "fail" in entry["why"]] == []
 

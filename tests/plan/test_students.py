@@ -89,6 +89,19 @@ def test_what_a_student_hears_of_a_pool_comes_from_its_own_runs_teacher_and_open
     assert not [role for role in found.steps[f"fit s/untaught {first}"].inputs if role.startswith("pool")]
 
 
+@pytest.mark.parametrize("objective", ["coral", "mmd", "dann", "pseudo_labels"])
+@pytest.mark.parametrize("regime", ["full", "frozen"])
+def test_some_objectives_hear_a_pool_without_a_teacher_and_stand_beside_the_same_training_without_it(objective, regime):
+    found = plan(
+        made(s={"fuse": "features/concat", "train": {"regime": regime, "objective": objective, "stream": "pool"}})
+    )
+    step, alone = found.steps["fit s s0"], found.steps["fit s/untaught s0"]
+    assert step.inputs["pool|rows"] == Given("pool-judge") and step.params["stream"] == "pool"
+    assert not [role for role in step.inputs if "teacher" in role]
+    assert not [role for role in alone.inputs if role.startswith("pool")]
+    assert alone.params["schedule"]["objective"] == (("supervised", {}),)
+
+
 def test_a_teacher_that_knows_some_classes_is_heard_by_amalgamation_only() -> None:
     def with_half(objective: str):
         entry = {"spec": "demo:a", "classes": ["x", "y", *[None] * 8]}
@@ -135,7 +148,10 @@ WRONG = {
     "needs a teacher": {"s": {"fuse": "features/concat", "train": {"objective": "distil"}}},
     "no objective of this training": {"s": student(objective=None)},
     "unknown pool of items": {"s": student(stream="lake")},
-    "say nothing without a teacher": {"s": {"fuse": "features/concat", "train": {"stream": "pool"}}},
+    "hears rows without labels ": {"s": {"fuse": "features/concat", "train": {"stream": "pool"}}},
+    "hears rows without labels  ": {"s": student(objective="distil_robust", stream="pool")},
+    "needs items without labels": {"s": {"fuse": "features/concat", "train": {"objective": "coral"}}},
+    "no network that could be taught ": {"s": {"fuse": "outputs/mean_prob", "train": {"stream": "pool"}}},
     "hears rows without labels": {"s": student(objective="distil_features", teacher=["frozen/a"], stream="pool")},
     "weighed by confidence": {"s": student(stream="pool", teachers="confidence")},
     "is not mixed": {"s": student(augment="mixup")},

@@ -10,7 +10,7 @@ from transfuse.errors import UserError, unknown_name
 from transfuse.plan.heads import merged_columns, unanswered
 from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
-from transfuse.plan.students import FUSE, check_taught, is_taught, stream_of, student, teachers_of
+from transfuse.plan.students import FUSE, check_heard, is_taught, stream_of, student, teachers_of
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
 from transfuse.registry import Entry, kinds_of, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule, searched
@@ -29,8 +29,8 @@ class ArmSpec:
     are merged into one source before it is read. `match` names what of the winner the arm is brought up to before it is
     trained: `flops` (of training) or `parameters`. With `recipient` the members are connected into the user's network,
     which starts with what it shares with the member `start` by name and shape. `teachers` are the arms that a
-    student learns from, `stream` the further set of items that it hears them about too. `columns` says which class each
-    column of an own head stands for, where not all of the target's classes are found by name.
+    student learns from, `stream` a further set of items that it hears of, from them or alone. `columns` says which
+    class each column of an own head stands for, where not all of the target's classes are found by name.
     """
 
     name: str
@@ -55,6 +55,11 @@ class ArmSpec:
     def regime(self) -> str:
         return "none" if self.schedule is None else self.schedule.regime
 
+    @property
+    def hears(self) -> bool:
+        """Whether more than sources and labelled rows goes into it: other arms' answers, or items without labels."""
+        return bool(self.teachers or self.stream)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -76,7 +81,13 @@ class Scene:
         return {name: entry.taps for name, entry in self.recipe.entries.items() if entry.taps}
 
     def schedule(
-        self, regime: str, own: Mapping[str, Any] | None = None, *, where: str = "recipe, train", taught: bool = False
+        self,
+        regime: str,
+        own: Mapping[str, Any] | None = None,
+        *,
+        where: str = "recipe, train",
+        taught: bool = False,
+        streamed: bool = False,
     ) -> Schedule:
         """A regime's schedule: defaults, then the recipe's `train: REGIME`, then the arm's own settings.
 
@@ -87,7 +98,7 @@ class Scene:
                 raise unknown_name("regime", name, REGIMES, where="recipe, train")
         base = "full" if regime == "scratch" else regime
         made = schedule({"regime": base, **self.recipe.train.get(base, {}), **(own or {})}, where=where)
-        check_taught(made.entries, taught, where)
+        check_heard(made.entries, taught, streamed, where)
         for entry in made.entries:
             check_kind(entry, self.recipe.task.kind, where)
         made = replace(made, member_rate=DEFAULTS["scratch"].member_rate) if regime == "scratch" else made
@@ -140,7 +151,7 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     given = facts.get("train", "frozen")
     own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
     teachers = teachers_of(own, known, scene.named, how, f"{where}.train")
-    stream = stream_of(own, scene.recipe.data, f"{where}.train")
+    stream = stream_of(own, scene.recipe.data, how, f"{where}.train")
     of = facts.get("of", list(scene.cards))
     if not isinstance(of, list) or not of:
         raise UserError("`of` lists what is fused", where=where, got=repr(of))
@@ -159,7 +170,7 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
         raise UserError(f"{how.full_name} merges no weights", where=where, got=", ".join(given))
     if own["regime"] == "frozen" and divides(how):
         own = {**GROWN, **scene.recipe.train.get("frozen", {}), **own}
-    plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train", taught=bool(teachers))
+    plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train", taught=bool(teachers), streamed=bool(stream))
     plan = replace(plan, stack=plan.stack and not divides(how))
     if (plan.branch_dropout or plan.feature_dropout) and how.traits.get("joints") == "plain":
         raise UserError(
@@ -175,8 +186,8 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     named = _taps(scene, how, facts, [*of, RECIPIENT] if into else of, where)
     reads = reads_of(how, {member: scene.cards[member] for member in of}, named, scene.own if into else None)
     arm = ArmSpec(name, "candidate", "fused", "train", tuple(of), how.full_name, settings, tuple(reads), plan)
-    arm = replace(arm, recipient=into, start=start)
-    return student(arm, teachers, stream, known, len(scene.classes), f"{where}.train") if teachers else arm
+    arm = replace(arm, recipient=into, start=start, stream=stream)
+    return student(arm, teachers, known, len(scene.classes), f"{where}.train") if teachers else arm
 
 
 def _absent(scene: Scene, member: str, known: Mapping[str, ArmSpec], where: str) -> UserError:

@@ -15,9 +15,9 @@ TOGETHER = " with "
 
 
 def connected(arm: ArmSpec) -> bool:
-    """Whether the arm is one trained network of its sources alone: no pool, no merge of weights, and no student, which
-    rests on its teachers too."""
-    return arm.kind == "train" and arm.merge is None and not arm.teachers
+    """Whether the arm is one trained network of its sources alone: no pool, no merge of weights, and nobody who hears
+    more than labelled rows, such as a student."""
+    return arm.kind == "train" and arm.merge is None and not arm.hears
 
 
 def branches(arm: ArmSpec) -> int:
@@ -64,7 +64,7 @@ def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec
     if arm.kind == "pool":
         return _pool_without(arm, source, known, name)
     rest = tuple(member for member in arm.members if member != source)
-    if not rest or source not in arm.members or arm.teachers:
+    if not rest or source not in arm.members or arm.hears:
         return None
     if arm.kind == "as_is":
         # What its columns stand for is what all members say together.
@@ -113,7 +113,7 @@ def _pool_without(arm: ArmSpec, source: str, known: Mapping[str, ArmSpec], name:
     rest = tuple(member for member in arm.members if member not in holding)
     if not holding or not rest or any(len(known[member].members) > 1 for member in holding):
         return None
-    if any(known[member].teachers for member in arm.members):
+    if any(known[member].hears for member in arm.members):
         return None
     return replace(known[rest[0]] if len(rest) == 1 else replace(arm, members=rest), name=name, role="control")
 

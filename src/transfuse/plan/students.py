@@ -1,8 +1,10 @@
-"""Students: arms that learn from other arms' answers; without it no fusion could be had at the price of one model.
+"""Students: arms that learn from other arms' answers, or from items without labels; without it no fusion could be had
+at the price of one model.
 
 `train: {objective: distil, teacher: ARM}` makes a student; a list names several teachers. A teacher is the same run's:
 its scores of the training rows come from a step of their own, so that nothing a student learns from has seen a row
-that judges it. `stream: pool` lets it hear them about a further set of items too, whose labels nobody reads.
+that judges it. `stream: pool` lets it hear them about a further set of items too, whose labels nobody reads; some
+objectives hear such items without a teacher.
 """
 
 from __future__ import annotations
@@ -43,17 +45,12 @@ def teachers_of(
     circle), and for methods that train no network.
     """
     if "teacher" not in own:
-        if "stream" in own:
-            hint = "teacher: ARM, objective: distil"
-            raise UserError("rows without labels say nothing without a teacher", where=where, hint=hint)
         return ()
     given = own.pop("teacher")
     found = tuple(given) if isinstance(given, list | tuple) else (given,)
     if not found or len(set(map(str, found))) < len(found):
         raise UserError("`teacher` names an arm, or several, each once", where=where, got=repr(given))
-    if how.shelf in ("fusion/outputs", "fusion/weights"):
-        hint = "fuse: features/concat, or leave `fuse` out"
-        raise UserError(f"{how.full_name} is no network that could be taught", where=where, hint=hint)
+    _check_network(how, where)
     for name in found:
         if name in known and name != "prior":
             continue
@@ -66,10 +63,11 @@ def teachers_of(
     return found
 
 
-def stream_of(own: dict[str, Any], data: Any, where: str) -> str:
+def stream_of(own: dict[str, Any], data: Any, how: Entry, where: str) -> str:
     """Takes `stream` out of a training's settings: the name of a pool in `data.extra`, or nothing."""
     if "stream" not in own:
         return ""
+    _check_network(how, where)
     given, known = str(own.pop("stream")), pool_names(data)
     if given not in known:
         found = unknown_name("pool of items", given, known, where=f"{where}.stream")
@@ -78,20 +76,36 @@ def stream_of(own: dict[str, Any], data: Any, where: str) -> str:
     return given
 
 
-def check_taught(entries: Iterable[Entry], taught: bool, where: str) -> None:
-    """Objectives that need a teacher have one, and a teacher has an objective that listens."""
+def _check_network(how: Entry, where: str) -> None:
+    if how.shelf in ("fusion/outputs", "fusion/weights"):
+        hint = "fuse: features/concat, or leave `fuse` out"
+        raise UserError(f"{how.full_name} is no network that could be taught", where=where, hint=hint)
+
+
+def check_heard(entries: Iterable[Entry], taught: bool, streamed: bool, where: str) -> None:
+    """Objectives that need a teacher have one, those that need a pool of items too; and whoever is named is heard."""
     needing = [entry for entry in entries if {SCORES, FEATURES} & set(entry.needs)]
+    hearing = [entry for entry in entries if POOL in entry.needs]
     if needing and not taught:
         raise UserError(
             f"{needing[0].full_name} needs a teacher", where=where, hint="a candidate's train: teacher: ARM"
         )
     if taught and not needing:
         raise UserError("no objective of this training learns from a teacher", where=where, hint="objective: distil")
+    if hearing and not streamed:
+        raise UserError(
+            f"{hearing[0].full_name} needs items without labels", where=where,
+            hint="a candidate's train: stream: pool, with data: {…, extra: {pool: {take: rest}}}",
+        )  # fmt: skip
+    hearing += [entry for entry in needing if SCORES in entry.needs and not entry.traits.get("labelled")]
+    if streamed and not hearing:
+        raise UserError(
+            "no objective of this training hears rows without labels", where=where,
+            hint="objective: coral, mmd, dann or pseudo_labels, or with a teacher distil",
+        )  # fmt: skip
 
 
-def student(
-    arm: ArmSpec, teachers: tuple[str, ...], stream: str, known: Mapping[str, ArmSpec], classes: int, where: str
-) -> ArmSpec:
+def student(arm: ArmSpec, teachers: tuple[str, ...], known: Mapping[str, ArmSpec], classes: int, where: str) -> ArmSpec:
     """The same arm, taught; what it is taught must be there.
 
     Mixed inputs are refused: teachers answer the rows as they are. Features are those of frozen networks. Who knows
@@ -103,7 +117,7 @@ def student(
             "teachers answered the rows as they are, so what a student sees is not mixed", where=where,
             got="augment: " + ", ".join(name for name, _ in arm.schedule.augment), hint="leave `augment` out",
         )  # fmt: skip
-    _check_heard(arm.schedule, [known[name] for name in teachers], stream, classes, where)
+    _check_heard(arm.schedule, [known[name] for name in teachers], arm.stream, classes, where)
     if any(FEATURES in entry.needs for entry in arm.schedule.entries):
         for name in teachers:
             teacher = known[name]
@@ -112,17 +126,13 @@ def student(
                     f"the teacher '{name}' keeps no features", where=where,
                     expected="a network on frozen sources, as frozen/SOURCE", hint="objective: distil takes any arm",
                 )  # fmt: skip
-    return replace(arm, form="student", teachers=teachers, stream=stream)
+    return replace(arm, form="student", teachers=teachers)
 
 
 def _check_heard(plan: Schedule, teachers: Sequence[ArmSpec], stream: str, classes: int, where: str) -> None:
-    """An objective must hear the pool, and what its teachers do not know."""
+    """An objective must be able to hear the pool, and what its teachers do not know."""
     listening = [(entry, dict(settings)) for entry, (_, settings) in zip(plan.entries, plan.objective, strict=False)]
     listening = [(entry, settings) for entry, settings in listening if SCORES in entry.needs]
-    if stream and not listening:
-        raise UserError(
-            "no objective of this training hears rows without labels", where=where, hint="objective: distil"
-        )
     if stream and any(settings.get("teachers") == "confidence" for _, settings in listening):
         raise UserError(
             "teachers are weighed by confidence on labelled rows only", where=where, got=f"stream: {stream}",
@@ -143,18 +153,18 @@ def knows_some(arm: ArmSpec, classes: int) -> bool:
 
 
 def untaught(arms: Iterable[ArmSpec]) -> list[ArmSpec]:
-    """Beside each student the same network on the same schedule with labels alone."""
+    """Beside each student, and each who hears a pool, the same network on the same schedule with labels alone."""
     return [
         replace(arm, name=f"{arm.name}/{UNTAUGHT}", role="control", teachers=(), stream="", schedule=_labels(arm),
                 form="single" if len(arm.members) == 1 else "fused")
-        for arm in arms if arm.teachers
+        for arm in arms if arm.hears
     ]  # fmt: skip
 
 
 def _labels(arm: ArmSpec) -> Any:
     assert arm.schedule is not None  # noqa: S101 - as above
     named = zip(arm.schedule.objective, arm.schedule.entries, strict=False)
-    left = [(one, entry) for one, entry in named if not {SCORES, FEATURES} & set(entry.needs)]
+    left = [(one, entry) for one, entry in named if not {SCORES, FEATURES, POOL} & set(entry.needs)]
     whole = any(entry.traits.get("complete") for _, entry in left)
     kept = tuple(one for one, _ in left)
     return replace(arm.schedule, objective=kept if whole else (("supervised", {}), *kept))

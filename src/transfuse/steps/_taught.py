@@ -62,7 +62,9 @@ def pool(
     ]
     if any(each.shape[1:] != (classes,) for each in given):
         raise UserError("a teacher answers other classes than its student", expected=f"{classes} columns")
-    said: dict[str, Feed] = {"teacher": BlockFeed(rows, given, device), "known": _Known(teachers, classes, device)}
+    said: dict[str, Feed] = {}
+    if teachers:
+        said |= {"teacher": BlockFeed(rows, given, device), "known": _Known(teachers, classes, device)}
     if any(role.startswith("x") for role in own):
         feed: Feed = BlockFeed(*blocks_of(own), device)
     else:
