@@ -46,9 +46,3 @@ def test_running_again_attacks_nobody_and_changes_no_byte(house):
     done = forked("run", "small.yaml", "--out", "out", store=store, cwd=folder)
     assert done.returncode == 0 and executed(folder / "out") == []
     assert (folder / "out" / "evidence.json").read_bytes() == before
-
-
-def test_an_unknown_source_to_transfer_from_is_one_message(house, tmp_path: Path):
-    wrong = write_recipe(tmp_path, RECIPE + JUDGE.replace("residual]", "resdual]"))
-    done = forked("run", wrong.name, store=house[1], cwd=tmp_path)
-    assert done.returncode == 2 and "judge.transfer" in done.stderr and "residual" in done.stderr

@@ -169,6 +169,11 @@ class Recipe(Strict):
                 raise ValueError(f"a source may not be called '{name}' where the recipe has one")
         for name in self.judge.guards:
             check_metric(name, self.task.kind)
+        for name in self.judge.transfer:
+            if name not in self.sources:
+                near = nearest(name, list(self.sources))
+                guess = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(self.sources)}"
+                raise ValueError(f"judge.transfer: unknown source '{name}'; {guess}")
         attacks = [
             name for name in self.judge.conditions if any(each.traits["kind"] == "attack" for each in named(name))
         ]

@@ -52,9 +52,6 @@ def surroundings(
 ) -> Surroundings:
     """Everything the recipe asks for. Errors, before any work: own tasks of unknown sources, sets without new items."""
     asked = recipe.judge
-    for source in asked.transfer:
-        if source not in recipe.sources:
-            raise unknown_name("source", source, recipe.sources, where="recipe, judge.transfer")
     made = Surroundings(exposures=conditions(asked.conditions))
     if attacks_of(asked.conditions):
         rows = _attacked(known, parts, keep, asked.attacked)
