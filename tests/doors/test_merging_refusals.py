@@ -92,3 +92,12 @@ def test_the_sound_files_do_merge_and_integers_are_taken_never_averaged(folder, 
     merged = load_file("out.safetensors")
     assert merged["ids"].tolist() == [9, 1, 2] and merged["norm.num_batches_tracked"] == 12
     assert np.array_equal(merged["w"], GOOD["w"])
+
+
+def test_a_network_that_the_files_do_not_belong_to_is_named_before_anything_is_matched(folder, monkeypatch, capsys):
+    save_file(GOOD, folder / "b.safetensors")
+    words = ["mean", "a.safetensors", "b.safetensors", "--align", "weight_matching", "--arch", "demo:residual"]
+    assert ended(monkeypatch, *words, "--out", "out.safetensors") == 2
+    told = capsys.readouterr().err
+    assert "none of this network" in told and "'features.0.weight' is missing in 'a'" in told
+    assert not (folder / "out.safetensors").exists()

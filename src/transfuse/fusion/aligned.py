@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfuse.errors import UserError, unknown_name
-from transfuse.fusion.preflight import START
+from transfuse.errors import UserError, many_problems, unknown_name
+from transfuse.fusion.buffers import COUNTER
+from transfuse.fusion.preflight import START, misfits
 from transfuse.fusion.resizing import ResizedReader, require_alike
 from transfuse.fusion.turning import Turn, TurnedReader, turned_statistic
 from transfuse.registry import Entry, shelf
 from transfuse.seeds import stream
 from transfuse.source.groups import Groups, find_groups
-from transfuse.source.weights import Reader
+from transfuse.source.weights import Reader, StateReader
 
 SHELF = "fusion/align"
 # Largest difference of a turned network's outputs, as a share of the largest output: more is another function.
@@ -91,6 +92,8 @@ def align(
     a network that cannot be traced, a missing statistic, and a turned network that computes something else.
     """
     given = how.settings({})
+    if not how.traits.get("resizes"):
+        _require_of(network, members, base)
     groups = find_groups(network, example)
     kept_name = START if base is not None else next(iter(members))
     kept = _tensors(base if base is not None else members[kept_name])
@@ -115,6 +118,15 @@ def align(
         moved = [np.mean(blocks != np.arange(len(blocks))) for blocks in turn.blocks]
         made.moved[name] = float(np.mean(moved))
     return made
+
+
+def _require_of(network: nn.Module, members: Mapping[str, Reader], base: Reader | None) -> None:
+    """All checkpoints have the network's tensors; counters, which older files lack, may be missing."""
+    problems = misfits({"the network": StateReader(network.state_dict(), "the network"), **members}, base)
+    if problems := [problem for problem in problems if f"{COUNTER}' is missing" not in problem]:
+        raise many_problems(
+            "the checkpoints are none of this network", problems, hint="name the network that they belong to"
+        )
 
 
 def _tensors(reader: Reader) -> dict[str, np.ndarray]:

@@ -177,9 +177,9 @@ def weights_of(entry: Entry, weights: Sequence[float] | None, count: int) -> np.
     """The members' weights [K], all one by default; a wrong number is refused, and a zero sum where they are shares."""
     values = np.ones(count) if weights is None else np.asarray(weights, dtype=np.float64)
     if values.shape != (count,) or not np.isfinite(values).all():
-        raise UserError("one finite weight per source is needed", expected=f"{count} numbers", got=str(list(values)))
+        raise UserError("one finite weight per source is needed", expected=f"{count} numbers", got=str(values.tolist()))
     if abs(values.sum()) < 1e-12 and entry.traits.get("weights") != "scales":
-        raise UserError("the weights sum to zero", got=str(list(values)))
+        raise UserError("the weights sum to zero", got=str(values.tolist()))
     return values
 
 
