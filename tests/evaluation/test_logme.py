@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import multivariate_normal
 
+from transfuse.errors import UserError
 from transfuse.evaluation import band
 from transfuse.evaluation.logme_fit import GramSide, KernelSide, best
 from transfuse.evaluation.material import Material, together, value
@@ -175,7 +176,7 @@ def test_the_scale_of_the_features_and_the_form_change_nothing(
 ) -> None:
     one = noisy(rows, width)
     expected = value("logme", one)
-    for factor in (1e-6, 1e6):
+    for factor in (1e-100, 1e-6, 1e6, 1e60):
         found = value("logme", Material(one.features * factor, one.targets, 3))
         assert found == pytest.approx(expected, abs=1e-10)
     monkeypatch.setattr(band, "LARGE", 0)
@@ -197,3 +198,9 @@ def test_told_classes_have_no_bound_and_untold_ones_end_at_the_spread_of_labels(
     # Features at right angles to the class: the more noise they are taken for, the better.
     flat = GramSide(Moments(np.zeros(2), np.eye(2), np.zeros((2, 1)), np.array([10.0]), 40, 2), [0])
     assert best(flat)[0] == pytest.approx(-0.5 * np.log(2 * np.pi / 4) - 0.5, abs=1e-9)
+
+
+def test_features_whose_squares_are_beyond_numbers_are_refused() -> None:
+    one = noisy(30, 4)
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(UserError, match="cannot be scored"):
+        value("logme", Material(one.features * 1e160, one.targets, 3))

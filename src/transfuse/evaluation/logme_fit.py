@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import chebyshev
 
+from transfuse.errors import UserError
 from transfuse.evaluation.band import Band, Shifted, Tridiagonal, reduced
 from transfuse.evaluation.moments import Moments
 
-# Beyond these multiples of the features' scale nothing is left of them, or of the noise.
+# Beyond these multiples of the eigenvalues' sum nothing is left of the features, or of the noise.
 LEAST, MOST = 1e-13, 1e13
 # A class explained to this share of its length is explained to rounding: its evidence has no bound.
 PERFECT = 1e-10
@@ -60,9 +61,7 @@ class GramSide:
         mean = found.mean * np.sqrt(found.rows)
         sides = found.sums[:, classes] + np.outer(mean, self.squares / np.sqrt(found.rows))
         self.form, self.width = reduced(found.gram, np.column_stack([sides, mean])), len(mean)
-        self.floor = rounding(found.gram)
-        self.scale = float(np.linalg.norm(found.gram)) + float(mean @ mean)
-        self.level = float(np.trace(found.gram) + mean @ mean) / found.rows
+        self.floor, self.scale = rounding(found.gram), total(found.gram) + float(mean @ mean)
 
     def at(self, t: float) -> tuple[np.ndarray, float]:
         """q of the classes [C] and log |I + K/t|."""
@@ -78,8 +77,7 @@ class KernelSide:
     def __init__(self, kernel: np.ndarray, targets: np.ndarray, classes: Sequence[int]) -> None:
         indicators = (targets[:, None] == np.asarray(classes)).astype(np.float64)
         self.rows, self.form = len(kernel), reduced(kernel, indicators)
-        self.squares, self.floor = indicators.sum(axis=0), rounding(kernel)
-        self.scale, self.level = float(np.linalg.norm(kernel)), float(np.trace(kernel)) / len(kernel)
+        self.squares, self.floor, self.scale = indicators.sum(axis=0), rounding(kernel), total(kernel)
         self.bounded = self.form.at(-self.floor) is not None
 
     def at(self, t: float) -> tuple[np.ndarray, float]:
@@ -88,9 +86,17 @@ class KernelSide:
         return t * found.own, found.logdet - self.rows * float(np.log(t))
 
 
+def total(gram: np.ndarray) -> float:
+    """The sum of the eigenvalues. Raises: `UserError` where the features' squares are beyond float64."""
+    found = float(np.trace(gram))
+    if not np.isfinite(found):
+        raise UserError("features cannot be scored", expected="numbers whose squares float64 can hold", got=str(found))
+    return found
+
+
 def rounding(gram: np.ndarray) -> float:
-    """Eigenvalues up to here are rounding: D · eps · the Frobenius norm, ten times over."""
-    return 10.0 * len(gram) * float(np.finfo(np.float64).eps) * float(np.linalg.norm(gram))
+    """Eigenvalues up to here are rounding: D · eps · their sum, ten times over."""
+    return 10.0 * len(gram) * float(np.finfo(np.float64).eps) * total(gram)
 
 
 def shifted(form: Tridiagonal | Band, t: float, floor: float) -> Shifted:
@@ -133,7 +139,7 @@ def _surveyed(side: GramSide | KernelSide) -> list[Point]:
     none that of t's q with a determinant of 1.
     """
     low, high = float(np.log(side.scale * LEAST)), float(np.log(side.scale * MOST))
-    middle, least = float(np.log(side.level)), _point(side, low)
+    middle, least = float(np.log(side.scale / side.rows)), _point(side, low)
     points = [_point(side, middle + step) for step in (-STRIDE, 0.0, STRIDE)]
     while True:
         top = np.max([point.level for point in points], axis=0) + MISSED
