@@ -43,3 +43,10 @@ def test_seconds_grow_with_items_and_backward_passes():
     features = made.steps["extract a.vector pool"]
     assert forecast.seconds(features) > 100 * 2.0 / 1000
     assert forecast.seconds(tuned) > forecast.seconds(frozen)
+
+
+def test_a_frozen_source_that_learning_runs_through_is_paid_for_again():
+    made = plan(setting(candidates={"added": {"fuse": "structure/lora"}, "plain": {"fuse": "features/concat"}}))
+    assert made.steps["fit added s0"].work.members == ("a", "b")
+    assert made.steps["predict added s0"].work.forward == 50
+    assert made.steps["fit plain s0"].work.members == ()

@@ -151,7 +151,8 @@ class Builder:
             fits = lasting.tries * lasting.epochs
             if arm.regime == "frozen":
                 inputs |= self.features(arm, run.blocks, run, judged=False)
-                work = Work(crown=fits * -(-run.train_count // arm.schedule.batch))
+                items = {"forward": fits * run.held_count, "backward": fits * run.train_count}
+                work = Work(_run_again(arm), **items, crown=fits * -(-run.train_count // arm.schedule.batch))
             else:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
         if arm.merge is not None:
@@ -181,6 +182,7 @@ class Builder:
             }
         elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
             inputs |= self.features(arm, exposure.blocks(run), run, judged=True, exposure=exposure)
+            work = Work(_run_again(arm), forward=count)
         elif arm.kind == "train":
             work = Work(arm.members, forward=count)
         return self.add(
@@ -231,3 +233,9 @@ class Builder:
     def arm(self, name: str) -> ArmSpec:
         """An arm that always runs, for pools and students that name it."""
         return self.arms[name]
+
+
+def _run_again(arm: ArmSpec) -> tuple[str, ...]:
+    """The frozen members of which what is trained runs a part: beside low-rank additions, say, or behind a joint."""
+    placed = (read.member for read in arm.reads if read.use == "place" and read.member in arm.members)
+    return tuple(dict.fromkeys(placed))
