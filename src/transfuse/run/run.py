@@ -232,8 +232,12 @@ def finished_arms(prepared: Prepared, walk: Walk) -> tuple[Ladder, list[str]]:
     singles = tuple(arm for arm in arms.singles if fitted(arm.name)) or arms.singles[:1]
     names = {arm.name for arm in singles}
 
+    known = arms.arms()
+
     def stays(arm: ArmSpec) -> bool:
-        return set(arm.members) <= names if arm.kind == "pool" else arm.kind == "prior" or fitted(arm.name)
+        if arm.kind == "pool":
+            return all(name in names or (name in known and stays(known[name])) for name in arm.members)
+        return arm.kind == "prior" or fitted(arm.name)
 
     kept = replace(
         arms,
