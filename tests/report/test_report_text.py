@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from report import example
 from transfuse.report.terminal import render_terminal
 from transfuse.report.text import escape, render_markdown
+from transfuse.report.words import what
 
 SHIP = "Ship concat: one network fused from lite0 and squeeze."
 
@@ -101,3 +102,9 @@ def test_no_claims_no_flags(claims: object) -> None:
     assert "Ship concat" in render_terminal(record)
     assert "No comparison was judged" in render_terminal(record)
     assert "No flag was raised" in render_markdown(record)
+
+
+def test_what_an_arm_is_names_a_training_where_there_is_one() -> None:
+    arm = {"name": "x", "role": "candidate", "method": "outputs/vote", "members": ["frozen/a", "frozen/b"]}
+    assert what(arm | {"train": "none"}) == "outputs/vote of frozen/a and frozen/b"
+    assert what(arm | {"train": "full"}).endswith("frozen/b, full")

@@ -102,4 +102,5 @@ def what(arm: Mapping[str, Any]) -> str:
     if arm.get("method") == CHOSEN:
         return f"chosen in each fold: {' or '.join(str(member) for member in arm.get('members') or ())}"
     of, training = listed([str(member) for member in arm.get("members") or ()]), arm.get("train")
-    return f"{arm.get('method') or 'unknown method'} of {of or 'no members'}" + (f", {training}" if training else "")
+    trained = f", {training}" if training and training != "none" else ""
+    return f"{arm.get('method') or 'unknown method'} of {of or 'no members'}{trained}"
