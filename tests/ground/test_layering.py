@@ -33,6 +33,7 @@ LAYERS = (
         "given",
         "labels",
         "partial",
+        "threads",
     ),
     ("files",),
     ("demo",),

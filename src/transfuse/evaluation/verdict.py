@@ -14,6 +14,7 @@ from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.recommend import choose, recommend
 from transfuse.evaluation.words import sentence
 from transfuse.jsonio import plain
+from transfuse.threads import linear_algebra
 from transfuse.types import CLEAN, Arm, Claim, Evidence, Verdict
 
 __all__ = ["Case", "Judgement", "MarginRule", "judge", "record", "status"]
@@ -40,6 +41,7 @@ class Judgement:
         return self.case.arms
 
 
+@linear_algebra()
 def judge(case: Case) -> Judgement:
     """Ask every question of the shelf, then recommend, claim and flag from the answers.
 

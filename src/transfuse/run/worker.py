@@ -14,6 +14,7 @@ from typing import Any
 from transfuse.events import Emit, Journal
 from transfuse.registry import find
 from transfuse.store import Artifact, Store
+from transfuse.threads import linear_algebra
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,8 @@ def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | N
     began = time.process_time()
     if "torch" in step.needs:
         set_threads(place.threads)
-    meta, arrays = step.load().run(job.params, inputs, context)
+    with linear_algebra(place.threads):
+        meta, arrays = step.load().run(job.params, inputs, context)
     store.put(job.key, meta, arrays)
     return Done(time.process_time() - began)
 
