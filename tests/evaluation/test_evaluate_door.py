@@ -104,6 +104,14 @@ def test_splits_keep_the_choice_apart(tmp_path: Path) -> None:
         evaluate(named, labels_csv(tmp_path, ["train"] * 300), scale="logit")
 
 
+def test_a_row_that_is_no_number_is_told_with_its_item_also_where_the_scale_is_not() -> None:
+    shares = np.full((300, 4), 1 / 4)
+    broken = shares.copy()
+    broken[7, 1] = np.nan
+    with pytest.raises(UserError, match=r"NaN or infinity(.|\n)*items 7$"):
+        evaluate({"a": shares, "b": broken}, KNOWN.targets)
+
+
 def test_groups_reach_the_intervals() -> None:
     given = {"a": scores("a", 2.0), "b": scores("b", 3.0)}
     found = evaluate(given, KNOWN.targets, scale="logit", groups=[f"g{number // 3}" for number in range(300)])

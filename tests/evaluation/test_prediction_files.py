@@ -38,7 +38,7 @@ def test_labels_from_arrays_and_columns() -> None:
         ("id,label\na,b\n", "'item' is missing"),
         ("item,label\na,b,c\n", "another number of cells"),
         ("item,item\na,b\n", "differ"),
-        ("item,label\na,x\na,y\n", r"more than once(.|\n)*got: a$"),
+        ("item,label\na,x\na,y\n", r"unique(.|\n)*got: more than once: a$"),
         ("item,label\na,\n", "no label"),
     ],
 )

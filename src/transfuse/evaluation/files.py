@@ -103,7 +103,7 @@ def unique_ids(ids: Sequence[str], where: str) -> tuple[str, ...]:
     """The ids, if they are there and all differ."""
     twice = repeated(ids)
     if twice:
-        raise UserError(f"{len(twice)} item ids occur more than once", where=where, got=listed(twice))
+        raise UserError("item ids must be unique", where=where, got=f"more than once: {listed(twice)}")
     return tuple(ids)
 
 
@@ -245,7 +245,7 @@ def by_run(
             twice.append(item)
         held[item] = row
     if twice:
-        raise UserError(f"{len(twice)} item ids occur more than once", where=where, got=listed(twice))
+        raise UserError("item ids must be unique", where=where, got=f"more than once: {listed(twice)}")
     order = tuple(next(iter(rows.values()), {}))
     for run, held in rows.items():
         missing = sorted(set(order).symmetric_difference(held))

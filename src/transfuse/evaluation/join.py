@@ -104,8 +104,9 @@ def known_scale(scores: Scores, scale: Scale | None, kind: TaskKind = "multiclas
     found = scores.scale or scale
     if found is not None:
         return found
-    values = scores.scores
-    shares = (values <= 1) if kind == "multilabel" else np.abs(values.sum(axis=2) - 1.0) <= ROW_SUM_TOLERANCE
+    # What is no number is told of with its items, later.
+    values = scores.scores[np.isfinite(scores.scores).all(axis=2)]
+    shares = (values <= 1) if kind == "multilabel" else np.abs(values.sum(axis=1) - 1.0) <= ROW_SUM_TOLERANCE
     if (values >= 0).all() and shares.all():
         return "probability"
     raise UserError(
