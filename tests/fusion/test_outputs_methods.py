@@ -56,6 +56,23 @@ def test_geometric_mean_gains_exactly_the_normaliser_over_the_members_mean(seed)
     assert found == pytest.approx(mean + np.log(normaliser).mean(), abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["mean_prob", "convex", "greedy", "route"])
+def test_no_mixture_loses_less_than_who_would_always_ask_the_right_member(name):
+    members, targets = rows(4)
+    found = pooled(name, members, targets, members)
+    oracle = loss(members.max(axis=0), targets)
+    assert oracle < loss(found, targets) <= np.mean([loss(member, targets) for member in members])
+    assert (found[np.arange(len(targets)), targets] <= members[:, np.arange(len(targets)), targets].max(axis=0)).all()
+
+
+def test_a_vote_is_right_at_most_where_a_member_is():
+    members, targets = rows(5)
+    right = pooled("vote", members, targets, members).argmax(axis=1) == targets
+    somebody = (members.argmax(axis=2) == targets).any(axis=0)
+    assert right.any()
+    assert not (right & ~somebody).any()
+
+
 def test_votes_are_shares_of_the_members_and_ties_are_split():
     members = np.array([[[0.5, 0.5, 0.0]], [[0.9, 0.1, 0.0]]])
     entry = method("outputs/vote")
