@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from transfuse.train.batches import POOL, TRAIN
@@ -13,3 +15,24 @@ def both(about: _contract.About, learner: Learner, batches: _contract.Batches) -
     """(task loss of the labelled rows, their fused features [n, D], those of the pool's rows [m, D]), float32."""
     labelled, others = learner.parts(batches[TRAIN].inputs), learner.parts(batches[POOL].inputs)
     return about.loss(labelled.logits.float(), batches[TRAIN]), labelled.fused.float(), others.fused.float()
+
+
+class Drawn(_contract.Objective):
+    """`{"labels": task loss, NAME: distance}`: labels, and `pull` times how far apart features of two places are."""
+
+    name: str
+
+    def __init__(self, about: _contract.About, *, pull: float) -> None:
+        super().__init__(about)
+        self.pull = pull
+
+    def weights(self, progress: float) -> Mapping[str, float]:
+        return {self.name: self.pull}
+
+    def apart(self, one: Tensor, other: Tensor) -> Tensor:
+        """The distance of features [n, D] and [m, D]."""
+        raise NotImplementedError
+
+    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+        loss, labelled, others = both(self.about, learner, batches)
+        return {"labels": loss, self.name: self.apart(labelled, others)}

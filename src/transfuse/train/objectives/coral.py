@@ -7,14 +7,10 @@ C are the covariances [D, D] of the fused features in one step's batches (divide
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
-from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
-from transfuse.train.objectives._domains import both
+from transfuse.train.objectives._domains import Drawn
 
 CITATION = "Sun, Saenko, Deep CORAL: correlation alignment for deep domain adaptation, ECCV workshops 2016"
 PARAMETERS = {
@@ -24,19 +20,13 @@ TRAITS = {"complete": True, "kinds": "multiclass, multilabel, regression"}
 NEEDS = ("pool",)
 
 
-class Objective(_contract.Objective):
+class Objective(Drawn):
     """`{"labels": task loss, "coral": distance}`."""
 
-    def __init__(self, about: _contract.About, *, pull: float) -> None:
-        super().__init__(about)
-        self.pull = pull
+    name = "coral"
 
-    def weights(self, progress: float) -> Mapping[str, float]:
-        return {"coral": self.pull}
-
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
-        loss, labelled, others = both(self.about, learner, batches)
-        return {"labels": loss, "coral": distance(labelled, others)}
+    def apart(self, one: Tensor, other: Tensor) -> Tensor:
+        return distance(one, other)
 
 
 def distance(one: Tensor, other: Tensor) -> Tensor:

@@ -9,14 +9,10 @@ as fixed. Means run over all pairs, a row with itself included, so the bracket i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
-from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
-from transfuse.train.objectives._domains import both
+from transfuse.train.objectives._domains import Drawn
 
 CITATION = (
     "Gretton et al., A kernel two-sample test, JMLR 2012; Long et al., Learning transferable features with deep"
@@ -30,19 +26,13 @@ NEEDS = ("pool",)
 SCALES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
-class Objective(_contract.Objective):
+class Objective(Drawn):
     """`{"labels": task loss, "mmd": discrepancy}`."""
 
-    def __init__(self, about: _contract.About, *, pull: float) -> None:
-        super().__init__(about)
-        self.pull = pull
+    name = "mmd"
 
-    def weights(self, progress: float) -> Mapping[str, float]:
-        return {"mmd": self.pull}
-
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
-        loss, labelled, others = both(self.about, learner, batches)
-        return {"labels": loss, "mmd": discrepancy(labelled, others)}
+    def apart(self, one: Tensor, other: Tensor) -> Tensor:
+        return discrepancy(one, other)
 
 
 def discrepancy(one: Tensor, other: Tensor) -> Tensor:
