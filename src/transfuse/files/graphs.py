@@ -37,25 +37,9 @@ def opened_graph(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], Facts]
     Runs on one thread. Raises `UserError` for a file that is none of ours, `UnsafeFileError` for external data or
     foreign operators.
     """
-    if not path.is_file():
-        raise UserError("there is no such file", where=str(path))
-    try:
-        import onnx
-        import onnxruntime
-    except ImportError as error:
-        raise missing_extra("onnx and onnxruntime", "onnx", "running an ONNX file") from error
-    try:
-        graph = onnx.load(path, load_external_data=False)
-    except Exception as error:  # noqa: BLE001 - protobuf raises its own kinds for bytes that are no graph
-        raise UserError("this is no ONNX file", where=str(path), got=str(error).split("\n")[0][:200]) from error
-    _refuse_unsafe(graph, path)
+    graph = read_graph(path)
     facts = _facts({each.key: each.value for each in graph.metadata_props}, path)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - the runtime's exceptions have no common base
-        raise UserError("this graph cannot be run", where=str(path), got=str(error).split("\n")[0][:200]) from error
+    session = session_of(graph, str(path))
     names = [each.name for each in session.get_inputs()], [each.name for each in session.get_outputs()]
     if names != ([INPUT], [OUTPUT]):
         raise UserError("this graph is not one exported here", where=str(path), got=f"inputs and outputs {names}")
@@ -64,6 +48,38 @@ def opened_graph(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], Facts]
         return np.asarray(session.run([OUTPUT], {INPUT: np.ascontiguousarray(canvas, dtype=np.float32)})[0])
 
     return run, facts
+
+
+def read_graph(path: Path) -> Any:
+    """The graph of a file, unrun. Raises `UserError` for what is no graph, `UnsafeFileError` for what could reach out
+    of its file."""
+    if not path.is_file():
+        raise UserError("there is no such file", where=str(path))
+    try:
+        import onnx
+    except ImportError as error:
+        raise missing_extra("onnx", "onnx", "reading an ONNX file") from error
+    try:
+        graph = onnx.load(path, load_external_data=False)
+    except Exception as error:  # noqa: BLE001 - protobuf raises its own kinds for bytes that are no graph
+        raise UserError("this is no ONNX file", where=str(path), got=str(error).split("\n")[0][:200]) from error
+    _refuse_unsafe(graph, path)
+    return graph
+
+
+def session_of(graph: Any, where: str) -> Any:
+    """A session of onnxruntime on one thread. Raises `UserError` where it cannot run the graph."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing_extra("onnxruntime", "onnx", "running an ONNX file") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - the runtime's exceptions have no common base
+        raise UserError("this graph cannot be run", where=where, got=str(error).split("\n")[0][:200]) from error
 
 
 def _refuse_unsafe(model: Any, path: Path) -> None:

@@ -27,6 +27,8 @@ from transfuse.kinds import kind_of
 from transfuse.reads import Read, pools
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
+from transfuse.source.carried import copy_files, moved_card
+from transfuse.source.open import carries, open_source
 from transfuse.source.weights import fill
 from transfuse.store import write_bytes, write_text
 from transfuse.types import Card
@@ -46,6 +48,7 @@ def save(model: Source, folder: Path, *, facts: Mapping[str, Any] | None = None)
     state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / TENSORS, to_bytes(state))
+    copy_files(model, folder)
     record = {
         "schema": SCHEMA,
         "temperature": model.temperature,
@@ -85,7 +88,7 @@ def describe(model: nn.Module) -> dict[str, Any]:
         made |= {} if model.grouping is None else {"columns": model.grouping}
         return made | ({} if model.opening is None else {"opening": model.opening.tolist()})
     if isinstance(model, Source):
-        return {"kind": "source", "card": model.card.record()}
+        return {"kind": "source", "card": moved_card(model).record()}
     raise UserError("only sources and what is fused of them can be saved", got=type(model).__name__)
 
 
@@ -175,6 +178,8 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
 
 
 def _blank(card: Card, folder: Path, modules: Mapping[str, nn.Module]) -> Source:
+    if carries(card.origin):
+        return open_source(card, root=folder)
     if card.origin != "module" and not (card.origin == "factory" and card.name in modules):
         return blank_source(card, root=folder)
     if card.name not in modules:

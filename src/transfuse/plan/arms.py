@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.plan.abilities import check_abilities
 from transfuse.plan.heads import merged_columns, unanswered
 from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
@@ -138,7 +139,7 @@ def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]
             raise UserError(
                 "a candidate names its method", where=where, expected="{fuse: FAMILY/NAME, of: [...]}", got=repr(entry)
             )
-        arms[name] = _candidate(scene, name, facts, {**known, **arms}, where)
+        arms[name] = check_abilities(_candidate(scene, name, facts, {**known, **arms}, where), scene.cards, where)
         if "then" in facts:
             arms[f"{name}+tuned"] = _twin(scene, arms[name], facts["then"], f"{where}.then")
     return arms

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from transfuse.plan import controls
+from transfuse.plan.abilities import check_attacks, possible
 from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
 from transfuse.plan.heads import columns_of
 from transfuse.plan.merges import merge_of
@@ -91,6 +92,7 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
     """All arms of a recipe, from cards alone; the alternative's card stands among them under its own name."""
     sources = {name: card for name, card in cards.items() if name in recipe.sources}
     scene = Scene(recipe, sources, cards.get(RECIPIENT) if recipe.recipient is not None else None, classes)
+    check_attacks(recipe.judge.conditions, sources)
     tuning = recipe.ladder != "quick"
     frozen, full = scene.schedule("frozen"), scene.schedule("full") if tuning else None
     singles = [single(scene, f"frozen/{name}", name, frozen) for name in sources]
@@ -106,13 +108,14 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
         skipped += [(what, "the ladder is 'quick'; 'standard' has it") for what in ("tuned/…", "scratch")]
     if recipe.ladder != "full":
         skipped += [(what, f"the ladder is '{recipe.ladder}'; 'full' has it") for what in FULL_ONLY]
+    tuned = {arm.name: replace(arm, name=f"tuned/{arm.members[0]}", schedule=full) for arm in singles if tuning}
+    tuned_singles, missing = possible(tuned, cards)
+    skipped += missing
     made = Ladder(
         fixed=tuple(fixed),
         singles=tuple(singles),
         candidates=tuple(found.values()),
-        tuned_singles={
-            arm.name: replace(arm, name=f"tuned/{arm.members[0]}", schedule=full) for arm in singles if tuning
-        },
+        tuned_singles=tuned_singles,
         tuned_fusions={},
         followers=(),
         not_measured=(),
@@ -120,9 +123,11 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
         proposes=recipe.ladder == "full" and recipe.alternative is None and bool(found),
     )
     tuned = {name: replace(arm, name=f"tuned/{name}", schedule=full) for name, arm in made.frozen_fusions.items()}
-    made = replace(made, tuned_fusions=tuned if tuning else {})
-    followers = _followers(scene, made)
-    skipped += _absent(made, followers)
+    tuned_fusions, missing = possible(tuned if tuning else {}, cards)
+    skipped += missing
+    made = replace(made, tuned_fusions=tuned_fusions)
+    followers, missing = _possible(_followers(scene, made), cards)
+    skipped += [*missing, *_absent(made, followers)]
     return replace(made, followers=tuple(followers), not_measured=tuple(dict.fromkeys(skipped)))
 
 
@@ -168,7 +173,8 @@ def _alternative(scene: Scene, tuning: bool) -> tuple[list[ArmSpec], list[tuple[
         return [], []
     arm = single(scene, ALTERNATIVE, ALTERNATIVE, scene.schedule("frozen"))
     tuned = replace(arm, name=f"tuned/{ALTERNATIVE}", schedule=scene.schedule("full"))
-    return [arm, tuned] if tuning else [arm], []
+    found, missing = possible({one.name: one for one in ([arm, tuned] if tuning else [arm])}, scene.cards)
+    return [*found.values()], missing
 
 
 def _followers(scene: Scene, made: Ladder) -> list[Follower]:
@@ -204,6 +210,16 @@ def _followers(scene: Scene, made: Ladder) -> list[Follower]:
     if scene.recipe.ladder == "full" and made.contenders:
         found += [_matched(made, "compute_matched", "flops"), _matched(made, "parameter_matched", "parameters")]
     return [follower for follower in found if follower.options]
+
+
+def _possible(followers: Sequence[Follower], cards: Mapping[str, Card]) -> tuple[list[Follower], list[tuple[str, str]]]:
+    """The followers with the options that can be; where none is left, why."""
+    kept, missing = [], []
+    for follower in followers:
+        options, reasons = possible(follower.options, cards)
+        kept += [replace(follower, options=options)] if options else []
+        missing += [] if options else reasons
+    return kept, missing
 
 
 def _matched(made: Ladder, name: str, what: str) -> Follower:

@@ -4,8 +4,7 @@
 network is a Source too: it overrides `blocks`, and has its own card.
 
 Traps closed here: a tapped tensor that a later layer changes in place (copied, or refused where the card did not know);
-BatchNorm statistics and dropout of a frozen part that a later `train()` would wake; a value captured by a cut while
-other values cross.
+BatchNorm and dropout of a frozen part that a later `train()` would wake; a cut where other values cross.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ CUT_TOLERANCE = 1e-4
 
 
 class _EnoughError(Exception):
-    """Raised by the last hook when every tap is read, so that the rest of the network is not computed."""
+    """Raised by the last hook when every tap is read."""
 
 
 class HeldModule(nn.Module):
@@ -59,11 +58,12 @@ class Source(HeldModule):
     """A pretrained model behind one door.
 
     `card` says what is known of it; `network` is the model itself, untouched: prepared images in, logits out.
-    `temperature` is what its logits are divided by when probabilities are asked for; `kind` is the kind of task that it
-    answers: what it gives for a regression are the numbers themselves.
+    `temperature` divides its logits where probabilities are asked for; `kind` is the kind of task that it answers;
+    `files` are those without which nobody could build it again.
     """
 
     temperature: float = 1.0
+    files: tuple[Any, ...] = ()
     kind: TaskKind = "multiclass"
 
     def __init__(self, card: Card, network: nn.Module) -> None:

@@ -15,6 +15,7 @@ from transfuse.errors import UserError
 from transfuse.registry import find
 from transfuse.seeds import integer
 from transfuse.source.base import Source
+from transfuse.source.open import carries
 from transfuse.source.spec import SHELF, parse, random_twin
 from transfuse.types import Card
 
@@ -23,8 +24,8 @@ def blank_source(card: Card, *, root: Path, module: nn.Module | None = None, see
     """The source of a card with fresh weights, drawn from the stream of `seed`; its card, taps and preparation stay."""
     if module is not None:
         return _restarted(card, module, seed)
-    if card.origin == "factory":
-        # What the function gives may have learned already, so its layers are asked to start again.
+    if card.origin == "factory" or (card.origin != "module" and carries(card.origin)):
+        # What the function or the file gives has learned already, so its layers are asked to start again.
         return _restarted(card, find(SHELF, card.origin).load().build(parse(card.spec), root).module, seed)
     twin = parse(random_twin(card.spec, seed))
     return Source(card, find(SHELF, twin.scheme).load().build(twin, root).module).eval()

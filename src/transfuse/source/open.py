@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from transfuse.errors import UserError
 from transfuse.files.weights import existing
 from transfuse.jsonio import digest, file_digest
-from transfuse.registry import find
+from transfuse.registry import find, shelf
 from transfuse.source.prepare import EXAMPLE, METADATA_KEY, read
 from transfuse.source.spec import SHELF, Built, Spec, parse
 from transfuse.types import Card, Prepare, Tap
@@ -46,8 +46,19 @@ def identity(spec: str, root: Path) -> dict[str, Any]:
     return made | {
         "spec": spec,
         "files": {str(path.name): file_digest(existing(path)) for path in _files(parsed, root)},
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": {package: _version(package) for package in (*PACKAGES, *packages(parsed.scheme))},
     }
+
+
+def packages(scheme: str) -> tuple[str, ...]:
+    """The optional packages that decide what a source of this kind computes."""
+    return tuple(str(find(SHELF, scheme).traits.get("packages", "")).split())
+
+
+def carries(origin: str) -> bool:
+    """Whether a source's own files hold its architecture too: where it is saved they go with it."""
+    known = shelf(SHELF)
+    return origin in known and bool(known[origin].traits.get("carries"))
 
 
 def spec_files(spec: str, root: Path) -> list[Path]:
@@ -132,7 +143,9 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
         raise UserError("nobody states how this source wants its images", where=where, hint=EXAMPLE)
     require_finite(module, where)
     taps, flexible = _taps(module, prepare, canvas, where)
-    cuttable, cuts = _cuts(module, taps, prepare, canvas if flexible else prepare.size)
+    cuttable, cuts = (
+        (False, set()) if built.frozen else _cuts(module, taps, prepare, canvas if flexible else prepare.size)
+    )
     taps = {tap: replace(facts, cut=tap in cuts) for tap, facts in taps.items()}
     class_count = taps["logits"].width
     if built.classes and len(built.classes) != class_count:
@@ -151,13 +164,16 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
         taps=taps,
         class_count=class_count,
         classes=built.classes,
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        parameters=sum(parameter.numel() for parameter in module.parameters()) + getattr(module, "stored", 0),
         licence=built.licence,
         flexible=flexible,
         random=spec.random,
-        cuttable=cuttable,
+        trainable=not built.frozen,
+        differentiable=not built.frozen,
+        cuttable=cuttable and not built.frozen,
+        has_weights=not built.frozen,
         seen="none" if spec.random else built.seen if seen == "unknown" else seen,
-        notes=built.notes,
+        notes=(*built.notes, *([f"frozen: {built.frozen}"] if built.frozen else [])),
     )
 
 
@@ -257,4 +273,6 @@ def open_source(card: Card, *, root: Path, module: nn.Module | None = None) -> S
             got=found,
             hint="make the card again",
         )
-    return Source(card, network).eval()
+    made = Source(card, network).eval()
+    made.files = tuple(path.absolute() for path in _files(spec, root)) if carries(spec.scheme) else ()
+    return made

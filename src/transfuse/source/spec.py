@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 SHELF = "source/adapters"
 RANDOM = "random"
 # Of these the target is a path, in which '@' is an ordinary character.
-PATH_SCHEMES = ("file", "module", "factory")
+PATH_SCHEMES = ("file", "module", "factory", "onnx")
 LATER = {
     "hf": "Hugging Face models",
     "keras": "Keras models",
     "tensorflow": "TensorFlow models",
-    "onnx": "ONNX models",
     "sklearn": "scikit-learn models",
 }
 
@@ -65,6 +64,7 @@ class Built:
     """What an adapter gives back: a network that returns logits, and what is known of it.
 
     `prepare` is None where nobody stated how the network wants its images; `classes` is empty where names are unknown.
+    `frozen` says why nothing of it can be trained or differentiated, where that is so.
     """
 
     module: nn.Module
@@ -73,6 +73,7 @@ class Built:
     classes: tuple[str, ...] = ()
     seen: str = "unknown"
     notes: tuple[str, ...] = field(default=())
+    frozen: str = ""
 
 
 def parse(text: str) -> Spec:
@@ -132,6 +133,10 @@ def random_twin(text: str, seed: int = 0) -> str:
     if spec.scheme == "module":
         raise UserError(
             "a module given in Python has no random twin", where=text, hint="give the twin as a source of its own"
+        )
+    if shelf(SHELF)[spec.scheme].traits.get("carries"):
+        raise UserError(
+            "a network that stands in its own file has no random twin by name", where=text, hint="blank_source(card)"
         )
     if spec.scheme == "file":
         if "arch" not in spec.options:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
+from transfuse.source.foreign import SHOWN
 from transfuse.types import Tap, TapKind
 
 KINDS: dict[int, TapKind] = {2: "vector", 3: "tokens", 4: "map"}
@@ -130,6 +131,7 @@ def find(network: nn.Module, images: Tensor, *, where: str = "") -> dict[str, Ta
             taps[call.path] = tap
     aliases = {"logits": _logits(calls[0], output), **_deep(once, taps, classifier)}
     aliases["vector"] = _vector(classifier, aliases["logits"], taps)
+    aliases |= {name: taps[SHOWN[name]] for name in getattr(network, "shown", ()) if SHOWN[name] in taps}
     return {**taps, **{name: replace(tap, name=name) for name, tap in aliases.items()}}
 
 

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from transfuse.source.foreign import noting
+
 
 @contextmanager
 def counting() -> Iterator[FlopCounter]:
@@ -24,7 +26,7 @@ def counting() -> Iterator[FlopCounter]:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with FlopCounter() as counter:
+        with FlopCounter() as counter, noting(counter.add):
             yield counter
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
@@ -36,6 +38,10 @@ class FlopCounter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
+
+    def add(self, flops: int) -> None:
+        """Count what another runtime computes."""
+        self.total += flops
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
