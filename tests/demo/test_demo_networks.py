@@ -127,16 +127,16 @@ def test_provenance_tells_the_files_and_what_made_them(provenance: dict) -> None
 
 
 @pytest.mark.assets
-@pytest.mark.parametrize("name", demo.NAMES)
-def test_the_stated_accuracy_is_found_again(name: str, provenance: dict) -> None:
+def test_the_stated_accuracies_are_found_again(provenance: dict) -> None:
     import pretrain_demo
 
     folder = REPOSITORY / "assets" / "fashion-mnist"
     if not folder.is_dir():
         pytest.skip("assets/ lacks fashion-mnist; run `make assets`")
     _, testing = pretrain_demo.read_images(folder)
-    part = pretrain_demo.Images(testing.pixels[:2000], testing.targets[:2000])
-    # Four standard errors of an accuracy near 0.89 on 2,000 images.
-    assert pretrain_demo.accuracy(pretrained(name), part) == pytest.approx(
-        provenance["networks"][name]["test_accuracy"], abs=0.028
+    part = pretrain_demo.Images(testing.pixels[:1000], testing.targets[:1000])
+    found = {name: pretrain_demo.accuracy(pretrained(name), part) for name in demo.NAMES}
+    # Four standard errors of an accuracy near 0.89 on 1,000 images.
+    assert found == pytest.approx(
+        {name: facts["test_accuracy"] for name, facts in provenance["networks"].items()}, abs=0.04
     )

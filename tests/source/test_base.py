@@ -39,7 +39,7 @@ def test_blocks_in_one_pass_are_those_of_single_passes(source_of, canvas):
 
 
 def test_a_block_that_a_later_layer_overwrites_is_what_its_layer_computed(source_of, canvas):
-    source = source_of("torchvision:vgg11@random")
+    source = source_of("demo:vgg")
     with torch.no_grad():
         blocks = source(canvas, ["features.0", "logits"])
         alone = source.network.features[0](source.prepared(canvas))

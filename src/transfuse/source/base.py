@@ -23,8 +23,8 @@ from transfuse.source.trace import divide, trace
 from transfuse.source.weights import StateReader
 from transfuse.types import Card, Tap, TaskKind
 
-# Largest difference of the parts from the whole, as a share of the largest logit: more is another function.
-CUT_TOLERANCE = 1e-4
+# A cut is tried on images of this side where any size goes; more than this share of the largest logit is a difference.
+CUT_SIDE, CUT_TOLERANCE = 96, 1e-4
 
 
 class _EnoughError(Exception):
@@ -174,7 +174,7 @@ class Source(HeldModule):
 
     def _require_equal(self, front: nn.Module, tail: nn.Module, tap: str) -> None:
         """A statement that changes a value without naming it is lost in a graph; the numbers would tell."""
-        side = self.card.prepare.size
+        side = min(self.card.prepare.size, CUT_SIDE) if self.card.flexible else self.card.prepare.size
         ramp = torch.linspace(0, 1, 3 * side * side, device=self.preparation.mean.device)
         images = torch.stack([ramp, ramp.flip(0)]).reshape(2, 3, side, side)
         with still(self), still(front), still(tail), torch.no_grad():

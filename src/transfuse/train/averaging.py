@@ -63,15 +63,16 @@ class Average:
             for name, parameter in self.model.named_parameters():
                 if name in self.mean:
                     parameter.copy_(self.mean[name])
-        _renew(self.model, refresh)
+        renew(self.model, refresh)
         try:
             yield
         finally:
             self.model.load_state_dict(kept)
 
 
-def _renew(model: nn.Module, refresh: Refresh) -> None:
-    """Statistics of every BatchNorm that is not frozen: plain means over the batches that `refresh` runs through."""
+def renew(model: nn.Module, refresh: Refresh) -> None:
+    """Statistics of every BatchNorm that is not frozen: plain means over the batches that `refresh` runs through.
+    The model is left in evaluation mode where it has any."""
     norms: list[Any] = [
         part for part in model.modules()
         if isinstance(part, _BatchNorm) and part.track_running_stats and not getattr(part, "held", False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,8 @@ from transfuse.seeds import stream
 from transfuse.train.feed import Feed
 
 TRAIN, POOL = "train", "pool"
+# Rows that statistics are taken from before and after training.
+SETTLING_ROWS = 4096
 
 
 @dataclass(frozen=True)
@@ -55,3 +57,26 @@ class Stream:
                 waiting = np.concatenate([waiting, order.permutation(self.rows)])
             yield self.batch(waiting[:size])
             waiting = waiting[size:]
+
+    def some(self, size: int, most: int = SETTLING_ROWS) -> Iterator[Batch]:
+        """At most about so many of the rows, spread evenly, in batches of `size`."""
+        return (self.batch(chosen) for chosen in in_batches(spread_evenly(self.rows, most), size))
+
+
+def spread_evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """Every n-th of the rows, ascending: fewer than twice `most`."""
+    return np.sort(rows)[:: max(1, len(rows) // most)]
+
+
+def in_batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """Batches in order; a last one of a single row joins its neighbour, since batch statistics need two."""
+    parts = list(slices(rows, size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [np.concatenate(parts[-2:])]
+    yield from parts
+
+
+def slices(rows: Sequence[int] | np.ndarray, size: int) -> Iterator[np.ndarray]:
+    """The rows in order, `size` at a time."""
+    array = np.asarray(rows)
+    return (array[start : start + size] for start in range(0, len(array), size))

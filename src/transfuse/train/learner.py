@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -28,6 +30,7 @@ class Learner(Protocol):
     def __call__(self, inputs: list[Tensor]) -> Tensor: ...
     def parts(self, inputs: list[Tensor]) -> Parts: ...
     def blocks(self, inputs: list[Tensor]) -> list[Tensor]: ...
+    def restandardise(self, batches: Sequence[list[Tensor]]) -> None: ...
     @property
     def branches(self) -> tuple[int, ...]: ...
     @property
@@ -50,8 +53,18 @@ class OnBlocks:
     def __call__(self, inputs: list[Tensor]) -> Tensor:
         return self.crown(inputs)
 
+    def read(self, inputs: list[Tensor]) -> list[Tensor]:
+        """Blocks before their joints."""
+        return inputs
+
     def blocks(self, inputs: list[Tensor]) -> list[Tensor]:
-        return self.crown.joined(inputs)
+        return self.crown.joined(self.read(inputs))
+
+    def restandardise(self, batches: Sequence[list[Tensor]]) -> None:
+        """Joints take their statistics from these batches together."""
+        columns = zip(*(self.read(inputs)[: len(self.crown.joints)] for inputs in batches), strict=True)
+        for joint, parts in zip(self.crown.joints, columns, strict=True):
+            joint.settle(torch.cat(parts))
 
     def parts(self, inputs: list[Tensor]) -> Parts:
         return self._parts(self.blocks(inputs))
@@ -97,5 +110,5 @@ class OnCanvas(OnBlocks):
     def __call__(self, inputs: list[Tensor]) -> Tensor:
         return self.module(inputs[0])
 
-    def blocks(self, inputs: list[Tensor]) -> list[Tensor]:
-        return self.crown.joined(self.module.member_blocks(inputs[0]))
+    def read(self, inputs: list[Tensor]) -> list[Tensor]:
+        return self.module.member_blocks(inputs[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,8 @@ from transfuse.schedules import Schedule
 from transfuse.seeds import integer, stream
 from transfuse.train import averaging, stages
 from transfuse.train.adamw import AdamW
-from transfuse.train.augment._contract import augmented
-from transfuse.train.batches import TRAIN, Batch, Stream
+from transfuse.train.augment._contract import Augmenting
+from transfuse.train.batches import SETTLING_ROWS, TRAIN, Batch, Stream, in_batches, slices, spread_evenly
 from transfuse.train.feed import Feed
 from transfuse.train.health import Health, Watch
 from transfuse.train.held import held_loss, spread_of
@@ -30,7 +30,6 @@ from transfuse.types import TaskKind
 # would take gigabytes on their way through a convolutional network.
 SCORING_BATCH, SCORING_NUMBERS = 256, 1 << 21
 GRADIENT_NORM = 5.0
-SETTLING_ROWS = 4096
 
 Forward = Callable[[list[Tensor]], Tensor]
 Report = Callable[[int, float, float | None], None]
@@ -160,8 +159,14 @@ def fit(
             if not better and epoch - result.epoch >= schedule.patience:
                 break
     result.put_back(model, rate)
+    _finish(goal, forward, lesson)
     result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
     return result
+
+
+def _finish(goal: Objective, forward: Any, lesson: Lesson) -> None:
+    """The objective's last look at the streams, with the kept weights in place."""
+    goal.finish(forward, {name: each.some(lesson.schedule.batch) for name, each in lesson.streams.items()})
 
 
 def _scored(lesson: Lesson, model: nn.Module, held: np.ndarray | None) -> tuple[np.ndarray | None, float | None]:
@@ -192,7 +197,7 @@ def _measured(lesson: Lesson, model: nn.Module, goal: Objective, rows: np.ndarra
     model.eval()
     forward, sums = lesson.forward(model), {}
     with torch.no_grad(), lesson.autocast():
-        for chosen in _slices(rows, _scoring(lesson.feed, rows)):
+        for chosen in slices(rows, _scoring(lesson.feed, rows)):
             for name, loss in goal(forward, {TRAIN: lesson.batch(chosen)}).items():
                 sums[name] = sums.get(name, 0.0) + float(loss) * len(chosen)
     return {name: value / len(rows) for name, value in sums.items()}
@@ -220,11 +225,10 @@ def _given(lesson: Lesson, rows: np.ndarray) -> Iterator[dict[str, Batch]]:
         name: each.endless(min(schedule.batch, len(rows)), lesson.seed, "order", name)
         for name, each in lesson.streams.items()
     }
+    augmented = Augmenting(schedule.augment, lesson.classes, lambda: lesson.batch(rows))
     while True:
         for chosen in in_batches(order.permutation(rows), schedule.batch):
-            batch = lesson.batch(chosen)
-            if schedule.augment:
-                batch = augmented(batch, schedule.augment, draws, lesson.classes)
+            batch = augmented(lesson.batch(chosen), draws)
             yield {TRAIN: batch, **{name: next(each) for name, each in others.items()}}
 
 
@@ -241,7 +245,7 @@ def score(lesson: Lesson, model: nn.Module, rows: np.ndarray) -> np.ndarray:
     forward = lesson.forward(model)
     with torch.no_grad(), lesson.autocast():
         size = _scoring(lesson.feed, rows)
-        parts = [forward(lesson.feed.batch(chosen)).float().cpu().numpy() for chosen in _slices(rows, size)]
+        parts = [forward(lesson.feed.batch(chosen)).float().cpu().numpy() for chosen in slices(rows, size)]
     return np.concatenate(parts)
 
 
@@ -262,10 +266,9 @@ def settle(
     fits in closed form. At most a few thousand rows, spread evenly; `targets` are those of all rows of the data."""
     if not getattr(crown, "settles", True):
         return
-    step = max(1, len(rows) // SETTLING_ROWS)
-    chosen = np.sort(rows)[::step]
+    chosen = spread_evenly(rows, SETTLING_ROWS)
     with torch.no_grad():
-        parts = [blocks(feed.batch(part)) for part in _slices(chosen, _scoring(feed, chosen))]
+        parts = [blocks(feed.batch(part)) for part in slices(chosen, _scoring(feed, chosen))]
         joined = [torch.cat(column) for column in zip(*parts, strict=True)]
         known = None if targets is None else torch.from_numpy(targets[chosen]).to(joined[0].device)
         crown.settle(joined, known)
@@ -283,16 +286,3 @@ def _accelerators(model: nn.Module) -> list[torch.device]:
 
 def _named(held: float | None) -> dict[str, float]:
     return {} if held is None else {"held": held}
-
-
-def in_batches(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    """Batches in order; a last one of a single row joins its neighbour, since batch statistics need two."""
-    parts = list(_slices(rows, size))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [np.concatenate(parts[-2:])]
-    yield from parts
-
-
-def _slices(rows: Sequence[int] | np.ndarray, size: int) -> Iterator[np.ndarray]:
-    array = np.asarray(rows)
-    return (array[start : start + size] for start in range(0, len(array), size))

@@ -3,11 +3,14 @@
 A file declares `CITATION`, `PARAMETERS`, `TRAITS = {"on": "canvas" | "blocks"}` and one function
 `augment(batch, rng, classes, **settings) -> batch`: inputs and targets change together, rows stay in their order, and
 what it was given is not changed in place. All it draws, it draws from `rng`.
+
+Where it must know more than a batch, it defines `survey(batch, classes)` too, which is given all training rows once;
+what that returns comes fourth: `augment(batch, rng, classes, known, **settings)`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +24,23 @@ from transfuse.train.losses import mixable
 SHELF = "train/augment"
 
 
-def augmented(
-    batch: Batch, named: Sequence[tuple[str, Mapping[str, Any]]], rng: np.random.Generator, classes: int
-) -> Batch:
-    """The batch after all augmentations of a schedule, in their order."""
-    for name, settings in named:
-        batch = find(SHELF, name).load().augment(batch, rng, classes, **settings)
-    return batch
+class Augmenting:
+    """All augmentations of a schedule, in their order; `rows()` gives the batch of all training rows, asked for where
+    one of them wants to know it."""
+
+    def __init__(self, named: Sequence[tuple[str, Mapping[str, Any]]], classes: int, rows: Callable[[], Batch]) -> None:
+        self.classes = classes
+        self.steps: list[tuple[Callable[..., Batch], list[Any], Mapping[str, Any]]] = []
+        for name, settings in named:
+            module = find(SHELF, name).load()
+            known = [module.survey(rows(), classes)] if hasattr(module, "survey") else []
+            self.steps.append((module.augment, known, settings))
+
+    def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """The batch after all of them."""
+        for augment, known, settings in self.steps:
+            batch = augment(batch, rng, self.classes, *known, **settings)
+        return batch
 
 
 def partners(batch: Batch, rng: np.random.Generator) -> Tensor:

@@ -8,7 +8,7 @@ of `supervised`. `NEEDS` names the streams it reads beside the labelled training
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,9 @@ class Objective(nn.Module):
         """How many rows a step sends through the network beside those of its batches, when so many are labelled."""
         return 0
 
+    def finish(self, learner: Learner, streams: Mapping[str, Iterable[Batch]]) -> None:
+        """Once, with the kept epoch's weights in place: `streams` gives some thousand rows of each, in batches."""
+
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
         raise NotImplementedError
 
@@ -102,6 +105,10 @@ class Together(Objective):
 
     def further(self, rows: int) -> int:
         return sum(part.further(rows) for part in self.parts)  # pyright: ignore
+
+    def finish(self, learner: Learner, streams: Mapping[str, Iterable[Batch]]) -> None:
+        for part in self.parts:
+            part.finish(learner, streams)  # pyright: ignore[reportCallIssue]
 
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
