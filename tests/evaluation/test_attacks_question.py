@@ -122,6 +122,28 @@ def test_the_judge_asks_it_and_mirrored_arms_mirror():
     assert mine.value == pytest.approx(-theirs.value) and mine.low == pytest.approx(-theirs.high)
 
 
+def test_every_attacked_candidate_meets_the_best_single_and_no_baseline_does():
+    case, right = attacked_case()
+    names = {arm.name: arm.role for arm in case.arms}
+    others = [name for name, role in names.items() if name not in ("concat", "frozen/a")][:2]
+    tables = {
+        name: {**known, **{other: replace(known["concat"], arm=other) for other in others}}
+        for name, known in case.attacks.items()
+    }
+    arms = tuple(
+        replace(arm, role={others[0]: "candidate", others[1]: "baseline"}.get(arm.name, arm.role)) for arm in case.arms
+    )
+    rows = rows_of(replace(case, arms=arms, attacks=tables))
+    pairs = {(row.arm, row.versus) for row in rows.values() if row.quantity == "worst_case_accuracy" and row.versus}
+    assert pairs == {("concat", "frozen/a"), (others[0], "frozen/a")}
+    apart = [
+        np.logical_and.reduce([right[name, arm] for name in NAMES if name.split("@")[1].startswith("0.03")]).mean()
+        for arm in ("concat", "frozen/a")
+    ]
+    row = rows[f"worst_case_accuracy:{others[0]}-vs-frozen/a:test:linf@0.03"]
+    assert row.value == pytest.approx(apart[0] - apart[1])
+
+
 def test_nothing_is_asked_without_attacks_and_an_arm_that_could_not_be_attacked_is_left_out():
     assert attacks.ask(full_case()) == []
     case, _ = attacked_case()

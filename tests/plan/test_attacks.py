@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from plan.example_plan import setting
+from plan.example_plan import plan, setting
 from transfuse.errors import UserError
 from transfuse.plan.attacks import Attack, attacks
 from transfuse.plan.build import Builder, RowBlock
@@ -62,6 +64,20 @@ def test_the_step_is_keyed_by_arm_attack_and_rows_and_by_the_source_it_is_made_a
         build.fit(build.arm(f"frozen/{source}"), run)
     }
     assert steps[0].work.backward == 12 * own.passes
+
+
+@pytest.mark.parametrize(("test", "attacked"), [("all", {"ensemble", "hard"}), ("winner", {"ensemble"})])
+def test_who_trained_against_attacks_is_attacked_wherever_every_candidate_is_judged(test, attacked):
+    candidates = {
+        "plain": {"fuse": "features/concat"},
+        "hard": {"fuse": "features/concat", "train": {"regime": "frozen", "objective": "adversarial"}},
+    }
+    made = setting(judge={"test": test, "conditions": {"pgd": [0.03], "blur": [3]}}, candidates=candidates)
+    rows = {run.name: RowBlock(run.name, "some rows", 12) for run in made.runs}
+    made = replace(made, exposures=(*conditions({"blur": [3]}), *attacks({"pgd": [0.03]}, (), rows)))
+    asked = [role.split("|") for role in plan(made).steps["evaluate"].inputs if role.startswith("expose|")]
+    assert {place for _, place, *_, exposure in asked if exposure == "pgd@0.03"} == attacked
+    assert {place for _, place, *_, exposure in asked if exposure == "blur@3"} == {"ensemble"}
 
 
 def test_what_was_not_asked_is_told():

@@ -28,6 +28,10 @@ class Attack(Exposure):
     source: str | None = None
     passes: int = 1
 
+    @property
+    def against(self) -> bool:
+        return True
+
 
 def attacks(
     given: Mapping[str, Sequence[Any]], transfer: Sequence[str], rows: Mapping[str, RowBlock]

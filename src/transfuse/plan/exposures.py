@@ -1,7 +1,8 @@
 """What an arm is exposed to beside clean judged rows; without this file robustness would be asked by other steps.
 
 An exposure is either a condition of the judged rows (`blur@3`) or items of another kind (`ood:NAME`). Only the winner,
-the best single and the ensemble are exposed, after they are chosen.
+the best single and the ensemble are exposed, after they are chosen. Where all candidates are judged, those that trained
+against attacks are attacked too, whether they win or not: else few runs would say what that training was worth.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ class Exposure:
     items_key: str | None = None
     block: RowBlock | None = None
     rows: Mapping[str, RowBlock] = field(default_factory=dict)
+
+    @property
+    def against(self) -> bool:
+        """Whether it is an attack, made anew against each arm."""
+        return False
 
     @property
     def judged(self) -> bool:
@@ -79,10 +85,10 @@ def exposed(build: Builder, arms: Ladder, label: str, runs: Sequence[RunRows]) -
     `label` is what the names of these runs' choices end in.
     """
 
-    def roles(place: str, arm: ArmSpec) -> dict[str, str]:
+    def roles(place: str, arm: ArmSpec, asked: Sequence[Exposure] = build.setting.exposures) -> dict[str, str]:
         return {
             f"expose|{place}|{arm.name}|{run.name}|{exposure.name}": build.exposed(arm, run, exposure)
-            for exposure in build.setting.exposures
+            for exposure in asked
             for run in runs
         }
 
@@ -96,6 +102,10 @@ def exposed(build: Builder, arms: Ladder, label: str, runs: Sequence[RunRows]) -
     for arm in arms.fixed:
         if arm.kind == "pool":
             inputs |= roles(arm.name, arm)
+    attacks = [exposure for exposure in build.setting.exposures if exposure.against]
+    for arm in arms.candidates if build.setting.recipe.judge.test == "all" else ():
+        if arm.schedule is not None and any(entry.traits.get("resists") for entry in arm.schedule.entries):
+            inputs |= roles(arm.name, arm, attacks)
     return inputs, [
         Select(choice + label, {name: roles(place, arm) for name, arm in options.items()})
         for place, (choice, options) in places(arms).items()

@@ -29,16 +29,18 @@ MOST_MASKED = 0.02
 
 def ask(case: Case) -> list[Evidence]:
     """Accuracy of each attacked arm under each attack, over all attacks of one norm and radius at once (an item counts
-    as right only if no attack breaks it), the winner's difference to the best single there, and signs that gradients
-    are masked: items that survive the strongest gradient attack on the arm itself, but fall to a weaker one.
+    as right only if no attack breaks it), each attacked candidate's difference to the best single there, and signs that
+    gradients are masked: items that survive the strongest gradient attack on the arm itself, but fall to a weaker one.
     """
     if not case.attacks or not classifies(case):
         return []
     attacks = {name: Attack.of(name) for name in sorted(case.attacks)}
     found = {arm: _survivors(case, arm) for arm in sorted({arm for tables in case.attacks.values() for arm in tables})}
     rows = [row for arm, known in found.items() for row in _alone(case, arm, known, attacks)]
-    if case.winner != case.best_single and {case.winner, case.best_single} <= set(found):
-        rows += _paired(case, attacks)
+    candidates = [arm.name for arm in case.arms if arm.role == "candidate" or arm.name == case.winner]
+    for arm in candidates if case.best_single in found else ():
+        if arm in found and arm != case.best_single:
+            rows += _paired(case, attacks, (arm, case.best_single))
     return rows
 
 
@@ -86,10 +88,9 @@ def _about(attacks: Sequence[Attack]) -> dict[str, object]:
     return {"attacks": [each.condition for each in attacks], "norm": attacks[0].norm, "radius": attacks[0].radius}
 
 
-def _paired(case: Case, attacks: Mapping[str, Attack]) -> list[Evidence]:
-    """The winner's worst case less the best single's, item by item, over the attacks that both met."""
+def _paired(case: Case, attacks: Mapping[str, Attack], couple: tuple[str, str]) -> list[Evidence]:
+    """The first one's worst case less the other's, item by item, over the attacks that both met."""
     rows = []
-    couple = (case.winner, case.best_single)
     for (norm, radius), rivals in _balls(attacks.values()).items():
         shared = [each for each in rivals if set(couple) <= set(case.attacks[each.condition])]
         if not shared:

@@ -25,7 +25,9 @@ def blocks(view: View) -> list[Block]:
     found.append(_table(view, rows, "Accuracy under each attack, at most; shaded by what is lost against clean inputs"))
     levels, pairs = ([row for row in view.all(WORST) if (row.versus is None) == alone] for alone in (True, False))
     found += [_table(view, levels, "The worst of all attacks of one norm and radius, at most")] if levels else []
-    found += [_table(view, pairs, f"{pairs[0].arm} minus {pairs[0].versus} there, points")] if pairs else []
+    found += (
+        [_table(view, pairs, f"What each keeps there more or less than {pairs[0].versus}, points")] if pairs else []
+    )
     masked = [row for row in view.all(MASKING) if row.provenance.get("sentence")]
     return [
         *found,
