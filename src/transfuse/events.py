@@ -45,9 +45,11 @@ class Journal:
         # Not `splitlines`, which also breaks at characters that JSON leaves inside a string, such as U+2028.
         for line in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
             try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(record, dict) and isinstance(record.get("event"), str):
+                yield record
 
 
 def silent(event: str, **details: Any) -> None:

@@ -25,8 +25,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from transfuse.errors import BusyError, TransfuseError
-from transfuse.jsonio import canonical, file_digest
+from transfuse.jsonio import canonical, digest, file_digest
 
+DAMAGE = (ValueError, OSError, LookupError, TypeError, AttributeError, RecursionError)
+# Whoever sets the clock forward by a day lets another process sweep what this one is writing; it is written again.
+WRITES = 3
 META, ARRAYS, MANIFEST = "meta.json", "arrays.safetensors", "manifest.json"
 STALE_SECONDS = 24 * 3600.0
 
@@ -70,6 +73,15 @@ class Store:
 
     def put(self, key: str, meta: Any, arrays: Mapping[str, np.ndarray] | None = None) -> None:
         """Write one artifact whole; a second writer of the same key changes nothing."""
+        for left in reversed(range(WRITES)):
+            try:
+                self._put(key, meta, arrays)
+                return
+            except FileNotFoundError:
+                if not left:
+                    raise
+
+    def _put(self, key: str, meta: Any, arrays: Mapping[str, np.ndarray] | None) -> None:
         scratch_root = self.root / "scratch"
         scratch_root.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=scratch_root))
@@ -97,16 +109,16 @@ class Store:
         folder = self.folder(key)
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
+            if set(manifest) | {ARRAYS} != {META, ARRAYS}:
+                raise ValueError("the manifest names other files than an artifact has")
             if any(file_digest(folder / name) != expected for name, expected in manifest.items()):
                 raise ValueError("a file's hash differs from the manifest")
             meta = json.loads((folder / META).read_bytes())
             arrays: dict[str, np.ndarray] = {}
             if ARRAYS in manifest:
-                from safetensors.numpy import load_file
-
-                arrays = load_file(folder / ARRAYS)
+                arrays = _arrays(folder / ARRAYS)
             return Artifact(meta, arrays, key)
-        except (ValueError, OSError):
+        except DAMAGE:
             # An entry that lost a file is as damaged as one with a wrong hash; left in place it would block `put`.
             if folder.is_dir():
                 self.discard(key)
@@ -138,18 +150,61 @@ class Store:
     def open_test(self, fingerprint: str, plan: str) -> int:
         """Note in the ledger that a plan opened these test rows; returns the plan's ordinal at its first opening.
 
-        Running the same plan again is no further opening; another plan or another margin is.
+        Running the same plan again is no further opening; another plan or another margin is. Each line has its own hash
+        and stands in two files: a damaged one is mended from the other, and counts as an opening where both are gone.
         """
         ledger = self.root / "ledger"
         ledger.mkdir(parents=True, exist_ok=True)
+        paths = [ledger / f"{fingerprint}.copy.jsonl", ledger / f"{fingerprint}.jsonl"]
         with FileLock(ledger / f"{fingerprint}.lock"):
-            path = ledger / f"{fingerprint}.jsonl"
-            seen = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            plans = [json.loads(line)["plan"] for line in seen]
+            texts = [path.read_bytes() if path.exists() else b"" for path in paths]
+            plans = _openings([_plans(text) for text in texts])
             if plan not in plans:
-                write_bytes(path, "\n".join([*seen, canonical({"plan": plan})]).encode() + b"\n")
                 plans.append(plan)
+            lines = "".join(canonical(_line(each)) + "\n" for each in plans).encode()
+            for path, text in zip(paths, texts, strict=True):
+                if text != lines:
+                    write_bytes(path, lines)
             return plans.index(plan) + 1
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def _line(plan: str | None) -> dict[str, str | None]:
+    return {"plan": plan, "check": digest(plan)[:16]}
+
+
+def _plans(text: bytes) -> list[str | None]:
+    """The plans in one copy of a ledger; None for a line that is damaged. Older lines have no check."""
+    found: list[str | None] = []
+    for line in text.split(b"\n"):
+        if line:
+            try:
+                record = json.loads(line)
+                plan = record["plan"]
+                sound = isinstance(plan, str) and record.get("check", _line(plan)["check"]) == _line(plan)["check"]
+                found.append(plan if sound else None)
+            except DAMAGE:
+                found.append(None)
+    return found
+
+
+def _openings(copies: list[list[str | None]]) -> list[str | None]:
+    """The longer of the copies that are whole, else what can be read in either place; two lines never name one plan."""
+    whole = [copy for copy in copies if copy and None not in copy]
+    if whole:
+        return max(whole, key=len)
+    length = max(map(len, copies))
+    merged = [next((copy[at] for copy in copies if at < len(copy) and copy[at]), None) for at in range(length)]
+    return [plan for at, plan in enumerate(merged) if plan is None or plan not in merged[:at]]
 
 
 def write_bytes(path: Path, data: bytes) -> None:

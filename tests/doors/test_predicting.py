@@ -18,6 +18,7 @@ from transfuse.doors.predicting import predict
 from transfuse.errors import UserError
 from transfuse.evaluation.files import read_predictions
 from transfuse.fusion import saved
+from transfuse.report.view import SCHEMA
 from transfuse.source.open import make_card, open_source
 
 CLASSES = [f"class {number}" for number in range(10)]
@@ -74,7 +75,7 @@ def test_a_runs_folder_stands_for_the_model_it_recommends(model: Path, photos: P
     run = tmp_path / "run"
     (run / "models").mkdir(parents=True)
     verdict = {"recommendation": {"arm": "frozen/vgg", "form": "single", "why": ""}, "claims": [], "flags": []}
-    (run / "evidence.json").write_text(json.dumps({"verdict": verdict, "evidence": [], "arms": []}))
+    (run / "evidence.json").write_text(json.dumps({"schema": SCHEMA, "verdict": verdict, "evidence": [], "arms": []}))
     with pytest.raises(UserError, match="kept no model"):
         predict(run, "photos", photos.parent)
     (run / "models" / "frozen.vgg").symlink_to(model)

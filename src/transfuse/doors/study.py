@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfuse import __version__
 from transfuse.errors import UserError
+from transfuse.files.texts import json_object
 from transfuse.jsonio import pretty
 from transfuse.store import write_text
 
 if TYPE_CHECKING:
     from transfuse.source.base import Source
+
+# What reading a record that no run wrote can run into, once it is JSON.
+NOT_A_RECORD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -30,11 +35,33 @@ class Study:
     @classmethod
     def of_folder(cls, folder: Path) -> Study:
         """The study of a run folder. Raises UserError where there is none or its JSON is damaged."""
-        record = _json(folder / "evidence.json")
-        measured, small = folder / "measurements.json", folder / "thumbnails.json"
-        pictures = _json(small).get("items") if small.is_file() else None
-        known = pictures if isinstance(pictures, dict) else {}
-        return cls(record, _json(measured) if measured.is_file() else {}, folder, known)
+        record = json_object(folder / "evidence.json", "there is no run here", hint="run the recipe again")
+        found = {}
+        for name in ("measurements", "thumbnails"):
+            path = folder / f"{name}.json"
+            found[name] = json_object(path, "this file is damaged", hint="run again") if path.is_file() else {}
+        pictures = found["thumbnails"].get("items")
+        study = cls(record, found["measurements"], folder, pictures if isinstance(pictures, dict) else {})
+        with study._read():
+            from transfuse.report.view import View
+
+            View(study.record, study.measurements)
+        return study
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        """What a folder's record cannot be read as is the folder's fault, as one message; our own records raise."""
+        try:
+            yield
+        except NOT_A_RECORD as error:
+            if self.folder is None:
+                raise
+            raise UserError(
+                "this record does not hold what a run writes",
+                where=str(self.folder / "evidence.json"),
+                got=f"{type(error).__name__}: {error}"[:200],
+                hint="run the recipe again",
+            ) from error
 
     @property
     def verdict(self) -> Mapping[str, Any]:
@@ -66,13 +93,15 @@ class Study:
 
     def table(self) -> list[dict[str, Any]]:
         """One row per judged arm: role, cost and every metric, ready for a data frame; undefined values are None."""
-        rows = {
-            arm["name"]: {"arm": arm["name"], "role": arm["role"], **(arm["cost"] or {})} for arm in self.record["arms"]
-        }
-        for row in self.record["evidence"]:
-            if row["versus"] is None and row["arm"] in rows and row["condition"] == "clean":
-                rows[row["arm"]][row["quantity"]] = row.get("value")
-        return list(rows.values())
+        with self._read():
+            rows = {
+                arm["name"]: {"arm": arm["name"], "role": arm["role"], **(arm["cost"] or {})}
+                for arm in self.record["arms"]
+            }
+            for row in self.record["evidence"]:
+                if row["versus"] is None and row["arm"] in rows and row["condition"] == "clean":
+                    rows[row["arm"]][row["quantity"]] = row.get("value")
+            return list(rows.values())
 
     def report(self, path: str | Path) -> Path:
         """Write the report as HTML, or as Markdown where the name ends in `.md`; gives the path back."""
@@ -80,10 +109,10 @@ class Study:
         from transfuse.report.text import render_markdown
 
         target = Path(path)
-        if target.suffix == ".md":
-            write_text(target, render_markdown(self.record, self.measurements))
-        else:
-            write_text(target, render_html(self.record, self.measurements, self.pictures))
+        with self._read():
+            text = render_markdown(self.record, self.measurements) if target.suffix == ".md" else None
+            text = render_html(self.record, self.measurements, self.pictures) if text is None else text
+        write_text(target, text)
         return target
 
     def export(self, what: str, path: str | Path | None = None) -> Path:
@@ -95,7 +124,9 @@ class Study:
         if path is None and self.folder is None:
             raise UserError("this study has no folder, so an export needs a path", hint=f"export({what!r}, 'FILE')")
         target = Path(path) if path is not None else (self.folder or Path()) / f"{what}{entry.traits['suffix']}"
-        write_text(target, entry.load().render(View(self.record, self.measurements)))
+        with self._read():
+            text = entry.load().render(View(self.record, self.measurements))
+        write_text(target, text)
         return target
 
     def write(self, folder: Path) -> Path:
@@ -107,7 +138,8 @@ class Study:
     def __str__(self) -> str:
         from transfuse.report.terminal import render_terminal
 
-        return render_terminal(self.record)
+        with self._read():
+            return render_terminal(self.record)
 
 
 def side_by_side(first: Path, second: Path, target: Path) -> Path:
@@ -125,9 +157,12 @@ def side_by_side(first: Path, second: Path, target: Path) -> Path:
     names = [folder.name for folder in folders]
     if names[0] == names[1]:
         names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
-    views = [View(study.record, study.measurements) for study in map(Study.of_folder, folders)]
+    studies = [Study.of_folder(folder) for folder in folders]
+    views = [View(study.record, study.measurements) for study in studies]
     render = text.markdown if target.suffix == ".md" else html.page
-    write_text(target, render(Pair(views[0], views[1], (names[0], names[1])).document()))
+    with studies[1]._read():
+        page = render(Pair(views[0], views[1], (names[0], names[1])).document())
+    write_text(target, page)
     return target
 
 
@@ -141,15 +176,3 @@ def judged(predictions: Any, labels: Any, **settings: Any) -> Study:
     judgement = evaluate(made, labels, **settings)
     setup = set_up(judgement, version=__version__)
     return Study(described(json.loads(pretty(record(judgement, judgement.arms, {}, setup))), predictions))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError("there is no run here", where=str(path.parent), expected=path.name) from error
-    except ValueError as error:
-        raise UserError("this file is damaged", where=str(path), got=str(error), hint="run the recipe again") from error
-    if not isinstance(found, dict):
-        raise UserError("this file is not what a run writes", where=str(path), got=type(found).__name__)
-    return found

@@ -9,6 +9,8 @@ import gzip
 import io
 import math
 import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -19,8 +21,15 @@ from numpy.lib import format as npy
 from transfuse.errors import UnsafeFileError, UserError
 
 MAX_BYTES = 4 << 30
+# Real arrays shrink to a tenth, masks to a hundredth; what unfolds a thousandfold is made to fill memory.
+FREE_BYTES, LARGEST_RATIO = 64 << 20, 200
+LARGEST_DEFLATION = 1032
 IDX_UBYTE = 8
-DAMAGE = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, struct.error, NotImplementedError)
+DAMAGE = (
+    OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, struct.error, NotImplementedError, RuntimeError,
+)  # fmt: skip
+# What numpy's reader of headers, which parses them as Python text, raises on bytes that are none.
+NO_HEADER = (*DAMAGE, SyntaxError, TypeError, LookupError, OverflowError, tokenize.TokenError)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -36,11 +45,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
             if not members or len(members) != len(archive.infolist()):
                 raise UserError("not an npz file of arrays only", where=where, got=f"{len(members)} arrays")
-            total = sum(info.file_size for info in members)
-            if total > MAX_BYTES:
-                raise UnsafeFileError(
-                    "npz refused before unpacking: too large", where=where, expected=_limit(), got=f"{total} bytes"
-                )
+            _refuse_bomb(members, path)
             return {info.filename[:-4]: _member(archive, info, where) for info in sorted(members, key=_name)}
     except DAMAGE as error:
         raise UserError("npz file is damaged, or no npz file", where=where, got=str(error)[:200]) from error
@@ -55,10 +60,12 @@ def read_idx(path: Path) -> np.ndarray:
     """
     if not path.is_file():
         raise UserError("file not found", where=str(path))
+    packed = path.suffix == ".gz"
     try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as handle:
+        with gzip.open(path, "rb") if packed else path.open("rb") as handle:
             shape = _idx_shape(handle, str(path))
             size = math.prod(shape)
+            _refuse_lie(size, path, packed=packed)
             values = handle.read(size)
             surplus = handle.read(1)
     except DAMAGE as error:
@@ -68,6 +75,34 @@ def read_idx(path: Path) -> np.ndarray:
         expected = f"{size} bytes for shape {list(shape)}"
         raise UserError("IDX file's header and length disagree", where=str(path), expected=expected, got=got)
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)
+
+
+def _refuse_bomb(members: list[zipfile.ZipInfo], path: Path) -> None:
+    """Archives that claim what they cannot hold, or hold what nobody would pack, before anything is unpacked."""
+    total, got = sum(info.file_size for info in members), None
+    if total > MAX_BYTES:
+        got = f"{total} bytes"
+    elif total > FREE_BYTES and total > LARGEST_RATIO * path.stat().st_size:
+        got = f"{total} bytes in a file of {path.stat().st_size}"
+    elif any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in members):
+        got = "a packing that numpy never writes"
+    elif any(info.file_size > LARGEST_DEFLATION * (info.compress_size + 8) for info in members):
+        got = "an array that is longer than its packed bytes can be"
+    if got:
+        raise UnsafeFileError("npz refused before unpacking: too large", where=str(path), expected=_limit(), got=got)
+
+
+def _refuse_lie(size: int, path: Path, *, packed: bool) -> None:
+    """A header that claims more than the file can hold, before a buffer of that size is made."""
+    held = path.stat().st_size
+    most = max(FREE_BYTES, LARGEST_RATIO * held) if packed else held
+    if size > min(most, LARGEST_DEFLATION * (held + 8)):
+        raise UnsafeFileError(
+            "IDX file refused before reading: its header claims more than it can hold",
+            where=str(path),
+            expected=f"at most {most} bytes",
+            got=f"{size} bytes",
+        )
 
 
 def _name(info: zipfile.ZipInfo) -> str:
@@ -80,12 +115,16 @@ def _limit() -> str:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> np.ndarray:
     place = f"{where}, array '{info.filename[:-4]}'"
-    with archive.open(info) as handle:
+    with archive.open(info) as handle, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         version = npy.read_magic(handle)
         if version not in ((1, 0), (2, 0)):
             raise UserError("array format is not known", where=place, expected="npy 1.0 or 2.0", got=str(version))
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read_header(handle)
+        try:
+            shape, _, dtype = read_header(handle)
+        except NO_HEADER as error:
+            raise UserError("array's header is damaged", where=place, got=str(error)[:200]) from error
         if dtype.hasobject:
             raise UnsafeFileError(
                 "array of Python objects refused: reading it could run code",
@@ -95,7 +134,8 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> np.n
         declared = math.prod(shape) * dtype.itemsize
         if declared != info.file_size - handle.tell():
             raise UserError("array's header and length disagree", where=place, expected=f"{declared} bytes")
-    with archive.open(info) as handle:
+    with archive.open(info) as handle, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         return npy.read_array(handle, allow_pickle=False)
 
 

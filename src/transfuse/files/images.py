@@ -33,6 +33,8 @@ FLOAT_SLACK = 1e-6
 def read_bytes(path: Path) -> bytes:
     """The bytes of an image file; errors: absent, a folder, larger than `MAX_FILE_BYTES`."""
     try:
+        if path.exists() and not path.is_file():
+            raise UserError("this is no image file", where=str(path), got="a folder" if path.is_dir() else "a device")
         if path.stat().st_size > MAX_FILE_BYTES:
             raise UnsafeFileError("image file too large", where=str(path), expected=f"at most {MAX_FILE_BYTES} bytes")
         return path.read_bytes()

@@ -10,12 +10,18 @@ from __future__ import annotations
 import io
 import pickletools
 import re
+import warnings
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from transfuse.files.stacks import GETS, PUTS, Stack
 
 PICKLE_LIMIT_BYTES = 64_000_000
+# About thirty a tensor: thirty thousand tensors stay below.
+MOST_OPCODES = 1_000_000
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # A legacy file is five pickles in a row (magic, protocol, system, content, storage keys), then raw bytes.
 LEGACY_PICKLES = 5
@@ -66,22 +72,31 @@ def _judge_zip(handle: BinaryIO) -> Judgement:
             if pickles[0].file_size > PICKLE_LIMIT_BYTES:
                 return Judgement(kind, (), f"a pickle of {pickles[0].file_size} bytes is no state dict")
             content = archive.read(pickles[0])
-        found = _imports(io.BytesIO(content))
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
-        return Judgement(kind, (), f"the archive or its pickle is damaged: {error}")
+            follow = Stack()
+            found = _imports(io.BytesIO(content), follow)
+            for key, claimed in follow.claims.items():
+                held = archive.getinfo(f"{pickles[0].filename.removesuffix('data.pkl')}data/{key}").file_size
+                if claimed > held:
+                    raise ValueError(f"a storage of {claimed} bytes in a record of {held}")
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError, LookupError) as error:
+        return Judgement(kind, (), f"the archive or its pickle is damaged: {error}"[:200])
     return Judgement(kind, found, _refusal(found))
 
 
 def _judge_stream(handle: BinaryIO) -> Judgement:
     content = io.BytesIO(handle.read(PICKLE_LIMIT_BYTES))
+    held = handle.seek(0, io.SEEK_END)
     try:
-        legacy = any(argument == LEGACY_MAGIC for _, argument, _ in pickletools.genops(content))
+        legacy = any(argument == LEGACY_MAGIC for _, argument, _ in _opcodes(content))
         content.seek(0)
         found: tuple[str, ...] = ()
         for _ in range(LEGACY_PICKLES if legacy else 1):
-            found = tuple(sorted({*found, *_imports(content)}))
+            follow = Stack()
+            found = tuple(sorted({*found, *_imports(content, follow)}))
+            if sum(follow.claims.values()) > held:
+                raise ValueError(f"storages of {sum(follow.claims.values())} bytes in a file of {held}")
     except (ValueError, OSError, OverflowError, MemoryError) as error:
-        return Judgement("unknown", (), f"neither a PyTorch file nor a sound pickle: {error}")
+        return Judgement("unknown", (), f"neither a PyTorch file nor a sound pickle: {error}"[:200])
     if legacy:
         return Judgement("pytorch legacy", found, _refusal(found))
     return Judgement("pickle", found, _refusal(found) or "a bare pickle, not a file that torch.save wrote")
@@ -92,14 +107,15 @@ def _refusal(found: tuple[str, ...]) -> str | None:
     return f"its pickle would import {', '.join(foreign[:10])}" if foreign else None
 
 
-def _imports(stream: BinaryIO) -> tuple[str, ...]:
+def _imports(stream: BinaryIO, follow: Stack) -> tuple[str, ...]:
     """Every `module.name` that one pickle would import; `?` stands for a part that is computed. Raises ValueError."""
     found: set[str] = set()
     # STACK_GLOBAL takes two strings from the stack. Only strings pushed directly before it count: between a push and
     # its use an opcode could swap them, and no pickler writes that.
     strings: list[str] = []
     memo: dict[int, str] = {}
-    for opcode, argument, _ in pickletools.genops(stream):
+    for opcode, argument, _ in _opcodes(stream):
+        follow.take(opcode, argument)
         if opcode.name in ("GLOBAL", "INST"):
             found.add(str(argument).replace(" ", ".", 1))
         elif opcode.name == "STACK_GLOBAL":
@@ -108,12 +124,23 @@ def _imports(stream: BinaryIO) -> tuple[str, ...]:
             found.add(f"copyreg.extension_{argument}")
         elif opcode.name == "MEMOIZE":
             memo[len(memo)] = strings[-1] if strings else "?"
-        elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+        elif opcode.name in PUTS:
             memo[int(argument or 0)] = strings[-1] if strings else "?"
-        elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+        elif opcode.name in GETS:
             strings.append(memo.get(int(argument or 0), "?"))
         elif isinstance(argument, str):
             strings.append(argument)
         elif opcode.name != "FRAME":
             strings.clear()
     return tuple(sorted(found))
+
+
+def _opcodes(stream: BinaryIO) -> Iterator[tuple[pickletools.OpcodeInfo, Any, int | None]]:
+    """The opcodes of one pickle, up to `MOST_OPCODES`. Raises ValueError beyond, and for what is no pickle."""
+    with warnings.catch_warnings():
+        # Old text opcodes are decoded as Python spells strings, which warns of odd escapes.
+        warnings.simplefilter("ignore")
+        for count, each in enumerate(pickletools.genops(stream)):
+            if count >= MOST_OPCODES:
+                raise ValueError(f"more than {MOST_OPCODES:,} opcodes")
+            yield each

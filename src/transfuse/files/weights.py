@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
 HEADER_LIMIT_BYTES = 100_000_000
+MOST_AXES = 64
+LONGEST_SHOWN = 120
 DTYPE_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
@@ -53,10 +56,13 @@ class Header:
 
 def existing(path: Path) -> Path:
     """The path, if it is a file; else one clean error."""
-    if not path.is_file():
+    try:
+        if path.is_file():
+            return path
         got = "a folder" if path.is_dir() else "nothing there"
-        raise UserError("there is no such weight file", where=str(path), got=got)
-    return path
+    except OSError as error:
+        got = str(error.strerror)
+    raise UserError("there is no such weight file", where=str(path), got=got)
 
 
 def safetensors_header(path: Path) -> Header:
@@ -74,7 +80,7 @@ def safetensors_header(path: Path) -> Header:
     try:
         raw = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"its header is no JSON: {error}") from error
+        raise _damaged(path, f"its header is no JSON: {error}"[:200]) from error
     if not isinstance(raw, dict):
         raise _damaged(path, "its header is no JSON object")
     metadata = raw.pop("__metadata__", {})
@@ -98,16 +104,25 @@ def _stored(path: Path, name: str, entry: Any, *, start: int) -> Stored:
         raise _damaged(path, f"tensor '{name}' lacks dtype, shape or data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise _damaged(path, f"tensor '{name}' has the dtype {dtype!r}; known are {', '.join(sorted(DTYPE_BYTES))}")
+        raise _damaged(
+            path, f"tensor '{name}' has the dtype {_brief(dtype)}; known are {', '.join(sorted(DTYPE_BYTES))}"
+        )
     if not _naturals(shape) or not _naturals(offsets) or len(offsets) != 2:
-        raise _damaged(path, f"tensor '{name}' has the shape {shape!r} and the offsets {offsets!r}")
-    if offsets[1] - offsets[0] != math.prod(shape) * DTYPE_BYTES[dtype]:
-        raise _damaged(path, f"tensor '{name}': {dtype} {shape} does not take {offsets[1] - offsets[0]} bytes")
+        raise _damaged(path, f"tensor '{name}' has the shape {_brief(shape)} and the offsets {_brief(offsets)}")
+    taken = _brief(offsets[1] - offsets[0])
+    if len(shape) > MOST_AXES or offsets[1] - offsets[0] != math.prod(shape) * DTYPE_BYTES[dtype]:
+        raise _damaged(path, f"tensor '{name}': {dtype} {_brief(shape)} does not take {taken} bytes")
     return Stored(dtype, tuple(shape), start + offsets[0], start + offsets[1])
 
 
 def _naturals(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
+
+
+def _brief(value: Any) -> str:
+    """A value from a header as text: a hostile one may be a million digits long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _fills(path: Path, tensors: Mapping[str, Stored], *, start: int, end: int) -> None:
@@ -137,7 +152,7 @@ def load_pickle(path: Path) -> dict[str, Tensor]:
     Raises UnsafeFileError for anything that would import more than tensors need, UserError for a damaged file or one
     without a state dict.
     """
-    return state_dict_of(_restricted(path, meta=False), path)
+    return state_dict_of(_restricted(path), path)
 
 
 def load_optimiser(path: Path) -> dict[str, Any] | None:
@@ -148,7 +163,7 @@ def load_optimiser(path: Path) -> dict[str, Any] | None:
     """
     if path.suffix == ".safetensors":
         return None
-    content = _restricted(path, meta=False)
+    content = _restricted(path)
     given = [content[name] for name in OPTIMISERS if isinstance(content, Mapping) and name in content]
     if not given:
         return None
@@ -163,7 +178,7 @@ def _is_group(group: Any) -> bool:
     return isinstance(group, Mapping) and isinstance(group.get("params"), list)
 
 
-def _restricted(path: Path, *, meta: bool) -> Any:
+def _restricted(path: Path) -> Any:
     import pickle  # for its exception only
 
     import torch
@@ -177,16 +192,21 @@ def _restricted(path: Path, *, meta: bool) -> Any:
             hint="ask for safetensors, or save again with torch.save(model.state_dict(), ...)",
         )
     try:
-        device = "meta" if meta else "cpu"
-        return torch.load(path, map_location=device, weights_only=True, mmap=judgement.kind == "pytorch zip" or None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mapped = judgement.kind == "pytorch zip" or None
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        first = str(error).splitlines()[0]
+        # Its own message advises to load without the restriction, which nobody should do.
+        reason = str(error).partition("WeightsUnpickler error: ")[2] or "the restricted unpickler refuses it"
         raise UnsafeFileError(
-            "this file is not safe to load, and nothing in it was run", where=str(path), got=first
+            "this file is not safe to load, and nothing in it was run",
+            where=str(path),
+            got=reason.splitlines()[0][:200],
         ) from error
-    except (RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError("this PyTorch file is damaged", where=str(path), got=first) from error
+    except Exception as error:  # noqa: BLE001 - the unpickler raises whatever the bytes provoke, IndexError and more
+        first = (str(error).splitlines() or [""])[0][:200]
+        raise UserError("this PyTorch file is damaged", where=str(path), got=first or type(error).__name__) from error
 
 
 def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
@@ -234,7 +254,7 @@ def describe(path: Path) -> dict[str, Any]:
         else:
             judgement = judge(path)
             record |= {"kind": judgement.kind, "imports": list(judgement.imports)}
-            state = state_dict_of(_restricted(path, meta=True), path)
+            state = state_dict_of(_restricted(path), path)
             tensors = {name: [str(item.dtype).removeprefix("torch."), list(item.shape)] for name, item in state.items()}
             why = "the restricted unpickler reads it; it names nothing but what tensors need"
         safe = True

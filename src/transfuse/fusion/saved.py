@@ -7,7 +7,6 @@ was given in Python can only be built by its maker, so it must be given again.
 from __future__ import annotations
 
 import copy
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from torch import nn
 
 from transfuse.errors import UserError
+from transfuse.files.texts import json_object
 from transfuse.files.weights import load_safetensors
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Fused
@@ -136,13 +136,8 @@ def _positive(value: Any) -> float:
 def read(folder: Path) -> dict[str, Any]:
     """A saved model's description."""
     path = folder / DESCRIPTION
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            "there is no saved model here", where=str(folder), expected=f"{DESCRIPTION} and {TENSORS}"
-        ) from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    record = json_object(path, "there is no saved model here", hint=f"a folder with {DESCRIPTION} and {TENSORS}")
+    if record.get("schema") != SCHEMA:
         raise UserError("this is not a model that can be read here", where=str(path), expected=SCHEMA)
     return record
 

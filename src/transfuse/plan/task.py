@@ -36,7 +36,7 @@ class TaskEntry(Strict):
     @field_validator("kind", mode="before")
     @classmethod
     def _kind(cls, kind: Any) -> Any:
-        if kind in KINDS:
+        if isinstance(kind, str) and kind in KINDS:
             return kind
         near = nearest(str(kind), sorted(KINDS))
         hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(KINDS)}"

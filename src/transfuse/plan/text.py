@@ -11,6 +11,7 @@ from transfuse.errors import UserError
 
 LARGEST_RECIPE_BYTES = 256 << 10
 DEEPEST_NESTING = 32
+SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 
 
 def loaded(text: str, *, where: str) -> Any:
@@ -43,6 +44,8 @@ def _refuse_traps(text: str, where: str) -> None:
 
     depth = 0
     for event in YAML(typ="safe", pure=True).parse(io.StringIO(text)):
+        if {"\0", *SURROGATES} & set(getattr(event, "value", None) or ""):
+            raise UserError("the recipe holds text that is none", where=where, got="a nul character or half a pair")
         if getattr(event, "anchor", None):
             raise UserError("recipes have no anchors or aliases (&name)", where=where, hint="write the value out")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ import numpy as np
 
 from transfuse import __version__
 from transfuse.data.items import Items
+from transfuse.errors import UserError
 from transfuse.evaluation.words import named
+from transfuse.files.texts import json_object
 from transfuse.jsonio import plain, pretty
 from transfuse.kinds import kind_of
 from transfuse.plan.recipe import written
@@ -22,6 +25,8 @@ from transfuse.run.prepare import Prepared
 from transfuse.store import Artifact, write_bytes, write_text
 from transfuse.types import CLEAN
 
+KEPT = ("evidence.json", "measurements.json", "report.html", "report.md", "recipe.lock.yaml", "thumbnails.json")
+PLAN_KEY = re.compile("[0-9a-f]{64}")
 UNITS = {"latency_p50_ms": "ms", "latency_p95_ms": "ms", "batch_ms": "ms", "peak_memory_mb": "MB"}
 
 
@@ -238,21 +243,16 @@ def keep_history(folder: Folder, evidence: Mapping[str, Any]) -> None:
     if not folder.evidence.exists():
         return
     try:
-        old = json.loads(folder.evidence.read_text(encoding="utf-8"))["ledger"]["plan"]
-    except (ValueError, KeyError):
+        old = json_object(folder.evidence, "unreadable")["ledger"]["plan"]
+    except (UserError, KeyError, TypeError):
         old = "unreadable"
+    # A plan's key is a digest: what is none is no name for a folder either.
+    old = old if isinstance(old, str) and PLAN_KEY.fullmatch(old) else "unreadable"
     if old == evidence["ledger"]["plan"]:
         return
     target = folder.path / "history" / old[:16]
     target.mkdir(parents=True, exist_ok=True)
-    for name in (
-        "evidence.json",
-        "measurements.json",
-        "report.html",
-        "report.md",
-        "recipe.lock.yaml",
-        "thumbnails.json",
-    ):
+    for name in KEPT:
         if (folder.path / name).exists():
             (folder.path / name).replace(target / name)
 
@@ -293,6 +293,8 @@ def write_records(
 def read_state(folder: Folder) -> dict[str, Any]:
     """What the last complete run left: the keys of its results."""
     try:
-        return json.loads(folder.state.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        state = json_object(folder.state, "unreadable")
+    except UserError:
         return {}
+    files = state.get("files", {})
+    return state if isinstance(files, dict) and all(isinstance(kept, str) for kept in files.values()) else {}

@@ -9,7 +9,6 @@ Convolutions have A [r, in, h, w] and B [out, r, 1, 1]. Modules saved whole repl
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError, many_problems
+from transfuse.files.texts import json_object
 from transfuse.source.weights import FileReader, Reader, cast
 
+LARGEST = 1e9
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
 
@@ -85,18 +86,17 @@ class AdaptedReader:
 
 def _config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "this folder holds no adapter", where=str(folder), expected=f"{CONFIG} and {WEIGHTS}"
-        ) from error
+    config = json_object(path, "this folder holds no adapter", hint=f"a folder with {CONFIG} and {WEIGHTS}")
     kind = config.get("peft_type")
     if kind != "LORA" or config.get("use_dora"):
         got = "DoRA" if config.get("use_dora") else str(kind)
         raise UserError("only LoRA adapters are added to weights", where=str(path), got=got)
     if config.get("bias", "none") != "none":
         raise UserError("adapters that train biases are not read", where=str(path), got=f"bias: {config['bias']}")
+    alphas = config.get("alpha_pattern") or {}
+    numbers = [config.get("lora_alpha", 1), *(alphas.values() if isinstance(alphas, dict) else [None])]
+    if not all(isinstance(one, int | float) and not isinstance(one, bool) and abs(one) < LARGEST for one in numbers):
+        raise UserError("an adapter's alphas must be numbers", where=str(path), got=f"{numbers}"[:200])
     return config
 
 

@@ -5,7 +5,6 @@ Torch-free: reads the `prepare` mapping of a recipe or of a weight file's metada
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.errors import UserError, many_problems, unknown_name
+from transfuse.files.texts import parsed
 from transfuse.files.weights import safetensors_header
 from transfuse.types import Prepare
 
@@ -90,9 +90,9 @@ def metadata(path: Path) -> dict[str, Any]:
         return {}
     text = safetensors_header(path).metadata.get(METADATA_KEY, "{}")
     try:
-        stated = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"the metadata '{METADATA_KEY}' is no JSON", where=str(path), got=str(error)) from error
+        stated = parsed(text)
+    except ValueError as error:
+        raise UserError(f"the metadata '{METADATA_KEY}' is no JSON", where=str(path), got=str(error)[:200]) from error
     if not isinstance(stated, dict):
         raise UserError(f"the metadata '{METADATA_KEY}' is no JSON object", where=str(path), got=text[:80])
     return stated

@@ -7,7 +7,6 @@ into a network and lists everything that does not fit at once. No torch at impor
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from transfuse.errors import UserError, many_problems
+from transfuse.files.texts import json_object
 from transfuse.files.weights import load_pickle, load_state, safetensors_header
 
 if TYPE_CHECKING:
@@ -103,7 +103,9 @@ def open_reader(path: Path) -> Reader:
     if path.is_dir():
         index = path / "model.safetensors.index.json"
         if index.is_file():
-            named = json.loads(index.read_text(encoding="utf-8")).get("weight_map", {})
+            named = json_object(index, "this index of weight files cannot be read").get("weight_map", {})
+            if not isinstance(named, dict) or not all(isinstance(name, str) and name for name in named.values()):
+                raise UserError("this index names no weight files", where=str(index), expected="weight_map: {..}")
             paths = [path / Path(name).name for name in sorted(set(named.values()))]
         else:
             paths = sorted(path.glob("*.safetensors"))

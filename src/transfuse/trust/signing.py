@@ -9,13 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfuse.errors import UserError, many_problems, missing_extra
+from transfuse.files.texts import json_object
 from transfuse.jsonio import canonical, pretty
 from transfuse.store import write_text
 from transfuse.trust.manifest import SIGNATURE, compare, manifest
@@ -120,14 +120,9 @@ def _expect(path: Path, found: str, of_key: str | None, given: str | None) -> No
 def _record(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError("there is no signature", where=str(path), hint="transfuse sign PATH --key FILE")
-    if path.stat().st_size > LARGEST_SIGNATURE_BYTES:
-        raise UserError("this is too large to be a signature", where=str(path), got=f"{path.stat().st_size:,} bytes")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError("this signature is damaged", where=str(path), got=str(error)[:200]) from error
+    record = json_object(path, "this signature is damaged", largest=LARGEST_SIGNATURE_BYTES)
     wanted = {"schema", "algorithm", "files", "public_key", "signature"}
-    if not isinstance(record, dict) or set(record) != wanted or record["schema"] != SCHEMA:
+    if set(record) != wanted or record["schema"] != SCHEMA:
         raise UserError("this is no signature that can be read here", where=str(path), expected=SCHEMA)
     files = record["files"]
     if not isinstance(files, dict) or not all(isinstance(facts, dict) for facts in files.values()):
