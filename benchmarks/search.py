@@ -56,15 +56,3 @@ def search(blocks: dict[tuple[str, str], np.ndarray], targets: np.ndarray, folds
     screen = Screen(blocks, targets, folds, CLASSES, dict.fromkeys(blocks, 100000000.0))
     screen.run(_fusers(CLASSES))
     return screen
-
-
-if __name__ == "__main__":
-    import sys
-
-    if "profile" in sys.argv:
-        import cProfile
-
-        given = world()
-        cProfile.run("search(*given)", sort="tottime")
-    else:
-        print("\n".join(table()))
