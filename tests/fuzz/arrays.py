@@ -6,6 +6,7 @@ import functools
 import gzip
 import io
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -20,13 +21,16 @@ from PIL import Image
 from safetensors.numpy import save
 
 from fuzz.law import Form, Target
+from source.onnx_files import PREPARE, network, write
 from transfuse.data.readers import npz
 from transfuse.evaluation.files import read_predictions
 from transfuse.files.arrays import read_idx
 from transfuse.files.graphs import opened_graph
 from transfuse.files.images import read_image
 from transfuse.files.weights import describe, load_state
+from transfuse.source.adapters import onnx as onnx_adapter
 from transfuse.source.prepare import metadata, stated_prepare
+from transfuse.source.spec import parse
 from transfuse.source.weights import open_reader
 
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
@@ -205,6 +209,18 @@ def graph_read(path: Path) -> None:
     run(np.zeros((2, 3, min(facts.canvas, 16), min(facts.canvas, 16)), np.float32))
 
 
+def _network_graphs() -> list[bytes]:
+    """Two small convolutional networks as graphs, one with a closing softmax."""
+    with tempfile.TemporaryDirectory() as place:
+        paths = [write(Path(place) / f"{each}.onnx", network(), softmax=each, words=PREPARE) for each in (False, True)]
+        return [path.read_bytes() for path in paths]
+
+
+def source_read(path: Path) -> None:
+    """A graph as a source: in PyTorch where it computes the same, else through onnxruntime."""
+    onnx_adapter.build(parse(f"onnx:{path}"), path.parent)
+
+
 def prediction_read(path: Path) -> None:
     """Predictions of either kind of task."""
     read_predictions("a", path)
@@ -324,5 +340,8 @@ def targets() -> list[Target]:
             [Form([graph])],
             graph_read,
             (b"canvas", b"probabilities", b"Reshape", b"Loop", b"Tile", b"location", b"com.evil"),
+        ),
+        Target(
+            "onnx source", "s.onnx", [Form(_network_graphs())], source_read, (b"Conv", b"MaxPool", b"pads"), cases=1500
         ),
     ]

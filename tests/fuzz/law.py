@@ -7,6 +7,7 @@ process, write a file, call out) is seen by an audit hook and counts as executed
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import resource
@@ -182,6 +183,7 @@ def _limited(cap_bytes: int) -> None:
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + cap_bytes, used + cap_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.disable()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     sys.dont_write_bytecode = True
     warnings.simplefilter("error")

@@ -73,6 +73,8 @@ def _answers(graph: Graph, session: Any, where: str) -> tuple[np.ndarray, np.nda
             together = asked(session, graph, images, [graph.output])[0]
         except ValueError as error:
             raise _one_batch(where) from error
+        if not np.isfinite(alone).all():
+            raise UserError("this graph answers with NaN or infinity", where=where)
         most = TOLERANCE * max(float(np.abs(alone).max()), 1e-6)
         if together.shape != alone.shape or not np.allclose(together, alone, rtol=0, atol=most):
             raise _one_batch(where)
