@@ -62,6 +62,12 @@ def _rebuild(kind: type[UserError], what: str, *parts: str | None) -> UserError:
     return kind(what, where=where, expected=expected, got=got, hint=hint)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory did not suffice, as Python, numpy, and PyTorch on any device spell it."""
+    told = isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or told
+
+
 def missing_extra(package: str, extra: str, needed_for: str) -> MissingExtraError:
     """The error for an absent optional package, with the command that installs it."""
     return MissingExtraError(

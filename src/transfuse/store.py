@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from transfuse.jsonio import canonical, digest, file_digest
 DAMAGE = (ValueError, OSError, LookupError, TypeError, AttributeError, RecursionError)
 # Whoever sets the clock forward by a day lets another process sweep what this one is writing; it is written again.
 WRITES = 3
+# How `write_bytes` names what is not whole yet.
+HALF = ".*.tmp"
 META, ARRAYS, MANIFEST = "meta.json", "arrays.safetensors", "manifest.json"
 STALE_SECONDS = 24 * 3600.0
 
@@ -139,13 +142,12 @@ class Store:
             os.rename(self.folder(key), aside)
 
     def sweep(self) -> None:
-        """Remove temporary folders that a killed process left behind more than a day ago."""
-        scratch_root = self.root / "scratch"
-        if scratch_root.is_dir():
-            for path in scratch_root.iterdir():
-                with contextlib.suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                        shutil.rmtree(path, ignore_errors=True)
+        """Remove what killed processes left behind more than a day ago: temporary folders, and halves of the ledger."""
+        left = [*_inside(self.root / "scratch"), *(self.root / "ledger").glob(HALF)]
+        for path in left:
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
     def open_test(self, fingerprint: str, plan: str) -> int:
         """Note in the ledger that a plan opened these test rows; returns the plan's ordinal at its first opening.
@@ -166,6 +168,16 @@ class Store:
                 if text != lines:
                     write_bytes(path, lines)
             return plans.index(plan) + 1
+
+
+def remove_halves(folder: Path) -> None:
+    """Remove the halves of writes that a killed process left in a folder that this process holds alone."""
+    for path in folder.rglob(HALF):
+        path.unlink(missing_ok=True)
+
+
+def _inside(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -209,7 +221,8 @@ def _openings(copies: list[list[str | None]]) -> list[str | None]:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """The one place that writes files whole: to a neighbour, flushed to disk, then renamed into place."""
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Two threads of one process may write one file.
+    neighbour = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with neighbour.open("wb") as handle:
             handle.write(data)

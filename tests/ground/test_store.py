@@ -208,3 +208,63 @@ def test_the_manifest_names_the_hash_of_every_other_file(store: Store) -> None:
     manifest = json.loads((store.folder(KEY) / MANIFEST).read_text())
     assert set(manifest) == {META, ARRAYS}
     assert all(len(value) == 64 for value in manifest.values())
+
+
+@pytest.mark.parametrize("copy", ["rows.jsonl", "rows.copy.jsonl"])
+def test_a_damaged_line_of_the_ledger_is_mended_from_the_other_copy(store: Store, copy: str) -> None:
+    for plan in ("a", "b", "c"):
+        store.open_test("rows", plan)
+    path = store.root / "ledger" / copy
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :])
+        assert [store.open_test("rows", plan) for plan in ("c", "a", "b")] == [3, 1, 2]
+        assert path.read_bytes() == whole
+    path.unlink()
+    assert store.open_test("rows", "d") == 4
+    assert path.read_bytes().startswith(whole)
+
+
+def test_a_line_that_is_lost_in_both_copies_counts_as_an_opening(store: Store) -> None:
+    for plan in ("a", "b"):
+        store.open_test("rows", plan)
+    for name in ("rows.jsonl", "rows.copy.jsonl"):
+        path = store.root / "ledger" / name
+        path.write_bytes(path.read_bytes().replace(b'"a"', b'"A"'))
+    assert store.open_test("rows", "b") == 2
+    assert store.open_test("rows", "c") == 3
+    assert store.open_test("rows", "a") == 4
+
+
+def test_a_ledger_of_before_there_were_checks_is_read(store: Store) -> None:
+    (store.root / "ledger").mkdir(parents=True)
+    (store.root / "ledger" / "rows.jsonl").write_text('{"plan":"a"}\n{"plan":"b"}\n', encoding="utf-8")
+    assert [store.open_test("rows", plan) for plan in ("b", "c", "a")] == [2, 3, 1]
+
+
+def test_a_manifest_that_names_other_files_is_damage(store: Store) -> None:
+    store.put(KEY, META_VALUE)
+    outside = store.root / "secret"
+    outside.write_bytes(b"x")
+    manifest = {META: room.file_digest(store.folder(KEY) / META), "../../../secret": room.file_digest(outside)}
+    (store.folder(KEY) / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    assert store.get(KEY) is None
+
+
+def test_what_another_process_swept_by_a_wrong_clock_is_written_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, swept = room.write_bytes, []
+
+    def write(path: Path, data: bytes) -> None:
+        if path.name == MANIFEST and not swept:
+            swept.append(path.parent)
+            room.shutil.rmtree(path.parent)
+        real(path, data)
+
+    monkeypatch.setattr(room, "write_bytes", write)
+    store.put(KEY, META_VALUE)
+    found = store.get(KEY)
+    assert swept
+    assert found is not None
+    assert found.meta == META_VALUE

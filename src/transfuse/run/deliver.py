@@ -27,6 +27,7 @@ from transfuse.types import CLEAN
 
 KEPT = ("evidence.json", "measurements.json", "report.html", "report.md", "recipe.lock.yaml", "thumbnails.json")
 PLAN_KEY = re.compile("[0-9a-f]{64}")
+UNTOLD = "this system cannot tell"
 UNITS = {"latency_p50_ms": "ms", "latency_p95_ms": "ms", "batch_ms": "ms", "peak_memory_mb": "MB"}
 
 
@@ -156,9 +157,8 @@ def measurements_of(
     rows: list[dict[str, Any]] = []
     for arm, found in sorted((artifact.meta["arms"] if artifact else {}).items()):
         for quantity, unit in UNITS.items():
-            known = (
-                {"value": found[quantity]} if found[quantity] is not None else {"undefined": "this system cannot tell"}
-            )
+            value = found[quantity]
+            known = {"undefined": found.get("lacking", UNTOLD)} if value is None else {"value": value}
             row = {"id": f"{quantity}:{arm}", "arm": arm, "quantity": quantity, "unit": unit, "direction": "lower"}
             rows.append(
                 row | known | {"n": found["rounds"], "reproducible": False, "method": "single calls, arms in turn"}

@@ -23,7 +23,7 @@ from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.searched import search_of, searched, wanted
 from transfuse.run.worker import Place
-from transfuse.store import LostArtifactError, Store, default_root, exclusive, write_text
+from transfuse.store import LostArtifactError, Store, default_root, exclusive, remove_halves, write_text
 
 # So many damaged store entries are repaired in one run; more than that is a broken disk.
 LARGEST_LOSS = 50
@@ -62,6 +62,7 @@ def run(request: Request) -> Outcome:
     """
     folder = Folder(request.out)
     with exclusive(folder.path, "the run folder"):
+        remove_halves(folder.path)
         for _ in range(LARGEST_LOSS):
             try:
                 return _run(request, folder)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transfuse.errors import UserError, out_of_memory
 from transfuse.events import Emit, Journal
 from transfuse.registry import find
 from transfuse.store import Artifact, Store
@@ -80,8 +81,18 @@ def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | N
     began = time.process_time()
     if "torch" in step.needs:
         set_threads(place.threads)
-    with linear_algebra(place.threads):
-        meta, arrays = step.load().run(job.params, inputs, context)
+    try:
+        with linear_algebra(place.threads):
+            meta, arrays = step.load().run(job.params, inputs, context)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        emit("out_of_memory", step=job.step, why=(str(error) or type(error).__name__).split("\n")[0][:200])
+        raise UserError(
+            "this step needs more memory than there is",
+            where=job.step,
+            hint="fewer --workers, a smaller canvas or batch, or other programs closed; what is done is kept",
+        ) from error
     store.put(job.key, meta, arrays)
     return Done(time.process_time() - began)
 

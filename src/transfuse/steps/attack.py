@@ -16,6 +16,7 @@ from transfuse.errors import UserError
 from transfuse.registry import find
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._fitted import failed, failure
+from transfuse.steps._halved import halved
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:
@@ -46,16 +47,17 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         return failed(error.what)
     items, rows = table(inputs["items"]), inputs["rows"]["judge"]
     read = canvases({**params, "condition": None}, inputs["items"], context)
-    targets, found = items.targets(), []
-    for start in range(0, len(rows), BATCH):
-        batch = rows[start : start + BATCH]
-        ids = [items.ids[int(row)] for row in batch]
-        found.append(_scores(arm, made_against, read(batch), targets[batch], ids, params["condition"]))
-        context.emit("progress", done=start + len(batch), of=len(rows))
+    targets = items.targets()
+
+    def ask(these: np.ndarray) -> np.ndarray:
+        ids = [items.ids[int(row)] for row in these]
+        return _scores(arm, made_against, read(these), targets[these], ids, params["condition"])
+
+    found, note = halved(rows, BATCH, ask, context)
     scores = np.concatenate(found) if found else np.zeros((0, arm.card.class_count), dtype=np.float32)
     if not np.isfinite(scores).all():
         return failed("its scores under attack hold NaN or infinity")
-    meta = {"scale": "logit", "temperature": inputs["fit"].meta["temperature"], "attack": True, "against": what}
+    meta = {"scale": "logit", "temperature": inputs["fit"].meta["temperature"], "attack": True, "against": what, **note}
     return meta, {"rows": rows, "scores": scores}
 
 

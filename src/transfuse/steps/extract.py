@@ -6,11 +6,15 @@ Rows go through in their order in batches of a fixed size, so that low bits neve
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transfuse.steps._context import Context, Result
 from transfuse.steps._fitted import failed, failure
+from transfuse.steps._halved import halved
 from transfuse.store import Artifact
+
+if TYPE_CHECKING:
+    import numpy as np
 
 REVISION = 2
 NEEDS = ("torch",)
@@ -38,14 +42,15 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         source.freeze(None)
     else:
         source = _networks.frozen(found[0], context, fresh=params["random"])
-    parts = []
+
+    def ask(these: np.ndarray) -> np.ndarray:
+        canvas = torch.from_numpy(batch(these)).to(device)
+        block = source.blocks(turned(canvas, params["view"]), [params["tap"]])[params["tap"]]
+        return (pooled(block) if params["pool"] else block).float().cpu().numpy()
+
     with torch.no_grad(), _networks.autocast(params["precision"], device)():
-        for start in range(0, len(rows), BATCH):
-            canvas = torch.from_numpy(batch(rows[start : start + BATCH])).to(device)
-            block = source.blocks(turned(canvas, params["view"]), [params["tap"]])[params["tap"]]
-            parts.append((pooled(block) if params["pool"] else block).float().cpu().numpy())
-            context.emit("progress", done=min(start + BATCH, len(rows)), of=len(rows))
+        parts, note = halved(rows, BATCH, ask, context)
     block = np.concatenate(parts)
     if not np.isfinite(block).all():
         return {"failed": f"source '{found[0].name}' gives NaN or infinity at tap '{params['tap']}'"}, {"rows": rows}
-    return {"items": len(rows)}, {"rows": rows, "block": block}
+    return {"items": len(rows), **note}, {"rows": rows, "block": block}

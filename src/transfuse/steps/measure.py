@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfuse.errors import out_of_memory
 from transfuse.steps._context import Context, Result
 from transfuse.store import Artifact
 
@@ -51,13 +52,23 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
             name: {
                 "latency_p50_ms": float(np.percentile(times[name], 50)),
                 "latency_p95_ms": float(np.percentile(times[name], 95)),
-                "batch_ms": min(_timed(model, many, device) for _ in range(3)),
-                "peak_memory_mb": peak_memory_mb(model, many),
                 "rounds": len(times[name]),
+                **_batched(model, many, device),
             }
             for name, model in models.items()
         }
     return {"arms": found, "device": str(device), "threads": torch.get_num_threads(), "batch": BATCH}, None
+
+
+def _batched(model: nn.Module, many: Tensor, device: Any) -> dict[str, Any]:
+    """What a batch takes; without numbers, and with the reason, where it does not fit in memory."""
+    try:
+        fastest = min(_timed(model, many, device) for _ in range(3))
+        return {"batch_ms": fastest, "peak_memory_mb": peak_memory_mb(model, many)}
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+    return {"batch_ms": None, "peak_memory_mb": None, "lacking": f"a batch of {BATCH} does not fit in memory"}
 
 
 def _timed(model: nn.Module, batch: Tensor, device: Any) -> float:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from transfuse.steps._context import Context, Result
+from transfuse.steps._halved import halved
 from transfuse.store import Artifact
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 REVISION = 2
 NEEDS = ("torch",)
@@ -23,29 +29,40 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     from transfuse.steps import _networks
 
     source = _networks.source(_networks.cards(inputs)[0], context, fresh=params["fresh"])
-    canvas = torch.full((BATCH, 3, params["canvas"], params["canvas"]), 0.5)
-    rounds = BATCHES if not params["backward"] else BATCHES // 4
+    images = torch.full((BATCH, 3, params["canvas"], params["canvas"]), 0.5)
+
+    def ask(rows: np.ndarray) -> np.ndarray:
+        return np.array([_timed(source, images[rows], backward=params["backward"])])
+
+    # One batch whose size shrinks where memory does not suffice: the last is the one that was timed.
+    parts, note = halved(np.arange(BATCH), BATCH, ask, context)
+    forward, backward = parts[-1][0]
+    return {"forward_ms": float(forward), "backward_ms": float(backward), **note}, None
+
+
+def _timed(source: nn.Module, canvas: Tensor, *, backward: bool) -> tuple[float, float]:
+    """Milliseconds an item of a batch, forward, and forward with backward where that is asked for."""
+    import torch
+
+    rounds = BATCHES if not backward else BATCHES // 4
 
     def forward() -> None:
         with torch.no_grad():
             source(canvas)
 
-    def backward() -> None:
+    def both() -> None:
         source(canvas).sum().backward()
         source.zero_grad(set_to_none=True)
 
-    found = {
-        "forward_ms": _per_item(forward, rounds),
-        "backward_ms": _per_item(backward, rounds) if params["backward"] else 0.0,
-    }
-    return found, None
+    whole = _per_item(both, rounds, len(canvas)) if backward else 0.0
+    return _per_item(forward, rounds, len(canvas)), whole
 
 
-def _per_item(act: Any, rounds: int) -> float:
+def _per_item(act: Any, rounds: int, size: int) -> float:
     act()
     began = time.process_time()
     done, taken = 0, 0.0
     while done < rounds and taken < SECONDS:
         act()
         done, taken = done + 1, time.process_time() - began
-    return 1000 * taken / (done * BATCH)
+    return 1000 * taken / (done * size)

@@ -14,6 +14,7 @@ import numpy as np
 from transfuse.data.items import Items
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._fitted import failed, failure, rows_of, selection_rows
+from transfuse.steps._halved import halved
 from transfuse.store import Artifact
 from transfuse.types import Card
 
@@ -82,13 +83,14 @@ def _answer(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: 
         return model.member(model.names[0 if params["merge"] else number])
 
     def answer(number: int, rows: np.ndarray, items: Artifact, extra: str | None) -> np.ndarray:
-        read, found = canvases({**params, "extra": extra}, items, context), []
+        read = canvases({**params, "extra": extra}, items, context)
+
+        def ask(these: np.ndarray) -> np.ndarray:
+            batch = torch.from_numpy(read(these)).to(device)
+            return member(number).blocks(batch, ["logits"])["logits"].float().cpu().numpy()
+
         with torch.no_grad(), cast():
-            for start in range(0, len(rows), BATCH):
-                batch = torch.from_numpy(read(rows[start : start + BATCH])).to(device)
-                found.append(member(number).blocks(batch, ["logits"])["logits"].float().cpu().numpy())
-                context.emit("progress", done=min(start + BATCH, len(rows)), of=len(rows))
-        return np.concatenate(found)
+            return np.concatenate(halved(rows, BATCH, ask, context)[0])
 
     return answer
 
