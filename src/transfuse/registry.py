@@ -65,6 +65,8 @@ class Parameter:
         """The range in words."""
         if self.options:
             return "one of " + ", ".join(self.options)
+        if self.low is not None and self.low == self.high:
+            return f"{self.low:g}"
         bounds = [(word, edge) for word, edge in (("from", self.low), ("to", self.high)) if edge is not None]
         return " ".join([WORDS[self.type], *(f"{word} {edge:g}" for word, edge in bounds)])
 
@@ -199,11 +201,13 @@ def find(shelf_name: str, name: str, *, where: str | None = None) -> Entry:
 
 
 FAMILIES = ("weights", "features", "structure", "outputs")
+# The fifth family works on what the others make, so it has a room of its own.
+METHODS = (*(f"fusion/{family}" for family in FAMILIES), "compress")
 
 
 def method(full_name: str, *, where: str | None = None) -> Entry:
-    """A fusing method by `FAMILY/NAME`, e.g. `features/concat`."""
-    known = {entry.full_name: entry for family in FAMILIES for entry in shelf(f"fusion/{family}").values()}
+    """A method by `FAMILY/NAME`, e.g. `features/concat` or `compress/prune`."""
+    known = {entry.full_name: entry for name in METHODS for entry in shelf(name).values()}
     if full_name not in known:
         raise unknown_name("method", full_name, known, where=where)
     return known[full_name]

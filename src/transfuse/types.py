@@ -19,7 +19,6 @@ Scale = Literal["logit", "probability", "value"]
 Direction = Literal["higher", "lower"]
 Status = Literal["better", "equivalent", "worse", "not shown"]
 Form = Literal["single", "soup", "ensemble", "cascade", "fused", "student"]
-
 CLEAN = "clean"
 
 
@@ -210,6 +209,7 @@ class Cost:
     inference_flops: float
     train_flops: float
     p95_flops: float | None = None
+    stored_bytes: int | None = None
 
 
 @dataclass(frozen=True)

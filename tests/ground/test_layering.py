@@ -38,7 +38,9 @@ LAYERS = (
     ("files",),
     ("demo",),
     ("data", "source"),
-    ("fusion", "train", "compress", "conditions", "choose", "evaluation", "plan", "trust"),
+    ("fusion", "train", "conditions", "choose", "evaluation", "plan", "trust"),
+    # What is compressed is what fusing and training made.
+    ("compress",),
     ("steps", "report"),
     ("run",),
     ("doors",),
@@ -159,7 +161,14 @@ def test_importing_brings_no_torch_where_none_is_needed_and_changes_nothing(tmp_
         relative = path.relative_to(PACKAGE)
         parts = ["transfuse", *relative.with_suffix("").parts]
         bound = room_of(path) not in NO_TORCH_AT_IMPORT and str(relative) not in NO_TORCH_AT_IMPORT
-        torch_bound = bound or relative.name in ("_flops.py", "_networks.py", "_model.py", "_merging.py", "_walked.py")
+        torch_bound = bound or relative.name in (
+            "_flops.py",
+            "_networks.py",
+            "_model.py",
+            "_merging.py",
+            "_walked.py",
+            "_compressed.py",
+        )
         names[torch_bound].append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
     command = [sys.executable, "-c", IMPORTING, json.dumps(names)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.jsonio import pretty
-from transfuse.registry import FAMILIES, Entry, method, shelf
+from transfuse.registry import METHODS, Entry, method, shelf
 
 
 def entries(name: str | None) -> list[Entry]:
     """One method, or all of all families, sorted."""
     if name is not None:
         return [method(name)]
-    return [entry for family in FAMILIES for entry in shelf(f"fusion/{family}").values()]
+    return [entry for name in METHODS for entry in shelf(name).values()]
 
 
 def as_json(name: str | None) -> str:

@@ -28,10 +28,11 @@ def badness(case: Case, name: str) -> float:
 
 
 def cost_order(case: Case, arm: Arm) -> tuple[float, float, float, str]:
-    """Fewest inference FLOPs, then parameters, then name; arms of unknown cost come last, in the order of selection."""
+    """Fewest inference FLOPs, then parameters, then bytes on disk, then name; arms of unknown cost come last, in the
+    order of selection."""
     if arm.cost is None:
         return math.inf, math.inf, badness(case, arm.name), arm.name
-    return arm.cost.inference_flops, float(arm.cost.parameters), 0.0, arm.name
+    return arm.cost.inference_flops, float(arm.cost.parameters), float(arm.cost.stored_bytes or 0), arm.name
 
 
 def may_ship(case: Case) -> list[Arm]:

@@ -71,23 +71,28 @@ def read_graph(path: Path) -> Any:
     of its file, or run without end."""
     if not path.is_file():
         raise UserError("there is no such file", where=str(path))
+    if path.stat().st_size > LARGEST_GRAPH_BYTES:
+        raise UserError("this is no ONNX file", where=str(path), got=f"{path.stat().st_size:,} bytes")
+    return graph_of(path.read_bytes(), path)
+
+
+def graph_of(data: bytes, path: Path) -> Any:
+    """The graph of these bytes, `path` is how messages name them. Raises as `read_graph` does."""
     try:
         import onnx
     except ImportError as error:
         raise missing_extra("onnx", "onnx", "reading an ONNX file") from error
-    if path.stat().st_size > LARGEST_GRAPH_BYTES:
-        raise UserError("this is no ONNX file", where=str(path), got=f"{path.stat().st_size:,} bytes")
     try:
-        graph = onnx.load_model_from_string(path.read_bytes())
+        graph = onnx.load_model_from_string(data)
     except Exception as error:  # noqa: BLE001 - protobuf raises its own kinds for bytes that are no graph
         raise _refused("this is no ONNX file", str(path), error) from error
     _refuse_unsafe(graph, path)
     return graph
 
 
-def session_of(graph: Any, where: str) -> Any:
-    """A session of onnxruntime on one thread, within `LARGEST_MEMORY_BYTES`. Raises `UserError` where it cannot run
-    the graph."""
+def session_of(graph: Any, where: str, threads: int = 1) -> Any:
+    """A session of onnxruntime on so many threads, within `LARGEST_MEMORY_BYTES`. Raises `UserError` where it cannot
+    run the graph."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -95,7 +100,7 @@ def session_of(graph: Any, where: str) -> Any:
     _cap_memory()
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.use_env_allocators", "1")
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = SILENT
     try:
         # Bytes, not a path: what was looked at is what runs, and no file beside it is found.

@@ -17,7 +17,7 @@ from transfuse.fusion.made import Made, made_card
 from transfuse.reads import CANVAS, Read
 from transfuse.source.base import Source, hold
 from transfuse.source.door import canvas_of
-from transfuse.types import Tap, TaskKind
+from transfuse.types import Card, Tap, TaskKind
 
 
 class Crown(nn.Module):
@@ -105,7 +105,8 @@ class Fused(Made):
 
     Between `blocks` (what the members give) and the crown runs the frontier of a frozen fusion.
     Taps: `fused`, `logits`, and `MEMBER.TAP` for every tap of every member. A `recipient` is no member: what of it the
-    crown runs belongs to the crown.
+    crown runs belongs to the crown. `absent` are the cards of those who are read but left out: the crown is given
+    what their blocks were on average over the training rows.
     """
 
     recipient: Source | None
@@ -119,8 +120,10 @@ class Fused(Made):
         *,
         pool: bool,
         recipient: Source | None = None,
+        absent: Mapping[str, Card] | None = None,
     ) -> None:
         super().__init__()
+        self.absent = dict(absent or {})
         self.names = tuple(members)
         self.members = nn.ModuleDict({_key(member): source for member, source in members.items()})
         self.reads = tuple(reads)
@@ -163,11 +166,14 @@ class Fused(Made):
         canvas = canvas_of(batch)
         reads = [read for read in self.reads if read.use == "block" or (targets and read.use == "target")]
         found: dict[Read, Tensor] = {}
-        for member, view in dict.fromkeys((read.member, read.view) for read in reads):
+        for member, view in dict.fromkeys((read.member, read.view) for read in reads if read.member not in self.absent):
             wanted = [read for read in reads if (read.member, read.view) == (member, view)]
             seen = turned(canvas, view)
             given = {CANVAS: seen} if not member else self.member(member).blocks(seen, [read.tap for read in wanted])
             found |= {read: given[read.tap] for read in wanted}
+        for place, read in enumerate(reads):
+            if read.member in self.absent:
+                found[read] = self.crown.joints[place].mean.expand(len(canvas), -1)  # pyright: ignore
         return [pooled(found[read]) if self.pool else found[read] for read in reads]
 
     def settle(self, batch: Tensor | Mapping[str, Any], classes: Tensor | None = None) -> None:

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from transfuse.errors import TransfuseError, UserError
+from transfuse.fusion.graphed import Graphed, with_probabilities
 from transfuse.fusion.outputs_lift import KNOWN
 from transfuse.fusion.pooled import Pool
 from transfuse.registry import find, method
 from transfuse.source.base import Source
+from transfuse.store import write_bytes
 
 SHELF = "fusion/exports"
 FLOOR = 1e-15
@@ -85,12 +87,13 @@ def logits_of(model: Source) -> nn.Module:
     return PoolGraph(model) if isinstance(model, Pool) else model
 
 
-def program_of(model: Source, canvas: int) -> tuple[ExportedProgram, Tensor]:
+def program_of(model: Source, canvas: int, answering: nn.Module | None = None) -> tuple[ExportedProgram, Tensor]:
     """The model as an exported graph for any number of images of one size, and the canvas it was traced with.
 
-    Raises: `UserError` where the model has no form as a graph, naming what stands in the way.
+    What is traced gives probabilities unless `answering` is given. Raises: `UserError` where the model has no form as a
+    graph, naming what stands in the way.
     """
-    answering = Answering(model.eval()).eval()
+    answering = Answering(model.eval()).eval() if answering is None else answering.eval()
     example = torch.linspace(0, 1, 2 * 3 * canvas * canvas).reshape(2, 3, canvas, canvas)
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -112,6 +115,8 @@ def export(model: Source, form: str, canvas: int, path: Path, facts: Mapping[str
     Raises: `UserError` for an unknown form and for what cannot be a graph, `TransfuseError` where the two differ.
     """
     entry = find(SHELF, form)
+    if isinstance(model, Graphed):
+        return _write_graph(model, form, path, facts)
     program, example = program_of(model, canvas)
     _require_equal(program, model, canvas)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +126,17 @@ def export(model: Source, form: str, canvas: int, path: Path, facts: Mapping[str
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+    return path
+
+
+def _write_graph(model: Graphed, form: str, path: Path, facts: Mapping[str, str]) -> Path:
+    """A network that is a graph already, with its temperature and what makes probabilities of logits behind it."""
+    if form != "onnx":
+        raise UserError(
+            "a quantised network is an ONNX graph and leaves as one", where=f"'{model.card.name}'", hint="--what onnx"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, with_probabilities(model, facts))
     return path
 
 

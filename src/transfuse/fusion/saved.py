@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from torch import nn
 
 from transfuse.errors import UserError
 from transfuse.files.texts import json_object
-from transfuse.files.weights import load_safetensors
+from transfuse.files.weights import load_safetensors, safetensors_header
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Fused
+from transfuse.fusion.graphed import Graphed
+from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.parts import Opened
 from transfuse.fusion.pooled import Narrowed, Pool
 from transfuse.jsonio import file_digest, plain, pretty
@@ -29,13 +31,14 @@ from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
 from transfuse.source.carried import copy_files, moved_card
 from transfuse.source.open import carries, open_source
+from transfuse.source.shrunk import shrink
 from transfuse.source.weights import fill
 from transfuse.store import write_bytes, write_text
 from transfuse.types import Card
 
 SCHEMA = "transfuse/model/1"
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
-KINDS = ("source", "narrowed", "pool", "fused")
+KINDS = ("source", "narrowed", "pool", "fused", "lowered", "graph")
 # What a description that was not written by `save` can run into while a model is built of it.
 NOT_A_MODEL = (AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError, ValueError)
 
@@ -54,21 +57,27 @@ def save(model: Source, folder: Path, *, facts: Mapping[str, Any] | None = None)
         "temperature": model.temperature,
         "model": description,
         "sha256": file_digest(folder / TENSORS),
+        **({"shrunk": True} if getattr(model, "shrunk", False) else {}),
         **_task(model),
         **(facts or {}),
     }
     write_text(folder / DESCRIPTION, pretty(record))
 
 
-def describe(model: nn.Module) -> dict[str, Any]:
-    """How a model is built, as plain values."""
+def describe(model: nn.Module, card_of: Callable[[Source], Card] = moved_card) -> dict[str, Any]:
+    """How a model is built, as plain values; `card_of` says how a source's card reads where it will be built."""
+    if isinstance(model, Lowered):
+        return {"kind": "lowered", "source": describe(model.source, card_of)}
+    if isinstance(model, Graphed):
+        return {"kind": "graph", "card": model.card.record(), "bytes": model.graph.numel()}
     if isinstance(model, Fused):
-        members = [[name, describe(model.member(name))] for name in model.names]
+        members = [[name, describe(model.member(name), card_of)] for name in model.names]
         body = {"method": model.crown.method, "settings": model.crown.settings, "classes": list(model.crown.classes)}
-        own = {} if model.recipient is None else {"recipient": describe(model.recipient)}
+        own = {} if model.recipient is None else {"recipient": describe(model.recipient, card_of)}
         if model.crown.passes:
             left_out = {"branch": model.crown.dropping.branch, "feature": model.crown.dropping.feature}
             own["monte_carlo"] = {"passes": model.crown.passes, **left_out}
+        own |= {"absent": [card.record() for card in model.absent.values()]} if model.absent else {}
         return {
             "kind": "fused",
             "name": model.card.name,
@@ -80,15 +89,15 @@ def describe(model: nn.Module) -> dict[str, Any]:
         }
     if isinstance(model, Pool):
         state = {name: array.tolist() for name, array in model.state.items()}
-        members = [describe(member) for member in model.members]
+        members = [describe(member, card_of) for member in model.members]
         made = {"kind": "pool", "name": model.card.name, "method": model.method, "state": state, "members": members}
         return made | _task(model)
     if isinstance(model, Narrowed):
-        made = {"kind": "narrowed", "classes": list(model.card.classes), "source": describe(model.source)}
+        made = {"kind": "narrowed", "classes": list(model.card.classes), "source": describe(model.source, card_of)}
         made |= {} if model.grouping is None else {"columns": model.grouping}
         return made | ({} if model.opening is None else {"opening": model.opening.tolist()})
     if isinstance(model, Source):
-        return {"kind": "source", "card": moved_card(model).record()}
+        return {"kind": "source", "card": card_of(model).record()}
     raise UserError("only sources and what is fused of them can be saved", got=type(model).__name__)
 
 
@@ -114,6 +123,9 @@ def load(folder: Path, *, modules: Mapping[str, nn.Module] | None = None) -> Sou
         )
     try:
         model = build(record["model"], folder, modules or {})
+        if record.get("shrunk"):
+            stored = safetensors_header(tensors).tensors
+            shrink(model, {name: tensor.shape for name, tensor in stored.items()}, str(tensors))
         model.temperature = _positive(record["temperature"])
         model.kind = kind_of(record.get("task", "multiclass")).name
     except NOT_A_MODEL as error:
@@ -157,9 +169,15 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
         state = {name: np.asarray(values) for name, values in record["state"].items()}
         members = [build(member, folder, modules) for member in record["members"]]
         return Pool(record["name"], members, record["method"], state, record.get("task", "multiclass"))
+    if kind == "lowered":
+        return Lowered(build(record["source"], folder, modules))
+    if kind == "graph":
+        return Graphed.blank(Card.from_record(record["card"]), int(record["bytes"]))
     members = {name: build(member, folder, modules) for name, member in record["members"]}
     reads = [Read(**read) for read in record["reads"]]
-    cards = {name: member.card for name, member in members.items()}
+    left_out = [Card.from_record(card) for card in record.get("absent", ())]
+    absent = {card.name: card for card in left_out}
+    cards = {name: member.card for name, member in members.items()} | absent
     own = record.get("recipient")
     recipient = None if own is None else build(own, folder, modules)
     facts: dict[str, Any] = {"settings": record["settings"], "parts": Opened(members, recipient)}
@@ -169,7 +187,7 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
         chance = record["monte_carlo"]
         top.drop(branch=float(chance["branch"]), feature=float(chance["feature"]), passes=int(chance["passes"]))
     pool = pools(connecting(record["method"]))
-    return Fused(record["name"], members, reads, top, pool=pool, recipient=recipient)
+    return Fused(record["name"], members, reads, top, pool=pool, recipient=recipient, absent=absent)
 
 
 def _blank(card: Card, folder: Path, modules: Mapping[str, nn.Module]) -> Source:

@@ -8,6 +8,7 @@ from typing import Any
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.abilities import check_abilities
+from transfuse.plan.compressed import check_fuses, compressed, is_compressed
 from transfuse.plan.heads import merged_columns, unanswered
 from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
@@ -31,7 +32,8 @@ class ArmSpec:
     trained: `flops` (of training) or `parameters`. With `recipient` the members are connected into the user's network,
     which starts with what it shares with the member `start` by name and shape. `teachers` are the arms that a
     student learns from, `stream` a further set of items that it hears of, from them or alone. `columns` says which
-    class each column of an own head stands for, where not all of the target's classes are found by name.
+    class each column of an own head stands for, where not all of the target's classes are found by name. `of` is the
+    arm that a compressed one (compress, retrain) is made of; its `members` are that arm's.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ArmSpec:
     teachers: tuple[str, ...] = ()
     stream: str = ""
     columns: tuple[int, ...] = ()
+    of: str = ""
 
     @property
     def regime(self) -> str:
@@ -133,12 +136,14 @@ def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]
         if name in known:
             raise UserError(f"'{name}' is already the name of a ladder arm", where=where, hint="choose another name")
         facts = {"fuse": entry} if isinstance(entry, str) else entry
+        if is_compressed(facts):
+            arms |= compressed(scene, name, facts, {**known, **arms}, where)
+            continue
         if isinstance(facts, dict) and is_taught(facts):
             facts = {"fuse": FUSE, **facts}
         if not isinstance(facts, dict) or "fuse" not in facts:
-            raise UserError(
-                "a candidate names its method", where=where, expected="{fuse: FAMILY/NAME, of: [...]}", got=repr(entry)
-            )
+            expected = "{fuse: FAMILY/NAME, of: [...]} or {compress: NAME, of: ARM}"
+            raise UserError("a candidate names its method", where=where, expected=expected, got=repr(entry))
         arms[name] = check_abilities(_candidate(scene, name, facts, {**known, **arms}, where), scene.cards, where)
         if "then" in facts:
             arms[f"{name}+tuned"] = _twin(scene, arms[name], facts["then"], f"{where}.then")
@@ -147,6 +152,7 @@ def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]
 
 def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping[str, ArmSpec], where: str) -> ArmSpec:
     how = method(str(facts["fuse"]), where=where)
+    check_fuses(how, where)
     check_kind(how, scene.recipe.task.kind, where)
     settings = how.settings({key: value for key, value in facts.items() if key not in RESERVED}, where=where)
     given = facts.get("train", "frozen")

@@ -8,6 +8,7 @@ from typing import Any
 
 from transfuse.plan.arms import ArmSpec
 from transfuse.plan.attacks import Attack, attack
+from transfuse.plan.compressed import KINDS, counting, fitting
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
 from transfuse.plan.merges import merge_files, merge_step
@@ -155,6 +156,9 @@ class Builder:
                 work = Work(_run_again(arm), **items, crown=fits * -(-run.train_count // arm.schedule.batch))
             else:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
+        elif arm.kind in KINDS:
+            more, made_of, digests, work = fitting(self, arm, run)
+            params, inputs = params | more, inputs | made_of
         if arm.merge is not None:
             inputs["merged"] = merge_step(self, arm, run)
         inputs |= taught(self, arm, run) | streamed(self, arm, run)
@@ -183,7 +187,7 @@ class Builder:
         elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
             inputs |= self.features(arm, exposure.blocks(run), run, judged=True, exposure=exposure)
             work = Work(_run_again(arm), forward=count)
-        elif arm.kind == "train":
+        elif arm.kind in ("train", *KINDS):
             work = Work(arm.members, forward=count)
         return self.add(
             Step(
@@ -212,6 +216,8 @@ class Builder:
 
     def count(self, arm: ArmSpec, *, after: str = "", run: RunRows | None = None) -> str:
         """Parameters and FLOPs of one arm, without training it; a matched arm differs from run to run."""
+        if arm.kind in KINDS:
+            return self.add(counting(self, arm, run))
         params: dict[str, Any] = {"kind": arm.kind, "canvas": self.setting.canvas}
         inputs: dict[str, Ref] = {}
         digests: tuple[str, ...] = ()

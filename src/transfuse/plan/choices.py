@@ -36,7 +36,7 @@ def add_choices(build: Builder, arms: Ladder, scope: Scope) -> None:
         found = {name: fits(build, arm, runs) for name, arm in options.items()}
         return [Select(choice + label, found)] if options else []
 
-    ready = [arm for arm in arms.fixed if arm.kind == "as_is"]
+    ready = arms.ready
     _choose(build, f"best_frozen{label}", "lowest", every(arms.singles))
     tuned_singles = follow("best_frozen", arms.tuned_singles)
     _choose(build, f"best_single{label}", "lowest", every([*ready, *arms.singles]), tuned_singles)
@@ -77,7 +77,7 @@ def _economical(build: Builder, arms: Ladder, scope: Scope, tuned: Sequence[Sele
     ready = [arm for arm in every if arm.name != "prior" and arm.role != "control"]
     inputs: dict[str, Ref] = {}
     for arm in ready:
-        inputs |= {f"count|{arm.name}|": build.count(arm), **fits(build, arm, scope.runs)}
+        inputs |= {f"count|{arm.name}|": build.count(arm, run=scope.runs[0]), **fits(build, arm, scope.runs)}
     forms = {**arms.tuned_singles, **arms.tuned_fusions}
     counted = [
         Select(
@@ -124,5 +124,5 @@ def _match(build: Builder, arms: Ladder, scope: Scope, option: str, arm: ArmSpec
 
 def parts(arm: ArmSpec, known: Mapping[str, ArmSpec]) -> list[ArmSpec]:
     """What was trained for an arm: itself and its teachers, or for a pool whatever its members were made of."""
-    own, others = ([], arm.members) if arm.kind == "pool" else ([arm], arm.teachers)
+    own, others = ([], arm.members) if arm.kind == "pool" else ([arm], arm.teachers or ((arm.of,) if arm.of else ()))
     return [*own, *(part for other in others for part in parts(known[other], known))]

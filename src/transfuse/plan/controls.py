@@ -63,6 +63,9 @@ def without(scene: Scene, arm: ArmSpec, source: str, known: Mapping[str, ArmSpec
     name = f"without/{source}"
     if arm.kind == "pool":
         return _pool_without(arm, source, known, name)
+    if arm.of:
+        # What was compressed is a network that was fitted with this source.
+        return None
     rest = tuple(member for member in arm.members if member != source)
     if not rest or source not in arm.members or arm.hears:
         return None

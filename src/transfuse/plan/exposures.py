@@ -72,8 +72,7 @@ def conditions(given: Mapping[str, Sequence[Any]]) -> tuple[Exposure, ...]:
 
 def places(arms: Ladder) -> dict[str, tuple[str, dict[str, ArmSpec]]]:
     """Who is looked at more closely: by place, the choice that says who stands there and the arms it may name."""
-    ready = [arm for arm in arms.fixed if arm.kind == "as_is"]
-    singles = {arm.name: arm for arm in (*ready, *arms.singles, *arms.tuned_singles.values())}
+    singles = {arm.name: arm for arm in (*arms.ready, *arms.singles, *arms.tuned_singles.values())}
     fusions = {arm.name: arm for arm in (*arms.candidates, *arms.tuned_fusions.values())}
     found = {"best_single": ("best_single", singles), "best_fusion": ("winner", fusions)}
     return {place: asked for place, asked in found.items() if asked[1]}

@@ -69,6 +69,12 @@ class Ladder:
         return {arm.name: arm for arm in (*self.fixed, *self.singles, *self.candidates)}
 
     @property
+    def ready(self) -> list[ArmSpec]:
+        """The fixed arms that may be the best single: sources as they are, and tuned ones that are asked for."""
+        tuned = {f"tuned/{arm.members[0]}" for arm in self.singles}
+        return [arm for arm in self.fixed if arm.kind == "as_is" or arm.name in tuned]
+
+    @property
     def contenders(self) -> dict[str, ArmSpec]:
         """What may be the winner: the candidates, and the tuned form of the best frozen one."""
         return {arm.name: arm for arm in (*self.candidates, *self.tuned_fusions.values())}
@@ -104,6 +110,8 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
         skipped += missing
     found = candidates(scene, {arm.name: arm for arm in (*fixed, *singles)})
     fixed += untaught(found.values())
+    fixed += [arm for arm in found.values() if arm.role == "baseline"]
+    found = {name: arm for name, arm in found.items() if arm.role != "baseline"}
     if not tuning:
         skipped += [(what, "the ladder is 'quick'; 'standard' has it") for what in ("tuned/…", "scratch")]
     if recipe.ladder != "full":

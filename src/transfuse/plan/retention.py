@@ -32,6 +32,8 @@ def trains_members(arm: ArmSpec) -> bool:
 
 def parts(build: Builder, arm: ArmSpec) -> list[ArmSpec]:
     """What holds sources: the arm itself, or all that a pool is made of."""
+    if arm.of:
+        return []
     if arm.kind != "pool":
         return [arm]
     return [part for member in arm.members for part in parts(build, build.arm(member))]

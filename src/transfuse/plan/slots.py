@@ -45,6 +45,8 @@ def slots_of(recipe: Recipe, arms: Ladder) -> list[Slot]:
     shippable = {name: arm for name, arm in shippable.items() if name != "prior" and arm.role != "control"}
     shippable = arms.contenders | shippable
     chosen = [Slot("best_fusion", arms.contenders, "winner"), Slot("economical", shippable, "economical")]
+    whole = {name: arms.arms()[arm.of] for name, arm in arms.contenders.items() if arm.of}
+    chosen.append(Slot("uncompressed", whole, "winner"))
     controls = [Slot(found.name, found.options, found.choice, after=True) for found in arms.followers]
     return [slot for slot in (*fixed, tuned, *every, *(chosen if arms.contenders else []), *controls) if slot.options]
 
@@ -82,11 +84,12 @@ def describe(arm: ArmSpec) -> dict[str, Any]:
     return {
         "kind": arm.kind,
         "role": arm.role,
-        "members": list(arm.members),
+        "members": [arm.of] if arm.of else list(arm.members),
         "method": arm.method if arm.merge is None else str(arm.merge["method"]),
         "train": "none" if arm.schedule is None else arm.regime,
         "form": arm.form,
         "settings": dict(arm.settings),
         "schedule": None if arm.schedule is None else arm.schedule.record(),
         **({"teachers": list(arm.teachers)} if arm.teachers else {}),
+        **({"of": arm.of} if arm.of else {}),
     }

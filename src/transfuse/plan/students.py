@@ -215,7 +215,7 @@ def answers(build: Builder, arm: ArmSpec, run: RunRows) -> str:
     elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
         unjudged = Exposure(block=run.blocks[0])
         inputs |= build.features(arm, run.blocks, run, judged=True, exposure=unjudged)
-    elif arm.kind == "train":
+    elif arm.kind in ("train", "compress", "retrain"):
         work = Work(arm.members, forward=run.train_count)
     params = {**step.params, "kind": arm.kind}
     name = f"teach {arm.name} {run.name}"

@@ -155,6 +155,8 @@ def cost(entry: Entry, rows: Mapping[str, Artifact], places: Sequence[Entry], de
         if described[arm]["kind"] == "pool":
             return sum(trained(run, member) for member in described[arm]["members"])
         place = known[run, arm]
+        if "of" in described[arm]:
+            return trained(run, described[arm]["of"]) + _spent.warm(place.fits[run], place.counts[arm])
         taught = sum(
             trained(run, teacher) + place.fits[run].meta.get("stream_rows", 0) * answered(run, teacher)
             for teacher in described[arm].get("teachers", ())
@@ -173,6 +175,7 @@ def cost(entry: Entry, rows: Mapping[str, Artifact], places: Sequence[Entry], de
         inference_flops=float(max(each.mean() for each in spent.values())),
         p95_flops=float(max(np.percentile(each, 95) for each in spent.values())) if early else None,
         train_flops=float(np.mean([trained(run, arm) for run, arm in entry.arms.items()])),
+        stored_bytes=max((meta["stored_bytes"] for meta in metas if "stored_bytes" in meta), default=None),
     )
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
+
+from transfuse.fusion import saved
 from transfuse.fusion.fused import Fused
 from transfuse.fusion.pooled import Narrowed, Pool
 from transfuse.source.base import Source
+from transfuse.source.shrunk import shrink
+from transfuse.source.weights import fill
 from transfuse.steps import _networks
 from transfuse.steps._context import Context
 from transfuse.steps._fitted import task_of
@@ -35,7 +41,35 @@ def opened(key: str, context: Context, name: str) -> Source:
         members = [opened(made["keys"][f"member{index}"], context, f"{name}.{index}") for index in range(count)]
         state = {role.removeprefix("state/"): array for role, array in fit.arrays.items() if role.startswith("state/")}
         return Pool(name, members, params["method"], state, task_of(fit)).eval()
+    if kind in ("compress", "retrain"):
+        return compressed(fit, context)
     return network(params, inputs, fit, context, name)
+
+
+def compressed(fit: Artifact, context: Context) -> Source:
+    """A compressed network: built by its description, in the shapes of its tensors, and filled with these."""
+    where = "the compressed network in the store"
+    state = {role.removeprefix("state/"): array for role, array in fit.arrays.items() if role.startswith("state/")}
+    made = saved.build(fit.meta["model"], context.root, context.modules)
+    if fit.meta["shrunk"]:
+        shrink(made, {name: array.shape for name, array in state.items()}, where)
+    fill(made, {name: torch.from_numpy(array) for name, array in state.items()}, where)
+    made.kind = task_of(fit)
+    return laid_out(made)
+
+
+def laid_out(model: Source) -> Source:
+    """The network as convolutions run fastest; always so, since low bits depend on it."""
+    return model.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+
+
+def state_of(model: Source) -> dict[str, np.ndarray]:
+    """A network's tensors for the store; bfloat16 stands in float32, which holds it exactly."""
+    state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return {
+        f"state/{name}": (value.float() if value.dtype == torch.bfloat16 else value).contiguous().numpy()
+        for name, value in state.items()
+    }
 
 
 def network(

@@ -12,7 +12,7 @@ from transfuse.data.items import Items
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.metric import metrics_from
 from transfuse.evaluation.verdict import judge, record
-from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained, _searched, _stitched
+from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained, _searched, _sizes, _stitched
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._spent import BYTES
 from transfuse.store import Artifact
@@ -110,6 +110,7 @@ def _made(
         )
         for name, entry in standing.items()
     }
+    arms = _sizes.sized(arms)
     targets = items.targets()
     seen = [
         *_observed.epochs(standing, rows, task.metric),
@@ -126,7 +127,7 @@ def _made(
         selection={name: entry.selection(task.metric, targets) for name, entry in standing.items()},
         winner=chosen[0],
         best_single=chosen[1],
-        comparisons=tuple(_comparisons(*chosen, sound, arms)),
+        comparisons=tuple(_comparisons(*chosen, sound, arms, params["arms"])),
         margin=MarginRule(params["margin"]),
         protocol=params["protocol"],
         flags=(*_flags(params), *_lineage(standing)),
@@ -157,14 +158,17 @@ def _by_run(choices: list[dict[str, Any]], name: str, rows: Mapping[str, Artifac
     return {run: found[run] if run in found else found["all"] for run in rows}
 
 
-def _comparisons(winner: str, best: str, sound: Places, arms: Mapping[str, Arm]) -> list[tuple[str, str]]:
+def _comparisons(
+    winner: str, best: str, sound: Places, arms: Mapping[str, Arm], described: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, str]]:
     """The winner against the best single and every rung that isolates something; other judged candidates against the
-    best single and the ensemble; a student against itself untaught."""
+    best single and the ensemble; a student against itself untaught, a compressed arm against what it was made of."""
     rungs = [best, *(entry.name for slot, entry in sound.items() if entry.predictions and _isolates(slot))]
     others = [name for name, arm in arms.items() if arm.role == "candidate" and name in sound and name not in CHOSEN]
     plain = [rung for rung in rungs if rung in (best, "ensemble")]
     pairs = [(winner, rung) for rung in rungs] + [(name, rung) for name in others for rung in plain]
     pairs += [(name, f"{name}/untaught") for name in arms]
+    pairs += [(name, whole) for name in arms for whole in _sizes.made_of(name, described)]
     return list(dict.fromkeys((arm, rung) for arm, rung in pairs if arm != rung and rung in arms))
 
 
@@ -234,7 +238,7 @@ def _within(
         name
         for name, cost in costs.items()
         if (params["flops"] is None or cost.inference_flops <= params["flops"])
-        and (memory is None or BYTES * cost.parameters <= memory)
+        and (memory is None or (cost.stored_bytes or BYTES * cost.parameters) <= memory)
     }
     if params["latency"] is None:
         return frozenset(light)

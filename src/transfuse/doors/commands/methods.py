@@ -16,7 +16,7 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="one method, e.g. features/gate")] = None,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """Every fusing method: what it does, its parameters and its source."""
+    """Every method that fuses or compresses: what it does, its parameters and its source."""
     from transfuse.doors.catalogue import as_json, as_text
 
     say(as_json(name) if json else as_text(name))
@@ -28,10 +28,9 @@ def check(
     """Hold a method to the contract of its family."""
     # A plugin under development lies in the working directory, which a console script does not search.
     sys.path.insert(0, str(Path.cwd()))
-    from transfuse.fusion.checks import check as run_checks
-    from transfuse.fusion.checks import entry_of
+    from transfuse.doors.checking import checked
 
-    results = run_checks(entry_of(spec))
+    results = checked(spec)
     for result in results:
         say(
             f"{'ok  ' if result.passed else 'FAIL'} {result.name}: {result.law}"
@@ -44,7 +43,9 @@ def check(
 
 
 def new(
-    shelf: Annotated[str, typer.Argument(metavar="SHELF", help="features, weights, conditions, train/objectives ...")],
+    shelf: Annotated[
+        str, typer.Argument(metavar="SHELF", help="features, weights, compress, conditions, train/objectives ...")
+    ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="of the new file, e.g. my_gate")],
     out: Annotated[Path, typer.Option("--out", help="folder for NAME.py and test_NAME.py")] = Path(),
 ) -> None:

@@ -12,6 +12,7 @@ UNITS = {
     "inference_flops": "FLOPs per item",
     "train_flops": "FLOPs",
     "p95_flops": "FLOPs per item",
+    "stored_bytes": "bytes",
 }
 
 

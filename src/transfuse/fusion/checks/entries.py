@@ -7,15 +7,16 @@ import importlib.util
 from pathlib import Path
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.registry import FAMILIES, Entry, method, read_file
+from transfuse.registry import METHODS, Entry, method, read_file
 
-SHELVES = tuple(f"fusion/{family}" for family in FAMILIES)
+SHELVES = METHODS
 # What a method of each shelf must define; the first name tells the shelf.
 DEFINES = {
     "fusion/weights": ("merge",),
     "fusion/features": ("Fuser",),
     "fusion/structure": ("build",),
     "fusion/outputs": ("fit", "apply"),
+    "compress": ("compress",),
 }
 
 
@@ -23,8 +24,8 @@ def entry_of(spec: str) -> Entry:
     """A method by `FAMILY/NAME` (`features/concat`), or a module that is not installed as a plugin yet.
 
     A module is `pkg.mod` or `pkg.mod:NAME`. Its shelf is the literal `SHELF = "fusion/weights"` if it has one, else it
-    follows from what it defines: merge, Fuser, build, or fit and apply. `NAME` is one of these and decides where a
-    module defines several. The file is read, not run. Raises UserError where nothing or too much fits.
+    follows from what it defines: merge, Fuser, build, compress, fit and apply. `NAME` is one of these and decides where
+    a module defines several. The file is read, not run. Raises UserError where nothing or too much fits.
     """
     if "/" in spec:
         return method(spec.removeprefix("fusion/"))

@@ -31,17 +31,20 @@ class Result:
     message: str = ""
 
 
-def checks_for(entry: Entry) -> list[Check]:
-    """Every law this method must keep: those of all methods, of its family, and of the traits it declares."""
-    family = _family(entry)
+def checks_for(entry: Entry, family: Family | None = None) -> list[Check]:
+    """Every law this method must keep: those of all methods, of its family, and of the traits it declares.
+
+    Families of other rooms bring their laws with them.
+    """
+    family = _family(entry) if family is None else family
     kept = [law for trait, laws in family.by_trait.items() if entry.traits.get(trait) is True for law in laws]
     own = [_check(law, partial(law, entry)) for law in (*family.always, *kept)]
     return [*(_check(law, partial(law, entry, family)) for law in DECLARED), *own]
 
 
-def check(entry: Entry) -> list[Result]:
+def check(entry: Entry, family: Family | None = None) -> list[Result]:
     """Run all checks of a method; a broken law or any fault of the method is a result, not an exception."""
-    return [_result(each) for each in checks_for(entry)]
+    return [_result(each) for each in checks_for(entry, family)]
 
 
 def _result(each: Check) -> Result:

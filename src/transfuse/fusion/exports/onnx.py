@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,8 +26,17 @@ TRAITS = {"suffix": ".onnx"}
 
 def write(program: ExportedProgram, example: Tensor, path: Path, facts: Mapping[str, str]) -> None:
     """Write the graph in one file with its weights inside."""
+    made = graph(program, example, "probabilities")
+    import onnx
+
+    onnx.helper.set_model_props(made, dict(facts))
+    path.write_bytes(made.SerializeToString(deterministic=True))
+
+
+def graph(program: ExportedProgram, example: Tensor, output: str) -> Any:
+    """The ONNX graph of a program, from `canvas` to an output of this name; where it was traced is not told in it."""
     try:
-        import onnx
+        import onnx  # noqa: F401 - as below
         import onnxscript  # noqa: F401 - torch asks for it late and with a long message
     except ImportError as error:
         raise missing_extra("onnx and onnxscript", "onnx", "exporting to ONNX") from error
@@ -36,13 +46,24 @@ def write(program: ExportedProgram, example: Tensor, path: Path, facts: Mapping[
             (example,),
             dynamo=True,
             input_names=["canvas"],
-            output_names=["probabilities"],
+            output_names=[output],
             verbose=False,
         )
     assert made is not None  # noqa: S101 - it is None only where a path is given; for the type checker
-    graph = made.model_proto
-    onnx.helper.set_model_props(graph, dict(facts))
-    path.write_bytes(graph.SerializeToString(deterministic=True))
+    found = made.model_proto
+    strip(found.graph)
+    for function in found.functions:
+        strip(function)
+    return found
+
+
+def strip(graph: Any) -> None:
+    """Forget where each node was traced: paths of a machine are no part of a model."""
+    del graph.metadata_props[:]
+    for node in graph.node:
+        del node.metadata_props[:]
+    for value in (*graph.value_info, *getattr(graph, "initializer", ())):
+        del value.metadata_props[:]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,126 @@
+"""Round weights and activations to 8 bits, scales taken from training rows; onnxruntime then runs it in int8.
+
+    w_q = clip(round(w / s_w), -127, 127), s_w per output channel        x_q = clip(round(x / s_x) + z, 0, 255)
+
+The network becomes an ONNX graph with quantise and dequantise nodes around every layer (QDQ): activations unsigned,
+weights signed and symmetric. `calibrate` says how the range of an activation is found: its least and largest value, or
+cut where the distribution says so. With `reduced` weights take 7 bits, or processors without VNNI instructions would
+overflow in 16-bit sums and answer otherwise than others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transfuse.compress._contract import Rows
+from transfuse.compress._graph import onnx_of, quantiser, quiet, tidied
+from transfuse.errors import unknown_name
+from transfuse.fusion.fused import Fused
+from transfuse.fusion.graphed import INPUT, Graphed
+from transfuse.source.base import Source
+from transfuse.train.losses import task_loss
+
+CITATION = "Jacob et al., Quantization and Training of Neural Networks for Integer-Arithmetic-Only Inference, CVPR 2018"
+PARAMETERS = {
+    "bits": {"type": "int", "default": 8, "low": 8, "high": 8, "doc": "bits of weights and activations"},
+    "calibrate": {
+        "type": "str", "default": "minmax", "options": ("minmax", "percentile", "entropy"), "example": "percentile",
+        "doc": "how the range of an activation is found",
+    },
+    "reduced": {"type": "bool", "default": True, "doc": "weights in 7 bits, alike on every processor"},
+    "branch": {"type": "str", "default": "", "doc": "the one branch that is quantised; all where it is left out"},
+    "sensitivity": {
+        "type": "bool", "default": False, "example": False,
+        "doc": "quantise each branch alone too, and put down what the loss says",
+    },
+}  # fmt: skip
+TRAITS = {"trains": False, "smaller": True, "faster": True, "near": 0.5}
+NEEDS = ("rows",)
+METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
+
+
+def compress(
+    model: Source, rows: Rows, *, bits: int, calibrate: str, reduced: bool, branch: str, sensitivity: bool
+) -> Source:
+    """The network as an int8 graph. Raises UserError without rows, and for a branch that nobody knows."""
+    package = quantiser()
+    names = model.names if isinstance(model, Fused) else ()
+    if branch and branch not in names:
+        raise unknown_name("branch", branch, names, where="compress/quantise")
+    rows.wanted("the range of every activation")
+    with quiet(), contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as scratch:
+        plain, ready = Path(scratch) / "plain.onnx", Path(scratch) / "ready.onnx"
+        plain.write_bytes(onnx_of(model, rows.side))
+        package.quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        made = _Quantiser(package, ready, rows, calibrate, reduced)
+        if sensitivity:
+            for name in names:
+                _tell(model, rows, name, made.graph(name))
+        return Graphed(model.card, made.graph(branch), model.kind)
+
+
+def _tell(model: Source, rows: Rows, name: str, graph: bytes) -> None:
+    """The loss on the rows with this branch alone in int8, beside that in float."""
+    alone = Graphed(model.card, graph, model.kind)
+    rows.emit("sensitivity", branch=name, loss=_loss(alone, rows), float_loss=_loss(model, rows))
+
+
+def _loss(model: Source, rows: Rows) -> float:
+    total = 0.0
+    with torch.no_grad():
+        for canvas, targets in rows:
+            total += float(task_loss(model.kind, model(canvas), targets)) * len(canvas)
+    return total / rows.count
+
+
+class _Quantiser:
+    """The graph in `path`, quantised as a whole or in one branch."""
+
+    def __init__(self, package: Any, path: Path, rows: Rows, calibrate: str, reduced: bool) -> None:
+        self.package, self.path, self.rows = package, path, rows
+        self.calibrate, self.reduced = calibrate, reduced
+
+    def graph(self, branch: str) -> bytes:
+        """The int8 graph; with a branch only layers whose weights belong to it are rounded."""
+        out = self.path.with_name("int8.onnx")
+        package = self.package
+        package.quantize_static(
+            self.path,
+            out,
+            _Reader(self.rows),
+            quant_format=package.QuantFormat.QDQ,
+            activation_type=package.QuantType.QUInt8,
+            weight_type=package.QuantType.QInt8,
+            per_channel=True,
+            reduce_range=self.reduced,
+            calibrate_method=getattr(package.CalibrationMethod, METHODS[self.calibrate]),
+            nodes_to_quantize=_layers(self.path, branch) if branch else None,
+        )
+        return tidied(out.read_bytes())
+
+
+def _layers(path: Path, branch: str) -> Sequence[str]:
+    """The nodes that multiply with weights of one branch; names of weights are those of the network."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    own = f".members.{branch.replace('.', '·')}."
+    return [node.name for node in graph.node if any(own in f".{name}" for name in node.input)]
+
+
+class _Reader:
+    """The rows as the quantiser wants them: one batch after the other, then None."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.batches = iter(rows)
+
+    def get_next(self) -> dict[str, Any] | None:
+        batch = next(self.batches, None)
+        return None if batch is None else {INPUT: batch[0].numpy()}

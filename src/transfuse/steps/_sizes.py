@@ -1,0 +1,34 @@
+"""What compressed arms add to a case: bytes on disk of all arms, and whom each of them was made of; without this file
+only the compressed would have a size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from transfuse.steps._spent import BYTES
+from transfuse.types import Arm
+
+Described = Mapping[str, Mapping[str, Any]]
+
+
+def sized(arms: dict[str, Arm]) -> dict[str, Arm]:
+    """The arms with bytes on disk, where any of them is compressed: of the others those of weights in float32."""
+    if not any(arm.cost is not None and arm.cost.stored_bytes is not None for arm in arms.values()):
+        return arms
+    return {
+        name: arm
+        if arm.cost is None or arm.cost.stored_bytes is not None
+        else replace(arm, cost=replace(arm.cost, stored_bytes=BYTES * arm.cost.parameters))
+        for name, arm in arms.items()
+    }
+
+
+def made_of(name: str, described: Described) -> list[str]:
+    """The arms that a compressed one was made of, one inside the other; none for others."""
+    found: list[str] = []
+    while "of" in described.get(name, {}):
+        name = described[name]["of"]
+        found.append(name)
+    return found
