@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,19 @@ import pytest
 import torch
 
 import transfuse
+from e2e.house import events
 from transfuse.doors.exporting import exported_model
 from transfuse.doors.predicting import predict
 from transfuse.errors import UserError
 from transfuse.files.graphs import opened_graph
+from transfuse.fusion.saved import save
 from transfuse.plan.recipe import validated
+from transfuse.run.prepare import prepare
 from transfuse.run.run import Outcome, Request, run
+from transfuse.steps._context import Context, table
+from transfuse.steps._model import opened
+from transfuse.steps.compress import _Shown
+from transfuse.steps.count import used_parameters
 from transfuse.store import Store
 
 RECIPE = {
@@ -45,7 +51,6 @@ def outcome(tmp_path_factory) -> Outcome:
 
 
 def _request(folder: Path, out: str) -> Request:
-    # Without a margin the fusion ships, and of its forms the one of fewest bytes that holds.
     recipe = {**RECIPE, "run": {"store": str(folder / "store")}}
     return Request(validated(recipe, where="test"), folder, folder / out)
 
@@ -71,28 +76,59 @@ def test_their_cost_is_counted_and_holds_what_they_were_made_of(outcome):
     assert arms["gate"]["train_flops"] < arms["pruned"]["train_flops"] < arms["pruned+tuned"]["train_flops"]
 
 
-def test_no_row_that_chooses_or_judges_is_shown_to_a_compression(outcome, tmp_path):
-    store = Store(outcome.folder.path.parent / "store")
-    fits = [json.loads(line) for line in outcome.folder.journal.read_text().splitlines()]
-    key = next(line["key"] for line in fits if line["event"] == "step_done" and line["step"] == "fit int8 s0")
+def fit_of(outcome: Outcome, arm: str) -> tuple[str, Store]:
+    key = next(
+        each["key"] for each in events(outcome.folder.path) if each.get("step") == f"fit {arm} s0" and "key" in each
+    )
+    return key, Store(outcome.folder.path.parent / "store")
+
+
+def test_no_row_that_chooses_or_judges_is_shown_to_a_compression(outcome):
+    key, store = fit_of(outcome, "int8")
     fit = store.need(key)
-    assert fit.meta["told"]["rows"] == 40 and fit.meta["made_of"]["params"]["most"] == 256
+    prepared = prepare(_request(outcome.folder.path.parent, "x").recipe, root=outcome.folder.path.parent, store=store)
+    rows, items = store.need(prepared.setting.runs[0].key), store.need(prepared.setting.items_key)
+    context = Context(store, outcome.folder.path.parent, data="sklearn:digits")
+    shown = _Shown({"most": 7, "canvas": 12}, {"items": items}, context, rows["train"])
+    apart = np.concatenate([rows[name] for name in rows.arrays if name != "train" and not name.startswith("fit")])
+    assert len(shown.chosen) <= 7 and set(shown.chosen) <= set(rows["train"]) - set(apart)
+    seen = [(canvas.shape, targets.tolist()) for canvas, targets in shown.rows()]
+    assert sum(shape[0] for shape, _ in seen) == len(shown.chosen) == shown.read
+    labels = table(items).targets()
+    assert [label for _, labels_ in seen for label in labels_] == labels[shown.chosen].tolist()
+    assert fit.meta["told"]["rows"] == 40
 
 
-def test_what_ships_in_int8_answers_alike_everywhere(outcome, tmp_path):
-    assert outcome.evidence["verdict"]["recommendation"]["arm"] == "int8"
-    (folder,) = (outcome.folder.path / "models").iterdir()
-    model = transfuse.load(folder)
-    images = torch.rand(3, 3, 12, 12)
-    path = exported_model(folder, "onnx", tmp_path / "int8.onnx")
+def test_int8_answers_alike_from_store_folder_and_graph(outcome, tmp_path):
+    key, store = fit_of(outcome, "int8")
+    model = opened(key, Context(store, tmp_path), "int8")
+    model.temperature = store.need(key).meta["temperature"]
+    save(model, tmp_path / "int8", facts={"canvas": 12, "classes": [str(digit) for digit in range(10)], "arm": "int8"})
+    path = exported_model(tmp_path / "int8", "onnx", tmp_path / "int8.onnx")
     ask, facts = opened_graph(path)
     assert facts.canvas == 12 and len(facts.classes) == 10
-    assert np.abs(ask(images.numpy()) - model.probabilities(images).numpy()).max() < 1e-6
+    images = torch.rand(3, 3, 12, 12)
+    wanted = transfuse.load(tmp_path / "int8").probabilities(images).numpy()
+    assert np.abs(model.probabilities(images).numpy() - wanted).max() < 1e-6
+    assert np.abs(ask(images.numpy()) - wanted).max() < 1e-6
     assert str(Path.cwd()).encode() not in path.read_bytes()
-    of_graph, of_folder = (predict(each, "sklearn:digits", tmp_path).probabilities for each in (path, folder))
+    of_graph, of_folder = (
+        predict(each, "sklearn:digits", tmp_path).probabilities for each in (path, tmp_path / "int8")
+    )
     assert np.abs(of_graph - of_folder).max() < 1e-6
     with pytest.raises(UserError, match="onnx"):
-        exported_model(folder, "torch_export", None)
+        exported_model(tmp_path / "int8", "torch_export", None)
+
+
+def test_int8_stays_near_and_the_pruned_network_is_the_one_that_was_judged(outcome, tmp_path):
+    key, store = fit_of(outcome, "int8")
+    assert store.need(key).meta["told"]["moved"] < 0.2
+    key, store = fit_of(outcome, "pruned+tuned")
+    fit, model = store.need(key), opened(key, Context(store, tmp_path), "pruned")
+    assert used_parameters(model, torch.rand(1, 3, 12, 12)) == fit.meta["counted"]["parameters"]
+    save(model, tmp_path / "pruned", facts={"canvas": 12})
+    images = torch.rand(2, 3, 12, 12)
+    assert torch.allclose(transfuse.load(tmp_path / "pruned")(images), model(images), atol=1e-5)
 
 
 def test_a_second_run_computes_nothing(outcome):
