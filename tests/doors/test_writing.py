@@ -24,6 +24,7 @@ LAWS: dict[str, tuple[str, ...]] = {
         "tried = [{k: float(rng.uniform(*ends)) for k, ends in space.items()} for _ in range(budget)]\n"
         "    return min(tried, key=score)",
     ),
+    "compress": ("return model",),
     "conditions": ("return 0.5 * image + 0.1",),
     "data/readers": ('return [(label, np.zeros((4, 4), dtype=np.uint8)) for label in "abab"]',),
     "evaluation/metrics": (

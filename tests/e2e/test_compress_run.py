@@ -77,10 +77,8 @@ def test_their_cost_is_counted_and_holds_what_they_were_made_of(outcome):
 
 
 def fit_of(outcome: Outcome, arm: str) -> tuple[str, Store]:
-    key = next(
-        each["key"] for each in events(outcome.folder.path) if each.get("step") == f"fit {arm} s0" and "key" in each
-    )
-    return key, Store(outcome.folder.path.parent / "store")
+    done = {each["step"]: each["key"] for each in events(outcome.folder.path) if each["event"] == "step_done"}
+    return done[f"fit {arm} s0"], Store(outcome.folder.path.parent / "store")
 
 
 def test_no_row_that_chooses_or_judges_is_shown_to_a_compression(outcome):
