@@ -87,8 +87,8 @@ def with_probabilities(model: Graphed, facts: Mapping[str, str]) -> bytes:
     else:
         graph.initializer.append(heat)
         graph.node.append(helper.make_node("Div", [OUTPUT, "temperature"], ["heated"]))
-        how = ("Sigmoid", {}) if model.kind == "multilabel" else ("Softmax", {"axis": 1})
-        graph.node.append(helper.make_node(how[0], ["heated"], [answer], **how[1]))
+        how = "Sigmoid" if model.kind == "multilabel" else "Softmax"
+        graph.node.append(helper.make_node(how, ["heated"], [answer]))
     given = graph.output[0]
     del graph.output[:]
     output = onnx.ValueInfoProto()
