@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from plan.example_plan import arms, plan, setting
+from plan.test_graph import CHOSEN, keys
 from transfuse.errors import UserError
 from transfuse.plan.build import RowBlock
 from transfuse.plan.choices import parts
@@ -52,6 +53,23 @@ def test_a_student_stands_beside_itself_untaught() -> None:
     assert taught.reads == control.reads
 
 
+def test_who_learns_from_mixed_or_drawn_rows_stands_beside_itself_without_and_costs_nothing_twice() -> None:
+    candidates = {
+        "plain": {"fuse": "features/concat"},
+        "mixed": {"fuse": "features/concat", "train": {"regime": "frozen", "augment": "feature_mixup"}},
+        "drawn": {"fuse": "features/concat", "train": {"regime": "frozen", "augment": "feature_sampling"}},
+    }
+    given = setting(candidates=candidates)
+    ladder = arms(given)
+    controls = {arm.name: arm for arm in ladder.fixed if arm.name.endswith("/untaught")}
+    assert set(controls) == {"mixed/untaught", "drawn/untaught"}
+    plain = next(arm for arm in ladder.candidates if arm.name == "plain")
+    assert all(arm.schedule == plain.schedule and arm.role == "control" for arm in controls.values())
+    known = keys(plan(given), CHOSEN | {"winner": "plain", "best_single": "frozen/a"})
+    assert len({known[f"fit {name} s0"] for name in ("plain", *controls)}) == 1
+    assert known["fit mixed s0"] != known["fit plain s0"]
+
+
 @pytest.mark.parametrize("crossfit", [False, True])
 def test_every_run_is_taught_by_its_own_teacher(crossfit) -> None:
     found = plan(made(crossfit=crossfit))
@@ -89,7 +107,18 @@ def test_what_a_student_hears_of_a_pool_comes_from_its_own_runs_teacher_and_open
     assert not [role for role in found.steps[f"fit s/untaught {first}"].inputs if role.startswith("pool")]
 
 
-@pytest.mark.parametrize("objective", ["coral", "mmd", "dann", "pseudo_labels"])
+def test_pseudo_labels_may_come_from_a_teacher_and_others_that_need_none_refuse_one() -> None:
+    train = {"regime": "frozen", "objective": "pseudo_labels", "teacher": "ensemble", "stream": "pool"}
+    found = plan(made(s={"fuse": "features/concat", "train": train}))
+    step = found.steps["fit s s0"]
+    told = found.steps[str(step.inputs["pool|teacher0"])]
+    assert told.inputs["fit"] == "fit ensemble s0" and not told.opens_test
+    assert found.steps[str(step.inputs["teacher0"])].kind == "teach"
+    with pytest.raises(UserError, match="no objective of this training learns from a teacher"):
+        plan(made(s={"fuse": "features/concat", "train": {**train, "objective": "coral"}}))
+
+
+@pytest.mark.parametrize("objective", ["coral", "mmd", "dann", "pseudo_labels", "consistency", "adabn"])
 @pytest.mark.parametrize("regime", ["full", "frozen"])
 def test_some_objectives_hear_a_pool_without_a_teacher_and_stand_beside_the_same_training_without_it(objective, regime):
     found = plan(

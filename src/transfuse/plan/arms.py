@@ -64,6 +64,11 @@ class ArmSpec:
         """Whether more than sources and labelled rows goes into it: other arms' answers, or items without labels."""
         return bool(self.teachers or self.stream)
 
+    @property
+    def enriched(self) -> bool:
+        """Whether it learns from more than labelled rows as they are: it hears, or rows are mixed or drawn anew."""
+        return self.hears or (self.schedule is not None and bool(self.schedule.augment))
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -90,7 +90,7 @@ def check_heard(entries: Iterable[Entry], taught: bool, streamed: bool, where: s
         raise UserError(
             f"{needing[0].full_name} needs a teacher", where=where, hint="a candidate's train: teacher: ARM"
         )
-    if taught and not needing:
+    if taught and not (needing or any(_hears_scores(entry) for entry in entries)):
         raise UserError("no objective of this training learns from a teacher", where=where, hint="objective: distil")
     if hearing and not streamed:
         raise UserError(
@@ -103,6 +103,11 @@ def check_heard(entries: Iterable[Entry], taught: bool, streamed: bool, where: s
             "no objective of this training hears rows without labels", where=where,
             hint="objective: coral, mmd, dann or pseudo_labels, or with a teacher distil",
         )  # fmt: skip
+
+
+def _hears_scores(entry: Entry) -> bool:
+    """Whether an objective must or may have teachers that say how likely each class is."""
+    return SCORES in entry.needs or bool(entry.traits.get("teachable"))
 
 
 def student(arm: ArmSpec, teachers: tuple[str, ...], known: Mapping[str, ArmSpec], classes: int, where: str) -> ArmSpec:
@@ -132,7 +137,7 @@ def student(arm: ArmSpec, teachers: tuple[str, ...], known: Mapping[str, ArmSpec
 def _check_heard(plan: Schedule, teachers: Sequence[ArmSpec], stream: str, classes: int, where: str) -> None:
     """An objective must be able to hear the pool, and what its teachers do not know."""
     listening = [(entry, dict(settings)) for entry, (_, settings) in zip(plan.entries, plan.objective, strict=False)]
-    listening = [(entry, settings) for entry, settings in listening if SCORES in entry.needs]
+    listening = [(entry, settings) for entry, settings in listening if _hears_scores(entry)]
     if stream and any(settings.get("teachers") == "confidence" for _, settings in listening):
         raise UserError(
             "teachers are weighed by confidence on labelled rows only", where=where, got=f"stream: {stream}",
@@ -153,11 +158,12 @@ def knows_some(arm: ArmSpec, classes: int) -> bool:
 
 
 def untaught(arms: Iterable[ArmSpec]) -> list[ArmSpec]:
-    """Beside each student, and each who hears a pool, the same network on the same schedule with labels alone."""
+    """Beside each who learns from more than labelled rows as they are, the same network on the same schedule with these
+    alone."""
     return [
         replace(arm, name=f"{arm.name}/{UNTAUGHT}", role="control", teachers=(), stream="", schedule=_labels(arm),
                 form="single" if len(arm.members) == 1 else "fused")
-        for arm in arms if arm.hears
+        for arm in arms if arm.enriched
     ]  # fmt: skip
 
 
@@ -167,18 +173,19 @@ def _labels(arm: ArmSpec) -> Any:
     left = [(one, entry) for one, entry in named if not {SCORES, FEATURES, POOL} & set(entry.needs)]
     whole = any(entry.traits.get("complete") for _, entry in left)
     kept = tuple(one for one, _ in left)
-    return replace(arm.schedule, objective=kept if whole else (("supervised", {}), *kept))
+    return replace(arm.schedule, objective=kept if whole else (("supervised", {}), *kept), augment=())
 
 
 def taught(build: Builder, arm: ArmSpec, run: RunRows) -> dict[str, Ref]:
     """What the fit of a student is given: by `teacherK` scores, by `featuresK_I|BLOCK` features of the K-th teacher."""
     found: dict[str, Ref] = {}
-    needs = {need for entry in (arm.schedule.entries if arm.schedule else ()) for need in entry.needs}
+    entries = arm.schedule.entries if arm.schedule else []
+    scores, features = any(map(_hears_scores, entries)), any(FEATURES in entry.needs for entry in entries)
     for number, name in enumerate(arm.teachers):
         teacher = build.arm(name)
-        if SCORES in needs:
+        if scores:
             found[f"teacher{number}"] = answers(build, teacher, run)
-        if FEATURES in needs:
+        if features:
             for index, read in enumerate(_blocks(teacher)):
                 for block in run.blocks:
                     role = f"features{number}_{index}|{block.name}"

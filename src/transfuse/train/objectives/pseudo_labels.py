@@ -27,7 +27,7 @@ PARAMETERS = {
     "sure": {"type": "float", "default": 0.9, "low": 0.0, "high": 1.0, "doc": "least probability that is believed"},
     "pull": {"type": "float", "default": 1.0, "low": 0.0, "high": 100.0, "doc": "weight of the believed rows"},
 }
-TRAITS = {"complete": True, "kinds": "multiclass"}
+TRAITS = {"complete": True, "kinds": "multiclass", "teachable": True}
 NEEDS = ("pool",)
 RAMP = 0.5
 
