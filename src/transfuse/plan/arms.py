@@ -13,8 +13,9 @@ from transfuse.plan.heads import merged_columns, unanswered
 from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
 from transfuse.plan.students import FUSE, check_heard, is_taught, stream_of, student, teachers_of
+from transfuse.plan.task import check_kind
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
-from transfuse.registry import Entry, kinds_of, method
+from transfuse.registry import Entry, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule, searched
 from transfuse.types import Card, Form, Role
 
@@ -271,15 +272,6 @@ def _plan(scene: Scene, facts: Mapping[str, Any], where: str) -> Schedule:
     own = {"regime": given} if isinstance(given, str) else {**given}
     own = {"regime": own.pop("train", own.pop("regime", "frozen")), **own}
     return scene.schedule(str(own["regime"]), own, where=where)
-
-
-def check_kind(how: Entry, kind: str, where: str) -> None:
-    """Refuse a method that does not hold for this kind of task: pools and parts of a training say for which they do,
-    other methods where they do not for all."""
-    says = how.shelf == "fusion/outputs" or how.shelf.startswith("train/") or "kinds" in how.traits
-    if says and kind not in kinds_of(how):
-        known = " or ".join(kinds_of(how))
-        raise UserError(f"{how.full_name} does not hold for a {kind} task", where=where, expected=f"a task of {known}")
 
 
 def _taps(scene: Scene, how: Entry, facts: Mapping[str, Any], of: Sequence[str], where: str) -> dict[str, list[str]]:

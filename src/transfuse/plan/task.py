@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from transfuse.errors import nearest
+from transfuse.errors import UserError, nearest
 from transfuse.given import is_pointer
 from transfuse.kinds import KINDS
-from transfuse.registry import kinds_of, shelf
+from transfuse.registry import Entry, kinds_of, shelf
 from transfuse.types import TaskKind
 
 
@@ -62,3 +62,12 @@ def check_metric(name: str, kind: str | None = None) -> None:
     if kind is not None and kind not in kinds_of(known[name]):
         fitting = [other for other, entry in known.items() if kind in kinds_of(entry)]
         raise ValueError(f"the metric '{name}' does not hold for a {kind} task; known: {', '.join(fitting)}")
+
+
+def check_kind(how: Entry, kind: str, where: str) -> None:
+    """Refuse a method that does not hold for this kind of task: pools and parts of a training say for which they do,
+    other methods where they do not for all."""
+    says = how.shelf == "fusion/outputs" or how.shelf.startswith("train/") or "kinds" in how.traits
+    if says and kind not in kinds_of(how):
+        known = " or ".join(kinds_of(how))
+        raise UserError(f"{how.full_name} does not hold for a {kind} task", where=where, expected=f"a task of {known}")
