@@ -9,6 +9,15 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 
+def printable(text: str, keep: str = "\n\t") -> str:
+    """Text that can be shown anywhere: what a terminal would obey, or what turns the writing round, becomes `�`.
+
+    Names come out of strangers' files; an escape sequence in one could clear the screen and forge a verdict. Line ends
+    become `�` too where `keep` leaves them out, so that a name cannot pretend to be another line of a message.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() or c in keep else "�" for c in text)
+
+
 class TransfuseError(Exception):
     """Anything this package raises on purpose."""
 
@@ -38,7 +47,8 @@ class UserError(TransfuseError):
     def message(self) -> str:
         """The whole message, one part a line."""
         parts = [("where", self.where), ("expected", self.expected), ("got", self.got), ("try", self.hint)]
-        return "\n".join([self.what, *(f"  {name}: {text}" for name, text in parts if text)])
+        told = [f"  {name}: {printable(text, keep='')}" for name, text in parts if text]
+        return "\n".join([printable(self.what), *told])
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders by pickling; keyword-only arguments need this help.

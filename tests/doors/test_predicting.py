@@ -21,6 +21,7 @@ from transfuse.fusion import saved
 from transfuse.report.view import SCHEMA
 from transfuse.source.open import make_card, open_source
 
+ORIGIN = {"evidence": "ab" * 32, "plan": "cd" * 32, "made_by": "transfuse 1"}
 CLASSES = [f"class {number}" for number in range(10)]
 
 
@@ -31,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = make_card("vgg", "demo:vgg", root=Path(), canvas=28)
     source = open_source(card, root=Path())
     source.temperature = 2.5
-    saved.save(source, folder, facts={"canvas": 28, "classes": CLASSES, "arm": "frozen/vgg"})
+    saved.save(source, folder, facts={"canvas": 28, "classes": CLASSES, "arm": "frozen/vgg", "origin": ORIGIN})
     return folder
 
 
@@ -114,3 +115,6 @@ def test_the_exported_graph_answers_as_the_model_does(model: Path, photos: Path,
     mine, graphs = predict(model, "photos", tmp_path), predict(tmp_path / "winner.onnx", "photos", tmp_path)
     assert (graphs.model, graphs.classes, graphs.items) == (mine.model, mine.classes, mine.items)
     np.testing.assert_allclose(graphs.probabilities, mine.probabilities, atol=1e-5)
+    told = CliRunner().invoke(app, ["inspect", "winner.onnx"]).output
+    assert "safe to load" in told.splitlines()[0]
+    assert f"evidence: SHA-256 {ORIGIN['evidence']}" in told and f"plan: {ORIGIN['plan']}" in told

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from fuzz import arrays
 from fuzz.law import Target, lawless
 from fuzz.test_fuzz import TARGETS, fast
-from transfuse.doors.catalogue import inspected
+from transfuse.doors.inspecting import inspected
 from transfuse.errors import UserError
 from transfuse.files.weights import load_state
 

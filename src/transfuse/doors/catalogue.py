@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from transfuse.jsonio import pretty
@@ -51,16 +50,6 @@ def as_text(name: str | None) -> str:
     return "\n".join([*lines, f"  source: {entry.citation}"])
 
 
-def inspected(paths: Sequence[Path], *, as_json: bool) -> str:
-    """Each file's kind, contents and safety."""
-    from transfuse.files.weights import describe
-
-    found = {str(path): describe(path) for path in paths}
-    if as_json:
-        return pretty(found).rstrip()
-    return "\n\n".join(_file(name, facts) for name, facts in found.items())
-
-
 def related(models: Sequence[str], base: str | None, *, as_json: bool) -> str:
     """Whether checkpoints come from one start: to be merged, to be aligned first, or not to be merged."""
     from transfuse.doors.merging import named_sources, source
@@ -81,21 +70,4 @@ def related(models: Sequence[str], base: str | None, *, as_json: bool) -> str:
         lines.append(told)
     lines += [f"  {name} moved from the base by {share:.4f} of its length" for name, share in found.changes.items()]
     lines += [f"  {text}" for text in found.misfits[:10]]
-    return "\n".join(lines)
-
-
-def _file(name: str, facts: dict[str, Any]) -> str:
-    safe = "safe to load" if facts["safe"] else "NOT SAFE to load"
-    lines = [f"{name}: {facts.get('kind', 'unknown')}, {facts['bytes']:,} bytes, {safe}", f"  why: {facts['why']}"]
-    if facts["imports"]:
-        lines.append(f"  its pickle names: {', '.join(facts['imports'][:10])}")
-    dtypes = ", ".join(f"{count} {dtype}" for dtype, count in facts["dtypes"].items())
-    if facts["tensors"]:
-        lines.append(f"  {len(facts['tensors'])} tensors ({dtypes}), {facts['parameters']:,} numbers")
-    lines.append(f"  sha256: {facts['sha256']}")
-    lines += [f"  {key}: {value[:200]}" for key, value in sorted(facts["metadata"].items())]
-    shown = list(facts["tensors"].items())[:12]
-    lines += [f"    {tensor}  {dtype} {shape}" for tensor, (dtype, shape) in shown]
-    if len(facts["tensors"]) > len(shown):
-        lines.append(f"    and {len(facts['tensors']) - len(shown)} more")
     return "\n".join(lines)

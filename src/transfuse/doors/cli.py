@@ -10,7 +10,7 @@ import sys
 import typer
 
 from transfuse.doors.commands import choosing, merging, methods, results, running, trust
-from transfuse.errors import TransfuseError, UserError
+from transfuse.errors import TransfuseError, UserError, printable
 
 app = typer.Typer(
     help="Fuse pretrained models, and know whether it pays.",
@@ -32,7 +32,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error.message()}\n")
         sys.exit(2)
     except TransfuseError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         sys.exit(1)
     except OSError as error:
         # A full disk, a folder that is a file, a missing right: the user's to mend, and what is done is kept.

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from transfuse.errors import printable
+
 LINE_SECONDS = 5.0
 SMALLEST_STEP = 0.01
 
@@ -39,6 +41,8 @@ class Progress:
             self.inside.pop(event["step"], None)
         elif kind == "out_of_time":
             self._say(f"time is up; not finished: {', '.join(event['dropped']) or 'nothing'}")
+        elif kind == "out_of_memory" and "halved_to" in event:
+            self._say(f"not enough memory for batches of {event['batch']}: they are halved")
         if kind in ("step_started", "progress", "step_done"):
             self._show(event["step"])
 
@@ -66,7 +70,12 @@ class Progress:
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        columns = (BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[what]}"))
+        columns = (
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[what]}", markup=False),
+        )
         self.bar = Bar(*columns, console=Console(file=self.stream), transient=True)
         self.task = self.bar.add_task("", total=1.0, what="")
         self.bar.start()
@@ -84,5 +93,5 @@ class Progress:
             self._say("reading the data" if step == "index" else f"looking at {step.removeprefix('card ')}")
 
     def _say(self, text: str) -> None:
-        self.stream.write(text + "\n")
+        self.stream.write(printable(text) + "\n")
         self.stream.flush()

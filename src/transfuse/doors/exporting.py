@@ -30,6 +30,7 @@ def exported_model(path: Path, form: str, out: Path | None) -> Path:
         "arm": str(description.get("arm", source.card.name)),
         "sha256": str(description["sha256"]),
         "made_by": f"transfuse {__version__}",
+        **{name: str(value) for name, value in (description.get("origin") or {}).items() if name != "made_by"},
         **({} if source.kind == "multiclass" else {"task": source.kind}),
     }
     suffix = shelf("fusion/exports")[form].traits["suffix"]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from transfuse.errors import many_problems
+from transfuse.errors import many_problems, printable
 from transfuse.report.blocks import Column, Span
 from transfuse.report.numbers import better, bounds, spell, unit
 from transfuse.report.quantities import quantity
@@ -100,7 +100,7 @@ class Rows:
 def clean(value: Any) -> Any:
     """A JSON value whose text holds only what can be printed, besides line ends and tabs; all else becomes `�`."""
     if isinstance(value, str):
-        return value if value.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else "�" for c in value)
+        return printable(value)
     if isinstance(value, Mapping):
         return {clean(key): clean(item) for key, item in value.items()}
     return [clean(item) for item in value] if isinstance(value, list | tuple) else value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from transfuse import __version__
 from transfuse.data.open import open_data, settings
 from transfuse.errors import UserError
 from transfuse.events import Journal
@@ -107,7 +109,7 @@ def _run(request: Request, folder: Folder) -> Outcome:
         measured = deliver.measurements_of(store.need(measure), cpu_seconds, timed)
         deliver.keep_history(folder, evidence)
         deliver.write_predictions(folder, found.walk, prepared, evaluation)
-        _deliver_model(request, prepared, store, ship, folder)
+        _deliver_model(request, prepared, store, ship, folder, evidence)
         deliver.write_records(folder, prepared, evidence, measured)
         deliver.write_reports(folder, evidence, measured, _pictures(prepared, evidence, journal))
         files = {name: file_digest(folder.path / name) for name in DELIVERED}
@@ -256,8 +258,10 @@ def finished_arms(prepared: Prepared, walk: Walk) -> tuple[Ladder, list[str]]:
     return kept, [*sorted(before - after), *(follower.name for follower in arms.followers), *beyond, *retained]
 
 
-def _deliver_model(request: Request, prepared: Prepared, store: Store, ship: str, folder: Folder) -> None:
-    """`models/ARM/`: the recommended model with its temperature."""
+def _deliver_model(
+    request: Request, prepared: Prepared, store: Store, ship: str, folder: Folder, evidence: Mapping[str, Any]
+) -> None:
+    """`models/ARM/`: the recommended model with its temperature, and the hash of the evidence it belongs to."""
     picked = store.need(ship).meta
     if "fit" not in picked:
         return
@@ -273,5 +277,10 @@ def _deliver_model(request: Request, prepared: Prepared, store: Store, ship: str
         "classes": list(prepared.items.classes),
         "arm": picked["arm"],
         "run": picked["run"],
+        "origin": {
+            "evidence": hashlib.sha256(pretty(evidence).encode()).hexdigest(),
+            "plan": evidence["ledger"]["plan"],
+            "made_by": f"transfuse {__version__}",
+        },
     }
     save(model, folder.path / "models" / deliver.file_name(picked["arm"]), facts=facts)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from transfuse.errors import printable
+
 Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="e.g. torchvision:resnet18 timm:vit_tiny_patch16_224")
 ]
@@ -21,4 +23,4 @@ Ladder = Annotated[str, typer.Option("--ladder", help="quick, standard or full: 
 
 def say(text: str) -> None:
     """Print for people and programs alike."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(printable(text) + "\n")

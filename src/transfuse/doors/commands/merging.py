@@ -79,13 +79,16 @@ def _stoppable() -> Iterator[None]:
 
 
 def inspect(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="weight files")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="weight files, graphs, arrays, images, or a model's folder")
+    ],
     base: Annotated[str | None, typer.Option(help="the checkpoint they are said to start from")] = None,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """What a weight file is and whether it is safe to load; of several, whether they come from one start. Nothing in a
-    file is run."""
-    from transfuse.doors.catalogue import inspected, related
+    """What a file is, whether it is safe to load and where it comes from; of several weight files, whether they come
+    from one start. Nothing in a file is run."""
+    from transfuse.doors.catalogue import related
+    from transfuse.doors.inspecting import inspected
 
     if len(models) == 1 and base is None:
         say(inspected([Path(models[0])], as_json=json))
