@@ -30,8 +30,9 @@ from transfuse.reads import Read, pools
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
 from transfuse.source.carried import copy_files, moved_card
-from transfuse.source.open import carries, open_source
+from transfuse.source.open import open_source
 from transfuse.source.shrunk import shrink
+from transfuse.source.spec import carries, parse
 from transfuse.source.weights import fill
 from transfuse.store import write_bytes, write_text
 from transfuse.types import Card
@@ -191,7 +192,7 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
 
 
 def _blank(card: Card, folder: Path, modules: Mapping[str, nn.Module]) -> Source:
-    if carries(card.origin):
+    if carries(parse(card.spec)):
         return open_source(card, root=folder)
     if card.origin != "module" and not (card.origin == "factory" and card.name in modules):
         return blank_source(card, root=folder)

@@ -15,8 +15,7 @@ from transfuse.errors import UserError
 from transfuse.registry import find
 from transfuse.seeds import integer
 from transfuse.source.base import Source
-from transfuse.source.open import carries
-from transfuse.source.spec import SHELF, parse, random_twin
+from transfuse.source.spec import SHELF, carries, parse, random_twin
 from transfuse.types import Card
 
 
@@ -24,7 +23,7 @@ def blank_source(card: Card, *, root: Path, module: nn.Module | None = None, see
     """The source of a card with fresh weights, drawn from the stream of `seed`; its card, taps and preparation stay."""
     if module is not None:
         return _restarted(card, module, seed)
-    if card.origin == "factory" or (card.origin != "module" and carries(card.origin)):
+    if card.origin == "factory" or carries(parse(card.spec)):
         # What the function or the file gives has learned already, so its layers are asked to start again.
         return _restarted(card, find(SHELF, card.origin).load().build(parse(card.spec), root).module, seed)
     twin = parse(random_twin(card.spec, seed))
@@ -38,26 +37,29 @@ def _restarted(card: Card, module: nn.Module, seed: int) -> Source:
     that is called untrained would be partly trained.
     """
     fresh = copy.deepcopy(module)
-    covered: set[int] = set()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(integer("blank", seed))
-        for layer in fresh.modules():
-            restart = getattr(layer, "reset_parameters", None)
-            if callable(restart):
-                restart()
-                covered |= {id(parameter) for parameter in layer.parameters(recurse=False)}
-                covered |= {
-                    id(parameter) for child in layer.children() for parameter in child.parameters(recurse=False)
-                }
-    left = [name for name, parameter in fresh.named_parameters() if id(parameter) not in covered]
-    if left:
-        raise UserError(
-            "this module cannot be started again from scratch",
-            where=f"source '{card.name}'",
-            got=f"parameters outside any layer with reset_parameters: {', '.join(left[:5])}",
-            hint="give your module's layers a reset_parameters method",
-        )
+        restart(fresh, f"source '{card.name}'")
     if isinstance(fresh, Source):
         fresh.card = card
         return fresh.eval()
     return Source(card, fresh).eval()
+
+
+def restart(network: nn.Module, where: str) -> None:
+    """Let every layer draw its weights again, from PyTorch's stream. Raises UserError naming what no layer covers."""
+    covered: set[int] = set()
+    for layer in network.modules():
+        again = getattr(layer, "reset_parameters", None)
+        if callable(again):
+            again()
+            covered |= {id(parameter) for parameter in layer.parameters(recurse=False)}
+            covered |= {id(parameter) for child in layer.children() for parameter in child.parameters(recurse=False)}
+    left = [name for name, parameter in network.named_parameters() if id(parameter) not in covered]
+    if left:
+        raise UserError(
+            "this module cannot be started again from scratch",
+            where=where,
+            got=f"parameters outside any layer with reset_parameters: {', '.join(left[:5])}",
+            hint="give your module's layers a reset_parameters method",
+        )

@@ -92,7 +92,7 @@ class Slice(nn.Module):
         places = [slice(None)] * values.dim()
         for axis, start, end, step in zip(along, starts.tolist(), ends.tolist(), by, strict=True):
             most = values.shape[axis]
-            places[axis] = slice(min(start, most), min(end, most), step)
+            places[axis] = slice(max(min(start, most), -most), max(min(end, most), -most), step)
         return values[tuple(places)]
 
 

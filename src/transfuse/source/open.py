@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from transfuse.errors import UserError
 from transfuse.files.weights import existing
 from transfuse.jsonio import digest, file_digest
-from transfuse.registry import find, shelf
+from transfuse.registry import find
 from transfuse.source.prepare import EXAMPLE, METADATA_KEY, read
-from transfuse.source.spec import SHELF, Built, Spec, parse
+from transfuse.source.spec import SHELF, Built, Spec, carries, parse
 from transfuse.types import Card, Prepare, Tap
 
 if TYPE_CHECKING:
@@ -53,12 +53,6 @@ def identity(spec: str, root: Path) -> dict[str, Any]:
 def packages(scheme: str) -> tuple[str, ...]:
     """The optional packages that decide what a source of this kind computes."""
     return tuple(str(find(SHELF, scheme).traits.get("packages", "")).split())
-
-
-def carries(origin: str) -> bool:
-    """Whether a source's own files hold its architecture too: where it is saved they go with it."""
-    known = shelf(SHELF)
-    return origin in known and bool(known[origin].traits.get("carries"))
 
 
 def spec_files(spec: str, root: Path) -> list[Path]:
@@ -239,6 +233,9 @@ def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: in
         return True, cuttable(trace(module), blocks.values())
     except UserError:
         pass
+    if callable(told := getattr(module, "crossings", None)):
+        places = told()
+        return False, {name for name, tap in blocks.items() if tap.place in places and tap.side == "output"}
     outer = [name for name, tap in blocks.items() if tap.kind != "vector" and tap.place.count(".") < TRIED_DEPTH]
     images = _ramp(module, prepare, side)
     found = set()
@@ -274,5 +271,5 @@ def open_source(card: Card, *, root: Path, module: nn.Module | None = None) -> S
             hint="make the card again",
         )
     made = Source(card, network).eval()
-    made.files = tuple(path.absolute() for path in _files(spec, root)) if carries(spec.scheme) else ()
+    made.files = tuple(path.absolute() for path in _files(spec, root)) if carries(spec) else ()
     return made

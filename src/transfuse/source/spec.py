@@ -7,6 +7,7 @@ without pretrained weights (option `seed`, default 0). Nothing here imports torc
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,9 @@ SHELF = "source/adapters"
 RANDOM = "random"
 # Of these the target is a path, in which '@' is an ordinary character.
 PATH_SCHEMES = ("file", "module", "factory", "onnx")
+PATH_ENDINGS = (".keras",)
 LATER = {
     "hf": "Hugging Face models",
-    "keras": "Keras models",
     "tensorflow": "TensorFlow models",
     "sklearn": "scikit-learn models",
 }
@@ -93,7 +94,8 @@ def parse(text: str) -> Spec:
     if scheme not in adapters:
         raise unknown_name("kind of source", scheme, [*adapters, *LATER], where=text)
     target, options = _options(rest, text)
-    target, tag = _tag(target) if scheme not in PATH_SCHEMES else (target, None)
+    is_path = scheme in PATH_SCHEMES or target.endswith(PATH_ENDINGS)
+    target, tag = (target, None) if is_path else _tag(target)
     if not target or tag == "":
         raise UserError("a name is missing", where=text, expected="SCHEME:NAME[@TAG][?OPTION=VALUE]")
     known = adapters[scheme].parameters
@@ -121,6 +123,12 @@ def _tag(target: str) -> tuple[str, str | None]:
     return name, (tag if at else None)
 
 
+def carries(spec: Spec) -> bool:
+    """Whether a source's own files hold its architecture too: where it is saved they go with it."""
+    pattern = shelf(SHELF)[spec.scheme].traits.get("carries")
+    return bool(pattern) and fnmatch(spec.target, str(pattern))
+
+
 def random_twin(text: str, seed: int = 0) -> str:
     """The spec of the same network without its pretrained weights, for controls.
 
@@ -134,7 +142,7 @@ def random_twin(text: str, seed: int = 0) -> str:
         raise UserError(
             "a module given in Python has no random twin", where=text, hint="give the twin as a source of its own"
         )
-    if shelf(SHELF)[spec.scheme].traits.get("carries"):
+    if carries(spec):
         raise UserError(
             "a network that stands in its own file has no random twin by name", where=text, hint="blank_source(card)"
         )
@@ -144,14 +152,15 @@ def random_twin(text: str, seed: int = 0) -> str:
                 "a file without an architecture has no random twin", where=text, expected="?arch=torchvision:NAME"
             )
         architecture = parse(spec.options["arch"])
-        spec = replace(architecture, options={**architecture.options, **_only(spec.options, "classes")})
-    options = {**_only(spec.options, "classes"), "seed": str(seed)}
+        spec = replace(architecture, options={**architecture.options, **_only(spec.options)})
+    options = {**_only(spec.options), "seed": str(seed)}
     query = "&".join(f"{name}={value}" for name, value in sorted(options.items()))
     return f"{spec.scheme}:{spec.target}@{RANDOM}?{query}"
 
 
-def _only(options: dict[str, str], name: str) -> dict[str, str]:
-    return {name: options[name]} if name in options else {}
+def _only(options: dict[str, str]) -> dict[str, str]:
+    """The options that belong to the architecture."""
+    return {name: options[name] for name in ("classes", "size") if name in options}
 
 
 def local(root: Path, name: str) -> Path:

@@ -126,7 +126,7 @@ def find(network: nn.Module, images: Tensor, *, where: str = "") -> dict[str, Ta
     width = None if classifier is None or classifier.entered is None else _channels(classifier)
     taps: dict[str, Tap] = {}
     for call in sorted(once, key=lambda call: call.end):
-        tap = _tap(call, len(images), width)
+        tap = _tap(call, len(images), width, last=getattr(network, "channels_last", False))
         if tap is not None:
             taps[call.path] = tap
     aliases = {"logits": _logits(calls[0], output), **_deep(once, taps, classifier)}
@@ -144,7 +144,8 @@ def _classifier(once: list[Call], classes: int) -> Call | None:
     """The last Linear or 1×1 convolution that gives one number a class."""
     for call in sorted(once, key=lambda call: -call.start):
         module = call.module
-        linear = isinstance(module, nn.Linear) and module.out_features == classes
+        # Dense layers of other frameworks say their width in the same words.
+        linear = getattr(module, "out_features", None) == classes and hasattr(module, "in_features")
         pointwise = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.out_channels == classes
         if (linear or pointwise) and call.entered is not None and call.entered.dim() in KINDS:
             return call
@@ -153,10 +154,10 @@ def _classifier(once: list[Call], classes: int) -> Call | None:
 
 def _channels(classifier: Call) -> int:
     module = classifier.module
-    return module.in_features if isinstance(module, nn.Linear) else module.in_channels  # pyright: ignore
+    return module.in_features if hasattr(module, "in_features") else module.in_channels  # pyright: ignore
 
 
-def _tap(call: Call, rows: int, width: int | None) -> Tap | None:
+def _tap(call: Call, rows: int, width: int | None, *, last: bool = False) -> Tap | None:
     """The tap of one call's output; None where that is no block of `rows` items."""
     tensor, path = call.left, call.path
     if tensor is None or tensor.dim() not in KINDS or len(tensor) != rows or not tensor.is_floating_point():
@@ -167,7 +168,8 @@ def _tap(call: Call, rows: int, width: int | None) -> Tap | None:
         return Tap(path, kind, tensor.shape[1], path, volatile=volatile)
     if kind == "tokens":
         return Tap(path, kind, tensor.shape[2], path, volatile=volatile, size=(tensor.shape[1],))
-    layout = _layout(tensor, width)
+    # A network that says where its channels lie is believed; where all sides are equal nothing else could tell.
+    layout = "nhwc" if last and tensor.shape[1] == tensor.shape[2] else _layout(tensor, width)
     if layout is None:
         return None
     channels, *plane = tensor.shape[1:] if layout == "nchw" else (tensor.shape[3], *tensor.shape[1:3])

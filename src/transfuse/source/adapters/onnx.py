@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transfuse.source.onnx_graph import Graph
 
 RUNTIMES = ("auto", "torch", "onnxruntime")
-TRAITS = {"carries": True, "packages": "onnx onnx2pytorch onnxruntime"}
+TRAITS = {"carries": "*", "packages": "onnx onnx2pytorch onnxruntime"}
 PARAMETERS = {
     "output": {"type": "str", "default": None, "doc": "which output gives the scores, where there are several"},
     "runtime": {"type": "str", "default": "auto",
