@@ -234,7 +234,7 @@ def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: in
     except UserError:
         pass
     if callable(told := getattr(module, "crossings", None)):
-        places = told()
+        places: set[str] = told()  # pyright: ignore[reportAssignmentType]
         return False, {name for name, tap in blocks.items() if tap.place in places and tap.side == "output"}
     outer = [name for name, tap in blocks.items() if tap.kind != "vector" and tap.place.count(".") < TRIED_DEPTH]
     images = _ramp(module, prepare, side)
