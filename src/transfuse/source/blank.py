@@ -15,7 +15,7 @@ from transfuse.errors import UserError
 from transfuse.registry import find
 from transfuse.seeds import integer
 from transfuse.source.base import Source
-from transfuse.source.spec import SHELF, carries, parse, random_twin
+from transfuse.source.spec import SHELF, carries, drawn, parse, random_twin
 from transfuse.types import Card
 
 
@@ -23,11 +23,17 @@ def blank_source(card: Card, *, root: Path, module: nn.Module | None = None, see
     """The source of a card with fresh weights, drawn from the stream of `seed`; its card, taps and preparation stay."""
     if module is not None:
         return _restarted(card, module, seed)
-    if card.origin == "factory" or carries(parse(card.spec)):
+    if card.origin == "factory" or _restarts(card.spec):
         # What the function or the file gives has learned already, so its layers are asked to start again.
         return _restarted(card, find(SHELF, card.origin).load().build(parse(card.spec), root).module, seed)
     twin = parse(random_twin(card.spec, seed))
     return Source(card, find(SHELF, twin.scheme).load().build(twin, root).module).eval()
+
+
+def _restarts(spec: str) -> bool:
+    """Whether a network is started again layer by layer, since nobody but its file knows its architecture."""
+    parsed = parse(spec)
+    return carries(parsed) and not drawn(parsed)
 
 
 def _restarted(card: Card, module: nn.Module, seed: int) -> Source:

@@ -117,7 +117,8 @@ def _exchanged(output: Any, block: Tensor) -> Any:
     if isinstance(output, tuple):
         return tuple(block if part is main else part for part in output)
     if isinstance(output, dict):
-        return {name: block if part is main else part for name, part in output.items()}
+        # Of its own type: some mappings can be asked by place too.
+        return type(output)(**{name: block if part is main else part for name, part in output.items()})
     raise UserError("nothing can be put in the place of such an output", got=type(output).__name__)
 
 

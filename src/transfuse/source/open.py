@@ -243,7 +243,7 @@ def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: in
         try:
             by_hooks(module, images, taps[name], taps["logits"], where="")
             found.add(name)
-        except (UserError, RuntimeError, TypeError, AttributeError, ValueError, IndexError):
+        except (UserError, RuntimeError, TypeError, AttributeError, ValueError, LookupError):
             continue
     return False, found
 

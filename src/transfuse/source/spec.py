@@ -24,7 +24,6 @@ RANDOM = "random"
 PATH_SCHEMES = ("file", "module", "factory", "onnx")
 PATH_ENDINGS = (".keras",)
 LATER = {
-    "hf": "Hugging Face models",
     "tensorflow": "TensorFlow models",
     "sklearn": "scikit-learn models",
 }
@@ -129,6 +128,11 @@ def carries(spec: Spec) -> bool:
     return bool(pattern) and fnmatch(spec.target, str(pattern))
 
 
+def drawn(spec: Spec) -> bool:
+    """Whether the package can draw the architecture in a source's files anew."""
+    return bool(shelf(SHELF)[spec.scheme].traits.get("drawn"))
+
+
 def random_twin(text: str, seed: int = 0) -> str:
     """The spec of the same network without its pretrained weights, for controls.
 
@@ -142,7 +146,7 @@ def random_twin(text: str, seed: int = 0) -> str:
         raise UserError(
             "a module given in Python has no random twin", where=text, hint="give the twin as a source of its own"
         )
-    if carries(spec):
+    if carries(spec) and not drawn(spec):
         raise UserError(
             "a network that stands in its own file has no random twin by name", where=text, hint="blank_source(card)"
         )
