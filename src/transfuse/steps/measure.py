@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 REVISION = 1
 NEEDS = ("torch",)
-WARM_UP, ROUNDS = 5, 50
+WARM_UP, ROUNDS = 5, 30
 SECONDS = 5.0
 BATCH = 32
 
@@ -63,7 +63,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 def _batched(model: nn.Module, many: Tensor, device: Any) -> dict[str, Any]:
     """What a batch takes; without numbers, and with the reason, where it does not fit in memory."""
     try:
-        fastest = min(_timed(model, many, device) for _ in range(3))
+        fastest = min(_timed(model, many, device) for _ in range(2))
         return {"batch_ms": fastest, "peak_memory_mb": peak_memory_mb(model, many)}
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
