@@ -20,6 +20,7 @@ TITLES = {
     "outputs": "pooled predictions",
     "search": "a search beside one probe",
     "merging": "merging files",
+    "compress": "a fusion compressed",
 }
 
 

@@ -76,6 +76,19 @@ def test_their_cost_is_counted_and_holds_what_they_were_made_of(outcome):
     assert arms["gate"]["train_flops"] < arms["pruned"]["train_flops"] < arms["pruned+tuned"]["train_flops"]
 
 
+def test_what_is_lost_and_what_is_left_is_evidence(outcome):
+    rows = {(row["quantity"], row["arm"], row["versus"]): row for row in outcome.evidence["evidence"]}
+    arms = {arm["name"]: arm["cost"] for arm in outcome.evidence["arms"] if arm["cost"]}
+    for arm, whole in (("int8", "gate"), ("pruned", "gate"), ("pruned+tuned", "gate"), ("thin", "tuned/depthwise")):
+        for quantity, count in (("bytes_left", "stored_bytes"), ("flops_left", "inference_flops")):
+            assert rows[quantity, arm, whole]["value"] == arms[arm][count] / arms[whole][count]
+        assert 0 <= rows["same_answer", arm, whole]["value"] <= 1
+    shown = [row for row in outcome.evidence["evidence"] if row["quantity"] == "non_inferior"]
+    for row in (row for row in shown if row["provenance"]["metric"] == "log_loss"):
+        assert row["value"] == float(row["provenance"]["high"] < row["provenance"]["margin"])
+    assert "What compressing takes and leaves" in (outcome.folder.path / "report.md").read_text()
+
+
 def fit_of(outcome: Outcome, arm: str) -> tuple[str, Store]:
     done = {each["step"]: each["key"] for each in events(outcome.folder.path) if each["event"] == "step_done"}
     return done[f"fit {arm} s0"], Store(outcome.folder.path.parent / "store")
@@ -90,6 +103,9 @@ def test_no_row_that_chooses_or_judges_is_shown_to_a_compression(outcome):
     shown = _Shown({"most": 7, "canvas": 12}, {"items": items}, context, rows["train"])
     apart = np.concatenate([rows[name] for name in rows.arrays if name != "train" and not name.startswith("fit")])
     assert len(shown.chosen) <= 7 and set(shown.chosen) <= set(rows["train"]) - set(apart)
+    # Planted: shown the judged rows, the same look finds them.
+    peeping = _Shown({"most": 7, "canvas": 12}, {"items": items}, context, rows["judge"])
+    assert set(peeping.chosen) & set(apart)
     seen = [(canvas.shape, targets.tolist()) for canvas, targets in shown.rows()]
     assert sum(shape[0] for shape, _ in seen) == len(shown.chosen) == shown.read
     labels = table(items).targets()

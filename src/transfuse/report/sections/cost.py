@@ -12,7 +12,7 @@ from transfuse.report.words import listed
 from transfuse.types import Evidence, Undefined
 
 ORDER = 36
-COUNTED = ("inference_flops", "parameters", "train_flops")
+COUNTED = ("inference_flops", "parameters", "stored_bytes", "train_flops")
 ENOUGH = 4
 TIMED = ("latency_p50_ms", "latency_p95_ms", "peak_memory_mb", "wall_seconds")
 
