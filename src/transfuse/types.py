@@ -108,6 +108,7 @@ class Card:
     has_weights: bool = True
     seen: str = "unknown"
     notes: tuple[str, ...] = ()
+    compressed: Mapping[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
         """The card as plain values; taps as a list, since their order is that of execution and JSON keys are sorted."""
@@ -116,9 +117,8 @@ class Card:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Card:
         """The card that gave this record."""
-        prepare: dict[str, Any] = {
-            name: tuple(item) if isinstance(item, list) else item for name, item in record["prepare"].items()
-        }
+        given = record["prepare"].items()
+        prepare: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in given}
         taps = {tap["name"]: Tap(**{**tap, "size": tuple(tap["size"])}) for tap in record["taps"]}
         lists = {name: tuple(record[name]) for name in ("classes", "notes")}
         return cls(**{**record, **lists, "prepare": Prepare(**prepare), "taps": taps})

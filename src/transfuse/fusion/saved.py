@@ -31,7 +31,7 @@ from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
 from transfuse.source.carried import copy_files, moved_card
 from transfuse.source.open import open_source
-from transfuse.source.shrunk import shrink
+from transfuse.source.shrunk import is_shrunk, shrink
 from transfuse.source.spec import carries, parse
 from transfuse.source.weights import fill
 from transfuse.store import write_bytes, write_text
@@ -58,7 +58,7 @@ def save(model: Source, folder: Path, *, facts: Mapping[str, Any] | None = None)
         "temperature": model.temperature,
         "model": description,
         "sha256": file_digest(folder / TENSORS),
-        **({"shrunk": True} if getattr(model, "shrunk", False) else {}),
+        **({"shrunk": True} if is_shrunk(model) else {}),
         **_task(model),
         **(facts or {}),
     }

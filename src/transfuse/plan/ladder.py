@@ -164,9 +164,11 @@ def _soup(scene: Scene, tuning: bool, named: set[str]) -> tuple[list[ArmSpec], l
         return [], [("soup", "the ladder is 'quick'; 'standard' has it")]
     alike: dict[object, list[str]] = {}
     for name, card in scene.cards.items():
+        if card.compressed:
+            continue
         taps = tuple((tap.name, tap.kind, tap.width, tap.place) for tap in card.taps.values())
         alike.setdefault((taps, card.parameters, card.class_count), []).append(name)
-    group = max(alike.values(), key=len)
+    group = max(alike.values(), key=len, default=[])
     if len(group) < 2 or not all(scene.cards[name].has_weights for name in group):
         return [], [("soup", "no two sources have the same architecture, so their weights have no mean")]
     how = method("weights/mean")

@@ -41,6 +41,8 @@ def merge_of(
         )
     if align != "none" and align not in shelf("fusion/align"):
         raise unknown_name("way of aligning", str(align), ["none", *shelf("fusion/align")], where=f"{where}.align")
+    if small := [name for name in facts.get("of", ()) if known[name].compressed]:
+        raise UserError("sources are merged as their files are, not compressed", where=where, got=", ".join(small))
     repair = facts.get("repair", "auto")
     if repair not in REPAIRS:
         raise unknown_name("repair", str(repair), REPAIRS, where=f"{where}.repair")

@@ -34,7 +34,8 @@ class SourceEntry(Strict):
     """One source: where it comes from, what is read of it, how it wants its input, which rows it has seen.
 
     `classes` says which of the target's classes its own stand for: {own: target}, a file of these, or a list with one
-    class (or null) a column.
+    class (or null) a column. `compress` says how it is made smaller before it is fused: a method's name,
+    or {method: NAME, ...} with its settings.
     """
 
     spec: Any
@@ -42,6 +43,7 @@ class SourceEntry(Strict):
     seen: str | list[str] = "unknown"
     prepare: dict[str, Any] | None = None
     classes: str | dict[str, str | None] | list[str | None] | None = None
+    compress: str | dict[str, Any] | None = None
 
     @field_validator("spec")
     @classmethod

@@ -31,6 +31,7 @@ from transfuse.plan.search_entry import check_search
 from transfuse.run import near
 from transfuse.run.leaks import leaks
 from transfuse.run.own_metrics import own_metrics
+from transfuse.run.pressed import asked, pressed
 from transfuse.run.surroundings import Surroundings, check_own, surroundings
 from transfuse.source.open import CARD_REVISION, identity, make_card
 from transfuse.store import Store
@@ -175,7 +176,10 @@ def _card(name: str, entry: Any, side: int, root: Path, store: Store, module: An
         raise UserError(
             "a source is a spec such as torchvision:resnet18", where=f"source '{name}'", got=repr(entry.spec)
         )
-    key = digest(["card", __version__, CARD_REVISION, known_by, side, plain(entry.prepare), seen])
+    press = asked(entry.compress, f"source '{name}', compress")
+    key = digest(
+        ["card", __version__, CARD_REVISION, known_by, side, plain(entry.prepare), seen, *([press] if press else [])]
+    )
     known = store.get(key)
     if known is not None:
         return key, replace(Card.from_record(known.meta), name=name)
@@ -183,6 +187,7 @@ def _card(name: str, entry: Any, side: int, root: Path, store: Store, module: An
     card = make_card(
         name, entry.spec if module is None else module, root=root, canvas=side, prepare=entry.prepare, seen=seen
     )
+    card = pressed(card, press, side, root, module)
     store.put(key, card.record())
     emit("step_done", step=f"card {name}", kind="card", key=key)
     return key, card

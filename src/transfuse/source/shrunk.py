@@ -53,6 +53,11 @@ def shrink(model: nn.Module, shapes: Shapes, where: str) -> None:
     model.shrunk = True  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
 
 
+def is_shrunk(model: nn.Module) -> bool:
+    """Whether any layer in it has another shape than its package gives it."""
+    return any(getattr(module, "shrunk", False) for module in model.modules())
+
+
 def _tell(module: nn.Module, before: Mapping[str, tuple[int, ...]]) -> None:
     """A layer's own counts of channels, which its forward or its readers go by."""
     weight = getattr(module, "weight", None)

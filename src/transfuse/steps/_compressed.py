@@ -12,6 +12,7 @@ from transfuse.compress._lift import stored_bytes
 from transfuse.fusion import saved
 from transfuse.fusion.graphed import Graphed
 from transfuse.source.base import Source
+from transfuse.source.shrunk import is_shrunk
 from transfuse.steps import _networks
 from transfuse.steps._canvases import canvases
 from transfuse.steps._context import Context
@@ -64,4 +65,4 @@ def counted(model: Source, member: Source, side: int) -> dict[str, Any]:
 
 def described(model: Source) -> dict[str, Any]:
     """How the network is built again, for its record."""
-    return {"model": saved.describe(model, lambda source: source.card), "shrunk": bool(getattr(model, "shrunk", False))}
+    return {"model": saved.describe(model, lambda source: source.card), "shrunk": is_shrunk(model)}

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from transfuse.compress._contract import Rows
+from transfuse.compress._lift import compressed
 from transfuse.files.weights import load_optimiser
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Crown, Fused
@@ -21,6 +23,7 @@ from transfuse.fusion.parts import Opened
 from transfuse.fusion.recipient import moments_of, start_from
 from transfuse.jsonio import canonical
 from transfuse.reads import CANVAS, OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, divides, pools
+from transfuse.registry import method
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
 from transfuse.source.open import open_source, spec_files
@@ -51,8 +54,17 @@ def source(card: Card, context: Context, *, fresh: bool = False) -> Source:
         opened = blank_source(card, root=context.root, module=module, seed=RANDOM_SEED)
     else:
         opened = open_source(card, root=context.root, module=module)
+    if card.compressed:
+        opened = pressed(opened, card.compressed)
     # Convolutions of this layout run about twice as fast on the CPU; always on, since low bits depend on it.
     return opened.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def pressed(whole: Source, how: Mapping[str, Any]) -> Source:
+    """A source compressed as its card says, before anything is made of it; nobody has seen rows yet."""
+    made = compressed(method(how["method"]), whole, Rows(how["side"]), how["settings"]).model
+    made.card = whole.card
+    return made
 
 
 @functools.lru_cache(maxsize=2)

@@ -23,6 +23,7 @@ NEEDS = ("torch",)
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """Choose rate and epoch on held rows, from the compressed network on; keep the best."""
+    from transfuse.source.shrunk import is_shrunk
     from transfuse.steps import _model, _networks
     from transfuse.steps._canvases import canvases
     from transfuse.steps._compressed import counted, described
@@ -38,7 +39,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     start = _model.opened(context.keys["member0"], context, "retrained").to(device)
     for until in plan.until.split(",") if plan.until else []:
         start.freeze(until.strip())
-    shrunk = getattr(start, "shrunk", False)
+    shrunk = is_shrunk(start)
     lesson = Lesson(
         forward=OnCanvas,
         feed=CanvasFeed(canvases(params, inputs["items"], context), params["canvas"], device, keep=True),
