@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.abilities import check_abilities
 from transfuse.plan.graph import Ref, Step, Work
-from transfuse.registry import Entry, find, method
+from transfuse.registry import Entry, method, shelf
 
 if TYPE_CHECKING:
     from transfuse.plan.arms import ArmSpec, Scene
@@ -36,6 +36,14 @@ def check_fuses(how: Entry, where: str) -> None:
         raise UserError(f"{how.full_name} compresses one arm, it fuses nothing", where=where, hint=hint)
 
 
+def compression(name: str, where: str) -> Entry:
+    """The method of that name; `compress/NAME` is the same."""
+    known, short = shelf(SHELF), name.removeprefix(f"{SHELF}/")
+    if short not in known:
+        raise unknown_name("compression", name, known, where=where)
+    return known[short]
+
+
 def is_compressed(facts: Any) -> bool:
     """Whether a candidate's facts ask for a compression."""
     return isinstance(facts, Mapping) and "compress" in facts
@@ -53,7 +61,7 @@ def compressed(
         raise UserError(
             "a candidate is fused or compressed, not both", where=where, hint="compress a fused one: of: NAME"
         )
-    how = find(SHELF, str(facts["compress"]), where=where)
+    how = compression(str(facts["compress"]), where)
     settings = how.settings({key: value for key, value in facts.items() if key not in WORDS}, where=where)
     member, more = _member(scene, facts.get("of"), known, where)
     arm = replace(

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transfuse.plan.compressed import SHELF
-from transfuse.registry import find, method
+from transfuse.plan.compressed import compression
+from transfuse.registry import method
 from transfuse.types import Card
 
 
@@ -24,7 +24,7 @@ def asked(given: Any, where: str) -> dict[str, Any]:
     if given is None:
         return {}
     facts = {"method": given} if isinstance(given, str) else dict(given)
-    how = find(SHELF, str(facts.pop("method", "")), where=where)
+    how = compression(str(facts.pop("method", "")), where)
     return {"method": how.full_name, "settings": how.settings(facts, where=where), "digest": how.digest}
 
 

@@ -6,6 +6,7 @@ from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Te
 from transfuse.report.numbers import spell
 from transfuse.report.pieces import defined
 from transfuse.report.quantities import quantity
+from transfuse.report.sections.cost import drawn
 from transfuse.report.view import View
 from transfuse.types import Evidence
 
@@ -48,7 +49,8 @@ def blocks(view: View) -> list[Block]:
     )
     title = "What compressing takes and leaves"
     heading = Heading(title, "compression", "Compression", _finding(view, pairs), folded=True)
-    return [heading, Text((told,)), Table("Compressed arms", columns, lines)]
+    drawing = drawn(view, "stored_bytes")
+    return [heading, *([drawing] if drawing else []), Text((told,)), Table("Compressed arms", columns, lines)]
 
 
 def _shown(view: View, arm: str, whole: str, metric: str) -> str:

@@ -23,7 +23,7 @@ def blocks(view: View) -> list[Block]:
     timed = [name for name in TIMED if view.find(name)]
     if not counted and not timed:
         return []
-    drawing = _chart(view)
+    drawing = drawn(view)
     finding = drawing.finding if drawing else "What each arm costs."
     found: list[Block] = [Heading("Quality against cost", "cost", "Cost", finding, folded=True)]
     found += [drawing] if drawing else []
@@ -49,16 +49,20 @@ def _table(view: View, names: list[str]) -> Table:
     return Table("What each arm costs; lower is better throughout", columns, rows)
 
 
-def _chart(view: View) -> Chart | None:
+def drawn(view: View, count: str = "inference_flops") -> Chart | None:
+    """Quality over a counted cost: compute, or another one, of which the numbers as they stand make the front."""
     quality = "accuracy" if view.find("accuracy") else view.metric
-    placed = _near(_levels(view, quality), view.winner)
+    placed = _near(_levels(view, quality, count), view.winner)
     if len(placed) < 2:
         return None
     sample = placed[0][2]
     lower = sample.direction == "lower"
-    front = _front(view, placed, lower)
+    judged = count == "inference_flops"
+    front = _front(view, placed, lower) if judged else _by_numbers(view, placed, lower)
+    what = "compute per item" if judged else quantity(count).title
     points = [_point(view, name, cost, row, name in front) for name, cost, row in placed]
-    axes = trade.Axes("compute per item, FLOP (logarithmic; left is cheaper)", measure(sample), lower)
+    unit = "FLOP" if judged else placed[0][1].unit
+    axes = trade.Axes(f"{what}, {unit} (logarithmic; left is cheaper)", measure(sample), lower)
     left_out = [str(arm["name"]) for arm in view.arms if str(arm["name"]) not in {name for name, _, _ in placed}]
     absent = f" Not drawn, because far off or without a value or any cost: {listed(left_out)}." if left_out else ""
     caption = (
@@ -69,9 +73,9 @@ def _chart(view: View) -> Chart | None:
     told = "; ".join(f"{name}: {spell(row, interval=False)} at {spell(cost)}" for name, cost, row in placed)
     return chart(
         lambda width: trade.draw(width, points, axes),
-        finding=_finding(view, front),
+        finding=_finding(view, front) if judged else f"Of {what}, worth their cost: {listed(sorted(front))}.",
         caption=caption,
-        summary=f"{measure(sample)}, against compute per item. {told}.",
+        summary=f"{measure(sample)}, against {what}. {told}.",
         rows=[row for _, cost, level in placed for row in (cost, level)],
     )
 
@@ -81,6 +85,10 @@ def _front(view: View, placed: list[tuple[str, Evidence, Evidence]], lower: bool
     rows = view.find("pareto")
     if rows:
         return {row.arm for row in rows if row.value == 1.0}
+    return _by_numbers(view, placed, lower)
+
+
+def _by_numbers(view: View, placed: list[tuple[str, Evidence, Evidence]], lower: bool) -> set[str]:
     return pareto({name: (_number(cost), _number(row)) for name, cost, row in placed if _ships(view, name)}, lower)
 
 
@@ -99,10 +107,10 @@ def _finding(view: View, front: set[str]) -> str:
     return f"Worth {its} cost: {names}. Every other arm that may ship is matched or beaten by one that costs no more."
 
 
-def _levels(view: View, quality: str) -> list[tuple[str, Evidence, Evidence]]:
+def _levels(view: View, quality: str, count: str) -> list[tuple[str, Evidence, Evidence]]:
     """Name, cost and quality of the arms that have a place on a logarithmic axis."""
     names = [str(arm["name"]) for arm in view.arms]
-    pairs = [(name, view.level(name, "inference_flops"), view.level(name, quality)) for name in names]
+    pairs = [(name, view.level(name, count), view.level(name, quality)) for name in names]
     return [
         (name, cost, row)
         for name, cost, row in pairs
