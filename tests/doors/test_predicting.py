@@ -118,3 +118,30 @@ def test_the_exported_graph_answers_as_the_model_does(model: Path, photos: Path,
     told = CliRunner().invoke(app, ["inspect", "winner.onnx"]).output
     assert "safe to load" in told.splitlines()[0]
     assert f"evidence: SHA-256 {ORIGIN['evidence']}" in told and f"plan: {ORIGIN['plan']}" in told
+
+
+def test_images_unlike_those_it_learnt_from_are_listed_beside_the_answers(model: Path, photos: Path, tmp_path: Path):
+    from transfuse.data.familiar import fit, looks
+    from transfuse.doors.predicting import written
+
+    rng = np.random.default_rng(1)
+    seen = [looks(rng.integers(0, 256, (60, 3, 28, 28)).astype(np.float32) / 255) for _ in range(2)]
+    known = fit(*seen, np.full((60, 10), 0.1))
+    assert known is not None
+    home = tmp_path / "model"
+    home.mkdir()
+    for path in model.iterdir():
+        (home / path.name).write_bytes(path.read_bytes())
+    record = json.loads((home / "model.json").read_text())
+    (home / "model.json").write_text(json.dumps({**record, "familiar": known.record()}))
+    Image.fromarray(np.zeros((28, 28, 3), dtype=np.uint8)).save(photos / "black.png")
+    answers = predict(home, "photos", tmp_path)
+    assert answers.unlike is not None
+    assert dict(zip(answers.items, answers.unlike, strict=True))["black.png"] == "looks"
+    said = written(answers, tmp_path / "p.csv")
+    assert "unlike the images it learnt from" in said
+    assert "black.png,looks" in (tmp_path / "p.unlike.csv").read_text().splitlines()
+    assert read_predictions("p", tmp_path / "p.csv").classes == tuple(CLASSES), "the answers stay what evaluate reads"
+    without = written(predict(model, "photos", tmp_path), tmp_path / "q.csv")
+    assert "does not tell" in without
+    assert not (tmp_path / "q.unlike.csv").exists()

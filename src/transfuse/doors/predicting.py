@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from transfuse.data.familiar import Familiar, looks
 from transfuse.doors.study import Study
 from transfuse.errors import UserError
 from transfuse.kinds import kind_of
@@ -34,13 +35,17 @@ Report = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Answers:
-    """Probabilities [N, C] by item, or a regression's numbers [N, T]; `model` is the arm that gave them."""
+    """Probabilities [N, C] by item, or a regression's numbers [N, T]; `model` is the arm that gave them.
+
+    `unlike` tells of each item why it is unlike the rows that the model learnt from, if it is; None: it cannot be told.
+    """
 
     model: str
     items: tuple[str, ...]
     classes: tuple[str, ...]
     probabilities: np.ndarray
     kind: TaskKind = "multiclass"
+    unlike: tuple[str, ...] | None = None
 
     def table(self) -> str:
         """CSV with a header; nine digits, so that the rows still sum to one."""
@@ -86,7 +91,8 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
     source, description = opened(folder)
     found, canvas = opened_data(data, root, source.kind), canvas_of(description, folder)
     classes = classes_of(source, description)
-    rows = probabilities(source, found, canvas, report)
+    known, seen = Familiar.from_record(description.get("familiar")), []
+    rows = probabilities(source, found, canvas, report, seen)
     if rows.shape[1] != len(classes):
         raise UserError(
             "the model answers for another number of classes than it names",
@@ -94,7 +100,14 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
             expected=str(len(classes)),
             got=str(rows.shape[1]),
         )
-    return Answers(str(description.get("arm", source.card.name)), found.items.ids, classes, rows, source.kind)
+    arm = str(description.get("arm", source.card.name))
+    return Answers(arm, found.items.ids, classes, rows, source.kind, _unlike(known, seen, rows, source.kind))
+
+
+def _unlike(known: Familiar | None, seen: list[np.ndarray], rows: np.ndarray, kind: TaskKind) -> tuple[str, ...] | None:
+    if known is None or not seen:
+        return None
+    return tuple(known.unlike(np.concatenate(seen), rows if kind == "multiclass" else None))
 
 
 def _of_graph(path: Path, data: Data, report: Report | None) -> Answers:
@@ -103,13 +116,17 @@ def _of_graph(path: Path, data: Data, report: Report | None) -> Answers:
     from transfuse.files.graphs import opened_graph
 
     run, facts = opened_graph(path)
-    parts = []
+    parts, seen = [], []
     for rows in _slices(len(data.items)):
-        parts.append(run(batch(data, rows, facts.canvas)).astype(np.float64))
+        images = batch(data, rows, facts.canvas)
+        seen.append(looks(images))
+        parts.append(run(images).astype(np.float64))
         if report is not None:
             report(rows[-1] + 1, len(data.items))
     kind = kind_of(facts.kind, where=str(path)).name
-    return Answers(facts.arm, data.items.ids, facts.classes, np.concatenate(parts), kind)
+    answers = np.concatenate(parts)
+    unlike = _unlike(Familiar.from_record(facts.familiar), seen, answers, kind)
+    return Answers(facts.arm, data.items.ids, facts.classes, answers, kind, unlike)
 
 
 def _slices(count: int) -> list[range]:
@@ -129,9 +146,11 @@ def classes_of(source: Source, description: Mapping[str, Any]) -> tuple[str, ...
     return tuple(str(name) for name in description.get("classes") or source.card.classes)
 
 
-def probabilities(source: Source, data: Data, canvas: int, report: Report | None = None) -> np.ndarray:
+def probabilities(
+    source: Source, data: Data, canvas: int, report: Report | None = None, seen: list[np.ndarray] | None = None
+) -> np.ndarray:
     """softmax(logits / temperature) of all items [N, C], or the numbers of a regression, float64; the same whatever the
-    batch."""
+    batch. What the images look like is added to `seen`, batch by batch."""
     import torch
 
     from transfuse.data.canvas import batch
@@ -139,7 +158,10 @@ def probabilities(source: Source, data: Data, canvas: int, report: Report | None
     parts = []
     with torch.no_grad():
         for rows in _slices(len(data.items)):
-            images = torch.from_numpy(batch(data, rows, canvas))
+            canvases = batch(data, rows, canvas)
+            if seen is not None:
+                seen.append(looks(canvases))
+            images = torch.from_numpy(canvases)
             answers = source(images) if source.kind == "regression" else source.probabilities(images)
             parts.append(answers.double().numpy())  # pyright: ignore[reportAttributeAccessIssue]
             if report is not None:
@@ -185,6 +207,23 @@ def opened_data(spec: str, root: Path, kind: TaskKind = "multiclass") -> Data:
 
 
 def written(answers: Answers, out: Path) -> str:
-    """Write the CSV; what to say of it."""
+    """Write the CSV, and beside it which items are unlike those the model learnt from; what to say of both."""
     write_text(out, answers.table())
-    return f"{answers.summary()}\nwritten: {out}"
+    said = [answers.summary(), f"written: {out}"]
+    if answers.unlike is None:
+        said.append("this model does not tell which images are unlike those it learnt from")
+    elif strange := [(item, why) for item, why in zip(answers.items, answers.unlike, strict=True) if why]:
+        beside = out.with_name(f"{out.stem}.unlike.csv")
+        write_text(beside, _csv([("item", "why"), *strange]))
+        counts = [sum(word in why.split(",") for _, why in strange) for word in ("looks", "unsure")]
+        said.append(
+            f"unlike the images it learnt from: {len(strange):,} of {len(answers.items):,} "
+            f"({counts[0]:,} in their looks, {counts[1]:,} by an unusually unsure answer), listed in {beside}"
+        )
+    return "\n".join(said)
+
+
+def _csv(lines: Sequence[Sequence[str]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(lines)
+    return out.getvalue()

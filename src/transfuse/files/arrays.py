@@ -25,6 +25,7 @@ MAX_BYTES = 4 << 30
 FREE_BYTES, LARGEST_RATIO = 64 << 20, 200
 LARGEST_DEFLATION = 1032
 IDX_UBYTE = 8
+LAST_CHARACTER = 0x10FFFF
 DAMAGE = (
     OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, struct.error, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -136,7 +137,16 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> np.n
             raise UserError("array's header and length disagree", where=place, expected=f"{declared} bytes")
     with archive.open(info) as handle, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return npy.read_array(handle, allow_pickle=False)
+        array = npy.read_array(handle, allow_pickle=False)
+    if array.dtype.kind == "U" and not _is_text(array):
+        raise UserError("array of text holds characters that do not exist", where=place)
+    return array
+
+
+def _is_text(array: np.ndarray) -> bool:
+    """Whether every character of an array of text is one: numpy does not look, and Python fails on the first other."""
+    codes = np.frombuffer(array.astype(array.dtype.newbyteorder("=")).tobytes(), dtype=np.uint32)
+    return not ((codes > LAST_CHARACTER) | ((codes >= 0xD800) & (codes < 0xE000))).any()
 
 
 def _idx_shape(handle: gzip.GzipFile | io.BufferedReader, where: str) -> tuple[int, ...]:

@@ -112,6 +112,9 @@ def _stored(path: Path, name: str, entry: Any, *, start: int) -> Stored:
     taken = _brief(offsets[1] - offsets[0])
     if len(shape) > MOST_AXES or offsets[1] - offsets[0] != math.prod(shape) * DTYPE_BYTES[dtype]:
         raise _damaged(path, f"tensor '{name}': {dtype} {_brief(shape)} does not take {taken} bytes")
+    if math.prod(filter(None, shape)) * DTYPE_BYTES[dtype] >= 1 << 63:
+        # Empty, but with sides that no library can multiply.
+        raise _damaged(path, f"tensor '{name}' has the shape {_brief(shape)}, larger than any memory")
     return Stored(dtype, tuple(shape), start + offsets[0], start + offsets[1])
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from transfuse import __version__
 from transfuse.data.open import open_data, settings
 from transfuse.errors import UserError
 from transfuse.events import Journal
@@ -24,6 +22,7 @@ from transfuse.run.engine import Engine, OutOfTimeError, Walk
 from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.searched import search_of, searched, wanted
+from transfuse.run.shipped import deliver_model
 from transfuse.run.worker import Place
 from transfuse.store import LostArtifactError, Store, default_root, exclusive, remove_halves, write_text
 
@@ -109,7 +108,7 @@ def _run(request: Request, folder: Folder) -> Outcome:
         measured = deliver.measurements_of(store.need(measure), cpu_seconds, timed)
         deliver.keep_history(folder, evidence)
         deliver.write_predictions(folder, found.walk, prepared, evaluation)
-        _deliver_model(request, prepared, store, ship, folder, evidence)
+        deliver_model(prepared, store, ship, folder, evidence, request.modules, request.root)
         deliver.write_records(folder, prepared, evidence, measured)
         deliver.write_reports(folder, evidence, measured, _pictures(prepared, evidence, journal))
         files = {name: file_digest(folder.path / name) for name in DELIVERED}
@@ -256,31 +255,3 @@ def finished_arms(prepared: Prepared, walk: Walk) -> tuple[Ladder, list[str]]:
     beyond = [exposure.name for exposure in prepared.setting.exposures]
     retained = ["retention"] if any(step.kind == "retain" for step in prepared.plan.steps.values()) else []
     return kept, [*sorted(before - after), *(follower.name for follower in arms.followers), *beyond, *retained]
-
-
-def _deliver_model(
-    request: Request, prepared: Prepared, store: Store, ship: str, folder: Folder, evidence: Mapping[str, Any]
-) -> None:
-    """`models/ARM/`: the recommended model with its temperature, and the hash of the evidence it belongs to."""
-    picked = store.need(ship).meta
-    if "fit" not in picked:
-        return
-    from transfuse.fusion.saved import save
-    from transfuse.steps._context import Context
-    from transfuse.steps._model import opened
-
-    context = Context(store, request.root, modules=request.modules, device="cpu")
-    model = opened(picked["fit"], context, picked["arm"])
-    model.temperature = store.need(picked["fit"]).meta["temperature"]
-    facts = {
-        "canvas": prepared.setting.canvas,
-        "classes": list(prepared.items.classes),
-        "arm": picked["arm"],
-        "run": picked["run"],
-        "origin": {
-            "evidence": hashlib.sha256(pretty(evidence).encode()).hexdigest(),
-            "plan": evidence["ledger"]["plan"],
-            "made_by": f"transfuse {__version__}",
-        },
-    }
-    save(model, folder.path / "models" / deliver.file_name(picked["arm"]), facts=facts)
