@@ -131,4 +131,17 @@ def predict(
     say(written(answers_of(model, data, Path.cwd()), out))
 
 
-COMMANDS = (evaluate, report, export, predict)
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="a folder with runs in it")] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="all that is known, as JSON")] = False,
+) -> None:
+    """Every run in a folder: what it ships, whether fusing paid, and which were judged on the same items."""
+    from transfuse.doors.finding import runs as found_in
+    from transfuse.jsonio import pretty
+    from transfuse.report.overview import rows, table
+
+    found = found_in(folder)
+    say(pretty(rows(found)) if as_json else table(found))
+
+
+COMMANDS = (evaluate, report, runs, export, predict)
