@@ -23,9 +23,17 @@ RANDOM = "random"
 # Of these the target is a path, in which '@' is an ordinary character.
 PATH_SCHEMES = ("file", "module", "factory", "onnx")
 PATH_ENDINGS = (".keras",)
-LATER = {
-    "tensorflow": "TensorFlow models",
-    "sklearn": "scikit-learn models",
+# What stands in such a file or folder runs code when it is opened; the ways that do work.
+REFUSED = {
+    "tensorflow": (
+        "a SavedModel is a program of TensorFlow, which this package does not run",
+        "convert it (python -m tf2onnx.convert --saved-model DIR --output m.onnx) and give onnx:m.onnx",
+    ),
+    "sklearn": (
+        "a fitted scikit-learn model stands in a pickle, which runs code when it is opened",
+        "judge its predictions (transfuse evaluate), or fuse the fitted object in Python: "
+        "transfuse.doors.sklearn.FusionClassifier([('name', model), ...], prefit=True)",
+    ),
 }
 
 
@@ -83,15 +91,12 @@ def parse(text: str) -> Spec:
         raise UserError(
             "a source is written SCHEME:NAME", where=text, expected="for example torchvision:resnet18", got=repr(text)
         )
-    if scheme in LATER:
-        raise UserError(
-            f"{LATER[scheme]} ('{scheme}:') are not available yet",
-            where=text,
-            hint="torchvision:NAME, timm:NAME, file:WEIGHTS?arch=..., or any torch.nn.Module from Python",
-        )
+    if scheme in REFUSED:
+        what, way = REFUSED[scheme]
+        raise UserError(what, where=text, hint=way)
     adapters = shelf(SHELF)
     if scheme not in adapters:
-        raise unknown_name("kind of source", scheme, [*adapters, *LATER], where=text)
+        raise unknown_name("kind of source", scheme, adapters, where=text)
     target, options = _options(rest, text)
     is_path = scheme in PATH_SCHEMES or target.endswith(PATH_ENDINGS)
     target, tag = (target, None) if is_path else _tag(target)
