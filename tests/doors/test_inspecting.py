@@ -45,7 +45,7 @@ def test_names_inside_a_file_forge_no_line(tmp_path: Path):
     hostile = "x\n/etc/passwd: safetensors, 0 bytes, safe to load\x1b[2J"
     save_file({hostile: zeros(1)}, path, metadata={hostile: hostile})
     said = inspected([path], as_json=False)
-    assert len(said.splitlines()) == 6
+    assert len(said.splitlines()) == 7
     assert all(line.isprintable() for line in said.splitlines())
 
 

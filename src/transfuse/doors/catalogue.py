@@ -53,7 +53,7 @@ def as_text(name: str | None) -> str:
 def related(models: Sequence[str], base: str | None, *, as_json: bool) -> str:
     """Whether checkpoints come from one start: to be merged, to be aligned first, or not to be merged."""
     from transfuse.doors.merging import named_sources, source
-    from transfuse.fusion.lineage import lineage
+    from transfuse.fusion.lineage import lineage, lone
     from transfuse.fusion.streamed import opened
 
     readers = {name: opened(one).reader for name, one in named_sources(models).items()}
@@ -68,6 +68,8 @@ def related(models: Sequence[str], base: str | None, *, as_json: bool) -> str:
             told += f", BatchNorm's means {pair.mean_drift:.3f} deviations apart"
             told += f", its log-variances {pair.variance_drift:.3f}"
         lines.append(told)
+    if (alone := lone(found.pairs)) is not None:
+        lines.append(f"  {alone} stands alone: the others are far nearer to each other than to it")
     lines += [f"  {name} moved from the base by {share:.4f} of its length" for name, share in found.changes.items()]
     lines += [f"  {text}" for text in found.misfits[:10]]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ from typing import Any
 
 from transfuse.errors import MissingExtraError, UserError, printable
 from transfuse.files.texts import json_object
-from transfuse.files.weights import describe, existing
+from transfuse.files.weights import SUFFIXES, describe, existing
 from transfuse.jsonio import file_digest, pretty
 
 MODEL, TENSORS, EVIDENCE = "model.json", "model.safetensors", "evidence.json"
@@ -44,11 +44,23 @@ def facts_of(path: Path) -> dict[str, Any]:
         return _looked(path, "npz", _arrays, "arrays of plain numbers and text; nothing is unpickled")
     if path.name.endswith(IDX):
         return _looked(path, "IDX", _idx, "bytes of the size its header tells")
-    from transfuse.files.images import SUFFIXES
+    from transfuse.files import images
 
-    if suffix in SUFFIXES:
+    if suffix in images.SUFFIXES:
         return _looked(path, "image", _image, "it decodes whole, within the limit of pixels")
-    return describe(path)
+    return _weights(path)
+
+
+def _weights(path: Path) -> dict[str, Any]:
+    """A weight file, and what is unusual in its numbers."""
+    from transfuse.source.screen import LIMITS, screened, told
+    from transfuse.source.weights import open_reader
+
+    record = describe(path)
+    if not record["safe"] or path.suffix not in SUFFIXES:
+        return record
+    found = screened(open_reader(path))
+    return record | {"screen": f"{told(found) or 'nothing unusual in its numbers'} ({LIMITS})"}
 
 
 def _looked(path: Path, kind: str, look: Any, why: str) -> dict[str, Any]:
@@ -107,7 +119,7 @@ def _model(folder: Path) -> dict[str, Any]:
     from transfuse.doors.predicting import model_folder
 
     home = model_folder(folder)
-    record = describe(home / TENSORS)
+    record = _weights(home / TENSORS)
     said = json_object(home / MODEL, "this model's description cannot be read")
     if record["safe"] and record["sha256"] != said.get("sha256"):
         why = f"the tensors are not those it was saved with, which had the SHA-256 {said.get('sha256')}"
@@ -143,6 +155,7 @@ def _file(name: str, facts: dict[str, Any]) -> str:
     if facts["tensors"]:
         lines.append(f"  {len(facts['tensors'])} tensors ({dtypes}), {facts['parameters']:,} numbers")
     lines.append(f"  sha256: {facts['sha256']}")
+    lines += [f"  screen: {facts['screen']}"] if "screen" in facts else []
     lines += [f"  origin: {line}" for line in facts.get("origin", ())]
     lines += [f"  {key}: {value[:LONGEST_VALUE]}" for key, value in sorted(facts["metadata"].items())]
     shown = list(facts["tensors"].items())[:12]

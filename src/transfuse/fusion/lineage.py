@@ -8,7 +8,7 @@ read; how well a merge works is for data to say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any, Literal
@@ -24,6 +24,7 @@ Verdict = Literal["mergeable", "align first", "do not merge"]
 SAME_START = 0.5
 # Sorted row lengths of reordered networks agree to rounding; of networks trained apart they differ by per cents.
 SAME_LENGTHS = 1e-3
+LONELY = 3.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,18 @@ def lineage(members: Mapping[str, Reader], base: Reader | None = None) -> Lineag
     changes = {who: float(np.sqrt(change / max(length, 1e-300))) for who, change in changes.items()}
     verdict, why = _together(pairs, wrong)
     return Lineage(pairs, changes, tuple(wrong), verdict, why)
+
+
+def lone(pairs: Sequence[Pair]) -> str | None:
+    """The one checkpoint of three or more that lies at least three times as far from its nearest neighbour as any two
+    others lie from each other (distance = 1 - cosine); None where there is no such one."""
+    names = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
+    for name in names if len(names) > 2 else ():
+        nearest = min(1 - pair.cosine for pair in pairs if name in (pair.first, pair.second))
+        others = max(1 - pair.cosine for pair in pairs if name not in (pair.first, pair.second))
+        if nearest > LONELY * max(others, 1e-6):
+            return name
+    return None
 
 
 def _common(readers: Mapping[str, Reader]) -> list[str]:

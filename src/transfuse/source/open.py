@@ -129,6 +129,7 @@ def _prepare(
 
 
 def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: str) -> Card:
+    from transfuse.source.screen import LIMITS, screen, told
     from transfuse.source.weights import require_finite
 
     spec, module, prepare = parse(text), built.module, built.prepare
@@ -136,6 +137,7 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
     if prepare is None:
         raise UserError("nobody states how this source wants its images", where=where, hint=EXAMPLE)
     require_finite(module, where)
+    unusual = screen((name, tensor.detach().float().cpu().numpy()) for name, tensor in module.state_dict().items())
     taps, flexible = _taps(module, prepare, canvas, where)
     cuttable, cuts = (
         (False, set()) if built.frozen else _cuts(module, taps, prepare, canvas if flexible else prepare.size)
@@ -167,7 +169,11 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
         cuttable=cuttable and not built.frozen,
         has_weights=not built.frozen,
         seen="none" if spec.random else built.seen if seen == "unknown" else seen,
-        notes=(*built.notes, *([f"frozen: {built.frozen}"] if built.frozen else [])),
+        notes=(
+            *built.notes,
+            *([f"frozen: {built.frozen}"] if built.frozen else []),
+            *([f"its weights are unusual: {told(unusual)} ({LIMITS})"] if unusual else []),
+        ),
     )
 
 
