@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from contracts.source_laws import LAWS
+from contracts.source_laws import images as four
 from transfuse.errors import MissingExtraError, UserError
 from transfuse.fusion.saved import load, save
 from transfuse.source import hf_models
@@ -46,6 +48,11 @@ def images():
 
 def opened(folder: Path, spec: str):
     return open_source(make_card("it", spec, root=folder, canvas=SIDE), root=folder)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_law(law, folder, tmp_path):
+    law(opened(folder, "hf:vit"), four(SIDE), tmp_path)
 
 
 def test_a_folder_gives_the_library_s_answers_in_float32(folder, images):

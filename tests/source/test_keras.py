@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from contracts.source_laws import LAWS
 from transfuse.errors import MissingExtraError, UnsafeFileError, UserError
 from transfuse.fusion.saved import load, save
 from transfuse.source import keras_files
@@ -52,11 +53,15 @@ def images():
     return torch.rand(3, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.fixture(scope="module")
+def first(folder):
+    card = make_card("it", "keras:m.keras", root=folder[0], canvas=SIDE, prepare=PREPARE)
+    return open_source(card, root=folder[0])
+
+
 @pytest.fixture
-def source(folder):
-    here, _ = folder
-    card = make_card("it", "keras:m.keras", root=here, canvas=SIDE, prepare=PREPARE)
-    return open_source(card, root=here)
+def source(first):
+    return copy.deepcopy(first)
 
 
 def state(source):
@@ -67,6 +72,11 @@ def changed(source, before):
     return {
         name.rsplit(".", 1)[-1] for name, value in source.state_dict().items() if not torch.equal(value, before[name])
     }
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_law(law, source, tmp_path):
+    law(source, torch.cat([images(), images().flip(2)[:1]]), tmp_path)
 
 
 def test_it_answers_as_keras_does_before_the_softmax(folder, source):
