@@ -13,6 +13,7 @@ from transfuse.compress._contract import Rows, rows_of
 from transfuse.compress._lift import compressed, stored_bytes
 from transfuse.compress.drop_branch import shapley
 from transfuse.errors import UserError
+from transfuse.fusion.rounded import Rounded, RoundedLinear
 from transfuse.registry import find
 
 
@@ -117,6 +118,22 @@ def test_bfloat16_is_the_rounded_weight():
     weight = next(each.weight for each in after.modules() if isinstance(each, torch.nn.Conv2d))
     same = next(each.weight for each in before.modules() if isinstance(each, torch.nn.Conv2d))
     assert weight.dtype == torch.bfloat16 and torch.equal(weight.float(), same.to(torch.bfloat16).float())
+
+
+def test_rounded_weights_are_off_by_half_a_step_at_most_and_attention_keeps_its_own():
+    torch.manual_seed(0)
+    layer, x = torch.nn.Linear(7, 5), torch.randn(4, 7)
+    rounded = RoundedLinear(layer)
+    kept = rounded.weight.float() * rounded.scale[:, None]
+    step = layer.weight.detach().abs().amax(dim=1) / 127
+    assert rounded.weight.dtype == torch.int8 and torch.allclose(rounded.scale, step)
+    assert bool(((kept - layer.weight).abs() <= step[:, None] / 2 + 1e-7).all())
+    assert torch.allclose(rounded(x), torch.nn.functional.linear(x, kept, layer.bias))
+    block = torch.nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    source = checks.example().member("residual")
+    source.network.add_module("block", block)
+    Rounded(source)
+    assert isinstance(block.linear1, RoundedLinear) and type(block.self_attn.out_proj) is not RoundedLinear
 
 
 @pytest.mark.parametrize(

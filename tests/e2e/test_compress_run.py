@@ -26,15 +26,15 @@ from transfuse.store import Store
 
 RECIPE = {
     "sources": {
-        "residual": {"spec": "demo:residual", "seen": "none"},
-        "depthwise": {"spec": "demo:depthwise", "seen": "none"},
+        "vgg": {"spec": "demo:vgg", "seen": "none"},
+        "second": {"spec": "demo:vgg@random", "seen": "none"},
     },
     "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 12},
     "candidates": {
         "gate": {"fuse": "features/gate"},
         "int8": {"compress": "quantise", "of": "gate"},
         "pruned": {"compress": "prune", "of": "gate", "by": "taylor", "then": {"train": "full", "epochs": 1}},
-        "thin": {"compress": "prune", "of": "tuned/depthwise", "ratio": 0.25},
+        "thin": {"compress": "prune", "of": "tuned/second", "ratio": 0.25},
     },
     "train": {"frozen": {"epochs": 20, "rates": [0.01]}, "full": {"epochs": 1, "rates": [0.003]}},
     "ladder": "quick",
@@ -59,12 +59,12 @@ def test_compressed_arms_stand_beside_what_they_were_made_of(outcome):
     arms = {arm["name"]: arm for arm in outcome.evidence["arms"]}
     assert {name: (arms[name]["role"], arms[name]["method"], arms[name]["members"]) for name in ("int8", "thin")} == {
         "int8": ("candidate", "compress/quantise", ["gate"]),
-        "thin": ("baseline", "compress/prune", ["tuned/depthwise"]),
+        "thin": ("baseline", "compress/prune", ["tuned/second"]),
     }
-    assert arms["tuned/depthwise"]["role"] == "baseline" and arms["pruned+tuned"]["members"] == ["pruned"]
+    assert arms["tuned/second"]["role"] == "baseline" and arms["pruned+tuned"]["members"] == ["pruned"]
     pairs = {(claim["arm"], claim["versus"]) for claim in outcome.evidence["verdict"]["claims"]}
     wanted = {("int8", "gate"), ("pruned", "gate"), ("pruned+tuned", "pruned"), ("pruned+tuned", "gate")}
-    assert wanted | {("thin", "tuned/depthwise")} <= pairs
+    assert wanted | {("thin", "tuned/second")} <= pairs
 
 
 def test_their_cost_is_counted_and_holds_what_they_were_made_of(outcome):
@@ -79,7 +79,7 @@ def test_their_cost_is_counted_and_holds_what_they_were_made_of(outcome):
 def test_what_is_lost_and_what_is_left_is_evidence(outcome):
     rows = {(row["quantity"], row["arm"], row["versus"]): row for row in outcome.evidence["evidence"]}
     arms = {arm["name"]: arm["cost"] for arm in outcome.evidence["arms"] if arm["cost"]}
-    for arm, whole in (("int8", "gate"), ("pruned", "gate"), ("pruned+tuned", "gate"), ("thin", "tuned/depthwise")):
+    for arm, whole in (("int8", "gate"), ("pruned", "gate"), ("pruned+tuned", "gate"), ("thin", "tuned/second")):
         for quantity, count in (("bytes_left", "stored_bytes"), ("flops_left", "inference_flops")):
             assert rows[quantity, arm, whole]["value"] == arms[arm][count] / arms[whole][count]
         assert 0 <= rows["same_answer", arm, whole]["value"] <= 1

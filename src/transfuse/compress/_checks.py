@@ -26,6 +26,7 @@ from transfuse.fusion.fused import Fused
 from transfuse.fusion.graphed import Graphed
 from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.pooled import Pool
+from transfuse.fusion.rounded import Rounded
 from transfuse.registry import Entry
 from transfuse.source.base import Source
 from transfuse.source.open import make_card, open_source
@@ -155,7 +156,7 @@ def each_branch(entry: Entry) -> None:
     require(stored_bytes(found) < stored_bytes(before), f"{stored_bytes(found)} bytes, before {stored_bytes(before)}")
     if isinstance(found, Graphed):
         return
-    inner: Any = found.source if isinstance(found, Lowered) else found
+    inner: Any = found.source if isinstance(found, Lowered | Rounded) else found
     gone = [name for name in before.names if name not in inner.names]
     for name in inner.names if not gone else ():
         size, was = stored_bytes(inner.member(name)), stored_bytes(before.member(name))

@@ -18,6 +18,7 @@ from transfuse.errors import UserError
 from transfuse.fusion.graphed import Graphed
 from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.pooled import Pool
+from transfuse.fusion.rounded import Rounded
 from transfuse.registry import Entry
 from transfuse.source.base import Source
 from transfuse.source.shrunk import shapes_of
@@ -26,6 +27,8 @@ from transfuse.source.shrunk import shapes_of
 ASKED = 64
 # The least spread of logits that a change is measured by; a head that has learned nothing gives zeros.
 LEAST_SPREAD = 1e-3
+# What has gone through one of these is in its last form.
+LAST = (Graphed, Lowered, Rounded)
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,7 @@ def compressed(entry: Entry, model: Source, rows: Rows, settings: Mapping[str, A
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = entry.load().compress(own, rows, **given)
-    if not isinstance(made, Graphed | Lowered) and shapes_of(made) != {
-        name: before.get(name) for name in shapes_of(made)
-    }:
+    if not isinstance(made, LAST) and shapes_of(made) != {name: before.get(name) for name in shapes_of(made)}:
         made.shrunk = True  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
     made.eval()
     canvas = _canvas(rows)
@@ -68,10 +69,10 @@ def _refuse(model: Source, entry: Entry) -> None:
             f"{entry.full_name} works on one network, and this is a pool of predictions", where=f"'{model.card.name}'",
             hint="compress its members one by one and pool these",
         )  # fmt: skip
-    if isinstance(model, Graphed | Lowered):
+    if isinstance(model, LAST):
         raise UserError(
             f"{entry.full_name} needs a network whose weights can be taken apart", where=f"'{model.card.name}'",
-            got="one that is quantised already" if isinstance(model, Graphed) else "one in bfloat16 already",
+            got="one in bfloat16 already" if isinstance(model, Lowered) else "one that is quantised already",
             hint="prune first, then lower the precision",
         )  # fmt: skip
 

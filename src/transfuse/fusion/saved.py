@@ -24,6 +24,7 @@ from transfuse.fusion.graphed import Graphed
 from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.parts import Opened
 from transfuse.fusion.pooled import Narrowed, Pool
+from transfuse.fusion.rounded import Rounded
 from transfuse.jsonio import file_digest, plain, pretty
 from transfuse.kinds import kind_of
 from transfuse.reads import Read, pools
@@ -39,7 +40,7 @@ from transfuse.types import Card
 
 SCHEMA = "transfuse/model/1"
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
-KINDS = ("source", "narrowed", "pool", "fused", "lowered", "graph")
+KINDS = ("source", "narrowed", "pool", "fused", "lowered", "rounded", "graph")
 # What a description that was not written by `save` can run into while a model is built of it.
 NOT_A_MODEL = (AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError, ValueError)
 
@@ -67,8 +68,9 @@ def save(model: Source, folder: Path, *, facts: Mapping[str, Any] | None = None)
 
 def describe(model: nn.Module, card_of: Callable[[Source], Card] = moved_card) -> dict[str, Any]:
     """How a model is built, as plain values; `card_of` says how a source's card reads where it will be built."""
-    if isinstance(model, Lowered):
-        return {"kind": "lowered", "source": describe(model.source, card_of)}
+    if isinstance(model, Lowered | Rounded):
+        kind = "lowered" if isinstance(model, Lowered) else "rounded"
+        return {"kind": kind, "source": describe(model.source, card_of)}
     if isinstance(model, Graphed):
         return {"kind": "graph", "card": model.card.record(), "bytes": model.graph.numel()}
     if isinstance(model, Fused):
@@ -170,8 +172,8 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
         state = {name: np.asarray(values) for name, values in record["state"].items()}
         members = [build(member, folder, modules) for member in record["members"]]
         return Pool(record["name"], members, record["method"], state, record.get("task", "multiclass"))
-    if kind == "lowered":
-        return Lowered(build(record["source"], folder, modules))
+    if kind in ("lowered", "rounded"):
+        return (Lowered if kind == "lowered" else Rounded)(build(record["source"], folder, modules))
     if kind == "graph":
         return Graphed.blank(Card.from_record(record["card"]), int(record["bytes"]))
     members = {name: build(member, folder, modules) for name, member in record["members"]}
