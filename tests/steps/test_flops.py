@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import nn
@@ -63,9 +60,3 @@ def test_a_failure_inside_leaves_no_mode_behind():
         torch.ones(2, 3) @ torch.ones(3, 1)
     assert counter.total == 2 * 2 * 3
     assert torch.backends.mha.get_fastpath_enabled()
-
-
-def test_counting_does_not_import_the_compiler():
-    count = "import torch, sys; from transfuse.steps.count import step_flops; "
-    count += "step_flops(torch.nn.Linear(2, 2), torch.ones(1, 2)); sys.exit('torch._dynamo' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", count], check=False).returncode == 0

@@ -68,9 +68,10 @@ def test_what_has_no_gradient_stays_and_is_not_known():
     assert set(optimiser.state) == set(model[3].parameters())
 
 
-def test_training_does_not_import_the_compiler():
+def test_neither_training_nor_counting_imports_the_compiler():
     train = (
-        "import torch, sys; from transfuse.train.adamw import AdamW; layer = torch.nn.Linear(2, 2); "
+        "import torch, sys; from transfuse.train.adamw import AdamW; from transfuse.steps.count import step_flops; "
+        "layer = torch.nn.Linear(2, 2); step_flops(torch.nn.Linear(2, 2), torch.ones(1, 2)); "
         "optimiser = AdamW([{'params': layer.parameters(), 'lr': 0.1}], weight_decay=0.1); "
         "layer(torch.ones(1, 2)).sum().backward(); optimiser.step(1.0); optimiser.zero_grad(); "
         "sys.exit('torch._dynamo' in sys.modules or layer.weight.grad is not None)"
