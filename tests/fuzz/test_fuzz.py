@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fuzz import arrays, texts
+from fuzz import arrays, packages, texts
 from fuzz.law import Target, broken, lawless
 from fuzz.mutations import mutated
 
-TARGETS = {target.name: target for target in (*arrays.targets(), *texts.targets())}
+TARGETS = {target.name: target for target in (*arrays.targets(), *texts.targets(), *packages.targets())}
 CHEAP_SHARE = 70
 SLICES = 4
 

@@ -21,7 +21,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from fuzz import arrays
+from fuzz import arrays, packages
 from fuzz.law import Target, lawless
 from fuzz.test_fuzz import TARGETS, fast
 from transfuse.doors.inspecting import inspected
@@ -331,6 +331,30 @@ GRAPHS: dict[str, tuple[Maker, str]] = {
         "graph",
     ),
 }
+
+
+def keras_bomb(path: Path) -> None:
+    """A hundred mebibytes of zeros where the weights should be."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", json.dumps(packages.PARTS))
+        with archive.open("model.weights.h5", "w") as inside:
+            for _ in range(100):
+                inside.write(bytes(1 << 20))
+
+
+def keras_part(**part: object) -> Maker:
+    config = json.dumps({**packages.PARTS, **part}).encode()
+    return raw(packages.archive(config, packages.old_weights()))
+
+
+ARCHIVES: dict[str, tuple[Maker, str]] = {
+    "a hundred mebibytes of zeros": (keras_bomb, "too large"),
+    "a lambda": (keras_part(module="keras.layers", class_name="Lambda"), "code of its own"),
+    "a function of the system": (keras_part(module="os", class_name="system"), "code of its own"),
+    "a name that is a list": (keras_part(module="keras", class_name=["Sequential"]), "code of its own"),
+    "brackets without end": (raw(packages.archive(b"[" * 100_000, packages.old_weights())), "no Keras archive"),
+    "a path out of the archive": (zip_of(("../config.json", b"{}"), ("model.weights.h5", b"")), "not what Keras"),
+}
 HARMFUL = {
     "safetensors": SAFETENSORS,
     "pytorch": PYTORCH,
@@ -340,6 +364,7 @@ HARMFUL = {
     "idx.gz": ZIPPED_IDX,
     "recipe": RECIPES,
     "onnx": GRAPHS,
+    "keras archive": ARCHIVES,
 }
 
 

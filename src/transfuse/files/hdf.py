@@ -7,6 +7,7 @@ bytes. All of that is refused before a number is read. Configurations that stand
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +20,8 @@ DEEPEST = 32
 # Numbers that compress better than this are no weights.
 LARGEST_RATIO, SMALL_BYTES = 50, 64 << 20
 NUMBERS = "fiub"
+# The library finds damage wherever it comes upon it, and raises one of these; it has no kind of its own.
+DAMAGE = (OSError, ValueError, RuntimeError, LookupError, ArithmeticError, TypeError, AttributeError, MemoryError)
 
 
 @contextlib.contextmanager
@@ -30,15 +33,17 @@ def opened_hdf(file: Path | IO[bytes], where: str) -> Iterator[Any]:
     except ImportError as error:
         raise missing_extra("h5py", "keras", "reading an HDF5 file") from error
     try:
-        opened = h5py.File(file, "r")
-    except (OSError, ValueError) as error:
-        raise UserError("this is no HDF5 file", where=where, got=str(error).split("\n")[0][:200]) from error
-    with opened:
-        size = file.stat().st_size if isinstance(file, Path) else file.seek(0, 2)
-        total = _looked_through(opened, h5py, where)
-        if total > max(SMALL_BYTES, LARGEST_RATIO * size):
-            raise UnsafeFileError("this file holds more numbers than its bytes can mean", where=where, got=f"{total}")
-        yield opened
+        with h5py.File(file, "r") as opened:
+            size = file.stat().st_size if isinstance(file, Path) else file.seek(0, 2)
+            total = _looked_through(opened, h5py, where)
+            if total > max(SMALL_BYTES, LARGEST_RATIO * size):
+                raise UnsafeFileError(
+                    "this file holds more numbers than its bytes can mean", where=where, got=f"{total}"
+                )
+            yield opened
+    except DAMAGE as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError("this is no HDF5 file, or a damaged one", where=where, got=first[:200]) from error
 
 
 def _looked_through(root: Any, h5py: Any, where: str) -> int:
@@ -69,7 +74,7 @@ def _bytes_of(found: Any, where: str) -> int:
         raise UnsafeFileError("this file keeps numbers in other files", where=where, got=found.name)
     if found.dtype.kind not in NUMBERS:
         return 0
-    return int(np.prod(found.shape, dtype=np.int64)) * found.dtype.itemsize
+    return math.prod(found.shape or ()) * found.dtype.itemsize
 
 
 def layered_arrays(path: Path) -> dict[str, list[np.ndarray]]:

@@ -7,13 +7,15 @@ Keras's own layers, models, initialisers and the like, by an explicit list; noth
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
 
 from transfuse.errors import UnsafeFileError, UserError
+from transfuse.files.arrays import DAMAGE as NO_ARCHIVE
+from transfuse.files.arrays import FREE_BYTES, LARGEST_RATIO
 from transfuse.files.hdf import opened_hdf
+from transfuse.files.texts import parsed
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 LARGEST_CONFIG, LARGEST_WEIGHTS = 64 << 20, 16 << 30
@@ -45,11 +47,12 @@ def check_archive(path: Path) -> dict[str, Any]:
                     expected=f"{CONFIG}, {METADATA}, {WEIGHTS}",
                     got=", ".join(strange[:5]) or "parts are missing",
                 )
-            if sizes[CONFIG] > LARGEST_CONFIG or sizes[WEIGHTS] > LARGEST_WEIGHTS:
+            most = min(LARGEST_WEIGHTS, max(FREE_BYTES, LARGEST_RATIO * path.stat().st_size))
+            if sizes[CONFIG] > LARGEST_CONFIG or sizes[WEIGHTS] > most:
                 raise UnsafeFileError("this archive is too large", where=where)
-            config = json.loads(archive.read(CONFIG))
+            config = parsed(archive.read(CONFIG))
             weights = io.BytesIO(archive.read(WEIGHTS))
-    except (zipfile.BadZipFile, ValueError, RecursionError, NotImplementedError) as error:
+    except NO_ARCHIVE as error:
         raise UserError("this is no Keras archive", where=where, got=str(error)[:200]) from error
     if not isinstance(config, dict):
         raise UserError("this is no Keras archive", where=where, got="a configuration that is no mapping")
@@ -75,9 +78,10 @@ def _check_part(part: dict[str, Any], where: str) -> None:
     name, module = part.get("class_name"), part.get("module")
     if name is None and module is None:
         return
-    known = (
+    told = isinstance(name, str) and isinstance(module, str | None)
+    known = told and (
         (module is None and name in VALUES)
-        or (module in MODULES and isinstance(name, str) and name not in RUNS_CODE and name.isidentifier())
+        or (module in MODULES and name not in RUNS_CODE and name.isidentifier())
         or (module == "keras" and name in TOP)
     )
     if not known:

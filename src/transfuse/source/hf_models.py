@@ -4,7 +4,6 @@ precision, a missing head or a line of remote code would come in unseen."""
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError, missing_extra
+from transfuse.files.texts import json_object
+from transfuse.source import prepare
 from transfuse.types import Prepare
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
@@ -146,7 +147,8 @@ def _kind(library: Any, settings: Mapping[str, Any]) -> Any:
 
 
 def _headed(settings: Mapping[str, Any]) -> bool:
-    return any(str(name).endswith(HEADED) for name in settings.get("architectures") or ())
+    given = settings.get("architectures")
+    return isinstance(given, list) and any(str(name).endswith(HEADED) for name in given)
 
 
 def _network(model: nn.Module, settings: Mapping[str, Any]) -> nn.Module:
@@ -171,13 +173,7 @@ def _settings(files: Mapping[str, Path], where: str) -> dict[str, Any]:
 
 
 def _read(path: Path, where: str) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path.name} cannot be read", where=where, got=str(error)[:200]) from error
-    if not isinstance(found, dict):
-        raise UserError(f"{path.name} is no mapping", where=where, got=str(found)[:80])
-    return found
+    return json_object(path, f"{path.name} of '{where}' cannot be read")
 
 
 def classes(files: Mapping[str, Path], where: str) -> tuple[str, ...]:
@@ -203,6 +199,15 @@ def prepare_of(files: Mapping[str, Path], where: str) -> Prepare | None:
     size = size or _side(_read(files[CONFIG], where).get("image_size"))
     if size is None:
         return None
+    try:
+        return _prepared(given, size, where)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UserError(
+            f"{PROCESSOR} does not say how images are prepared", where=where, got=str(error)[:200]
+        ) from error
+
+
+def _prepared(given: Mapping[str, Any], size: int, where: str) -> Prepare:
     scale = 255 * float(given.get("rescale_factor", 1 / 255)) if given.get("do_rescale", True) else 255.0
     mean, std = [0.0] * 3, [1.0] * 3
     if given.get("do_normalize", True):
@@ -213,7 +218,8 @@ def prepare_of(files: Mapping[str, Path], where: str) -> Prepare | None:
     if given.get("include_top"):
         # EfficientNet's processor divides by the deviation twice.
         std = [value * value for value in std]
-    return Prepare(size, tuple(mean), tuple(std), round(scale, 6), channels=len(mean))
+    stated = {"size": size, "mean": mean, "std": std, "scale": round(scale, 6), "channels": len(mean)}
+    return prepare.read(stated, where=where)
 
 
 def _side(given: Any) -> int | None:
