@@ -81,7 +81,7 @@ def _check_part(part: dict[str, Any], where: str) -> None:
     told = isinstance(name, str) and isinstance(module, str | None)
     known = told and (
         (module is None and name in VALUES)
-        or (module in MODULES and name not in RUNS_CODE and name.isidentifier())
+        or (module in MODULES and name not in RUNS_CODE and str(name).isidentifier())
         or (module == "keras" and name in TOP)
     )
     if not known:
