@@ -61,6 +61,24 @@ def test_channels_of_least_weight_go_and_the_others_keep_their_numbers():
     assert kept < set(every) and len(kept) == len(every) // 2
 
 
+@pytest.mark.parametrize("by", ["magnitude", "taylor"])
+def test_channels_that_say_nothing_leave_without_a_trace(by):
+    model = checks.example()
+    with torch.no_grad():
+        for layer in model.members.modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.weight[1::2] = 0
+                if layer.groups == 1 and layer.in_channels > 1:
+                    layer.weight[:, 1::2] = 0
+            elif isinstance(layer, torch.nn.BatchNorm2d):
+                for values in (layer.weight, layer.bias, layer.running_mean):
+                    values[1::2] = 0
+    model.settle(checks._images(0)[0])
+    found = compressed(find("compress", "prune"), model, checks.example_rows(), {"by": by})
+    assert found.told["moved"] < 1e-5 and found.told["stored_bytes"] < 0.6 * found.told["stored_bytes_before"]
+    assert torch.allclose(answers(found.model), answers(model), rtol=1e-2, atol=1e-2)
+
+
 def test_one_branch_alone_can_be_pruned_or_be_left_out():
     found, before = made("prune", branch="residual"), checks.example()
     assert found.member("residual").card.parameters < before.member("residual").card.parameters
