@@ -13,7 +13,7 @@ from transfuse.evaluation import temperature
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.tables import Table, table
 from transfuse.kinds import kind_of
-from transfuse.steps import _spent
+from transfuse.steps import _sizes, _spent
 from transfuse.steps._fitted import task_of
 from transfuse.store import Artifact
 from transfuse.types import Arm, Cost, ItemTable, Predictions
@@ -208,7 +208,7 @@ def arm_record(entry: Entry, described: Described, found: Cost, most_trials: int
 def notes(fit: Artifact, most_trials: int) -> list[str]:
     """How this training differed from the others': fewer trials, more epochs, a larger head."""
     trials, told = fit.meta.get("trials"), fit.meta.get("match", {})
-    found = _merging_notes(fit.meta.get("merge", {}))
+    found = [*_merging_notes(fit.meta.get("merge", {})), *_sizes.notes(fit.meta)]
     if trials is not None and trials < most_trials:
         found.append(f"its learning rate was chosen from {trials}, that of other arms from up to {most_trials}")
     if values := fit.meta.get("values"):

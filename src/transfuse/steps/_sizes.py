@@ -32,3 +32,23 @@ def made_of(name: str, described: Described) -> list[str]:
         name = described[name]["of"]
         found.append(name)
     return found
+
+
+def notes(meta: Mapping[str, Any]) -> list[str]:
+    """What a compressed arm's fit tells: how far its answers moved on the training rows that the method was shown, what
+    each branch alone in int8 would lose, and what each branch was worth before one was left out."""
+    told, found = meta.get("told"), []
+    if told is None:
+        return []
+    if told["rows"]:
+        same = f"{100 * told['agree']:.0f} % of them keep their first class"
+        found.append(f"compressing moved the logits of training rows by {told['moved']:.3g} of their spread; {same}")
+    for event in meta.get("found", ()):
+        if event["event"] == "sensitivity":
+            change = event["loss"] - event["float_loss"]
+            found.append(f"{event['branch']} alone in int8 changes the loss of training rows by {change:+.4f}")
+        if event["event"] == "branches":
+            worth = {name[6:]: value for name, value in event.items() if name.startswith("worth ")}
+            listed = ", ".join(f"{name} {value:.4f}" for name, value in worth.items())
+            found += [f"worth of the branches on training rows, by {event['by']}: {listed}"] if worth else []
+    return found
