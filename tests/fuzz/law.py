@@ -53,7 +53,7 @@ class Target:
     """One reader: its file's name, the forms of what it reads, words of its format, and the call itself.
 
     `beside` are the sound files around it; `moves` says that this reader is meant to move and write files,
-    `cases` how many are tried where there is time.
+    `cases` how many are tried where there is time; a `slow` one is only tried there.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Target:
     beside: Mapping[str, bytes] = field(default_factory=dict)
     moves: bool = False
     cases: int = 4800
+    slow: bool = False
 
     def case(self, number: int) -> bytes:
         """The file of this number."""

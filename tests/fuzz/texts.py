@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from fuzz.law import Form, Target
 from report.example import evidence, measurements
 from transfuse.data.readers import csv
+from transfuse.doors import planned
 from transfuse.doors.mergekit import translated
 from transfuse.doors.study import Study
 from transfuse.evaluation.files import read_item_scores, read_labels, read_predictions
@@ -110,6 +111,13 @@ def _json(value: object) -> bytes:
 def merge_config_read(path: Path) -> None:
     """A mergekit file as far as it is translated before any weights are read."""
     translated(loaded(text_of(path), where=str(path)), where=str(path))
+
+
+def plan_read(path: Path) -> None:
+    """A recipe to its plan: data, cards, ladder and steps, with a store of its own."""
+    read = recipe.read(path)
+    if read.run.store == "default":
+        planned.describe(read.model_copy(update={"run": read.run.model_copy(update={"store": "store"})}), path.parent)
 
 
 def spec_read(path: Path) -> None:
@@ -221,6 +229,8 @@ def targets() -> list[Target]:
         }
     )
     trees = [_json(loaded(each.decode(), where="")) for each in RECIPES]
+    pooled = b'"avg": {"fuse": "outputs/mean_prob", "of": ["frozen/residual", "frozen/depthwise"]}, "gate": {'
+    plans = [trees[0].replace(b'"gate": {', pooled)]
     study = {"evidence.json": pretty(evidence()).encode(), "measurements.json": pretty(measurements()).encode()}
     return [
         Target(
@@ -230,6 +240,16 @@ def targets() -> list[Target]:
             recipe.read,
             YAML,
             cases=2800,
+        ),
+        Target(
+            "plan",
+            "plan.yaml",
+            [Form(plans, tree=True)],
+            plan_read,
+            moves=True,
+            cases=600,
+            slow=True,
+            cap_bytes=2 << 30,
         ),
         Target("mergekit", "m.yaml", [Form([MERGEKIT])], merge_config_read, YAML),
         Target(

@@ -166,8 +166,8 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     teachers = teachers_of(own, known, scene.named, how, f"{where}.train")
     stream = stream_of(own, scene.recipe.data, how, f"{where}.train")
     of = facts.get("of", list(scene.cards))
-    if not isinstance(of, list) or not of:
-        raise UserError("`of` lists what is fused", where=where, got=repr(of))
+    if not isinstance(of, list) or not of or not all(isinstance(member, str) for member in of):
+        raise UserError("`of` lists what is fused, by name", where=where, got=repr(of)[:200])
     if how.shelf == "fusion/outputs":
         members = [f"frozen/{member}" if member in scene.cards else str(member) for member in of]
         for member in members:
