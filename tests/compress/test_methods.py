@@ -10,9 +10,11 @@ import torch
 
 from transfuse.compress import _checks as checks
 from transfuse.compress._contract import Rows, rows_of
+from transfuse.compress._graph import Logits
 from transfuse.compress._lift import compressed, stored_bytes
 from transfuse.compress.drop_branch import shapley
 from transfuse.errors import UserError
+from transfuse.fusion.graph import export, program_of
 from transfuse.fusion.rounded import Rounded, RoundedLinear
 from transfuse.registry import find
 
@@ -89,6 +91,19 @@ def test_one_branch_alone_can_be_pruned_or_be_left_out():
     with torch.no_grad():
         joined = alone.crown.joined(alone.member_blocks(checks._images(1)[0]))
     assert torch.equal(joined[0], torch.zeros_like(joined[0])) and bool(joined[1].any())
+
+
+def test_what_lacks_a_branch_can_be_traced_for_any_number_of_images():
+    alone = made("drop_branch", by="name", branch="depthwise")
+    program, _ = program_of(alone, checks.SIDE, Logits(alone))
+    images = checks._images(1)[0][:3]
+    with torch.no_grad():
+        assert torch.allclose(program.module()(images), alone(images), atol=1e-4)
+
+
+def test_bfloat16_has_no_onnx_form_and_says_so(tmp_path):
+    with pytest.raises(UserError, match="torch_export"):
+        export(made("bfloat16"), "onnx", checks.SIDE, tmp_path / "m.onnx", {})
 
 
 def test_shapley_values_are_the_mean_gain_over_all_orders_of_arrival():

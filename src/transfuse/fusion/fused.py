@@ -173,7 +173,7 @@ class Fused(Made):
             found |= {read: given[read.tap] for read in wanted}
         for place, read in enumerate(reads):
             if read.member in self.absent:
-                found[read] = self.crown.joints[place].mean.expand(len(canvas), -1)  # pyright: ignore
+                found[read] = self.crown.joints[place].mean.expand(canvas.shape[0], -1)  # pyright: ignore
         return [pooled(found[read]) if self.pool else found[read] for read in reads]
 
     def settle(self, batch: Tensor | Mapping[str, Any], classes: Tensor | None = None) -> None:

@@ -16,6 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from transfuse.errors import TransfuseError, UserError
 from transfuse.fusion.graphed import Graphed, with_probabilities
+from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.outputs_lift import KNOWN
 from transfuse.fusion.pooled import Pool
 from transfuse.registry import find, method
@@ -117,6 +118,11 @@ def export(model: Source, form: str, canvas: int, path: Path, facts: Mapping[str
     entry = find(SHELF, form)
     if isinstance(model, Graphed):
         return _write_graph(model, form, path, facts)
+    if form == "onnx" and any(isinstance(part, Lowered) for part in model.modules()):
+        raise UserError(
+            "onnxruntime runs no convolution in bfloat16 on a CPU, so this network has no ONNX form",
+            where=f"'{model.card.name}'", hint="--what torch_export, or compress: quantise",
+        )  # fmt: skip
     program, example = program_of(model, canvas)
     _require_equal(program, model, canvas)
     path.parent.mkdir(parents=True, exist_ok=True)
