@@ -41,12 +41,16 @@ def folder(tmp_path_factory):
         make.ReLU(), make.DepthwiseConv2D(3, padding="same"), make.Conv2D(8, 1, name="deep"), make.ReLU(),
         make.GlobalAveragePooling2D(), make.Dropout(0.5), make.Dense(CLASSES, activation="softmax", name="head"),
     ])  # fmt: skip
+    # What the process apart does is tested by itself below.
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(keras_files, "_tried_apart", lambda path, digest: None)
     with quiet():
         model.get_layer("norm").moving_mean.assign(np.linspace(-0.1, 0.1, 6))
         model.save(here / "m.keras")
         with torch.no_grad():
             answers = model(images().permute(0, 2, 3, 1) * 255, training=False)
-    return here, answers
+    yield here, answers
+    monkeypatch.undo()
 
 
 def images():
@@ -203,14 +207,36 @@ def test_weights_that_reach_out_of_their_file_or_swell_are_refused(folder, tmp_p
         make_card("it", "keras:m.keras", root=tmp_path, canvas=SIDE, prepare=PREPARE)
 
 
+TRIED_APART = keras_files._tried_apart
+
+
 def test_an_archive_that_fails_apart_is_not_opened_here(folder, tmp_path, monkeypatch):
     rewritten(folder, tmp_path)
+    monkeypatch.setattr(keras_files, "_tried_apart", TRIED_APART)
     monkeypatch.setattr(keras_files, "TRY", "raise SystemExit('it broke')")
     monkeypatch.setattr(keras_files, "_loaded", None)
     with pytest.raises(UnsafeFileError, match="it broke"):
         make_card("it", "keras:m.keras", root=tmp_path, canvas=SIDE, prepare=PREPARE)
     with pytest.raises(UnsafeFileError, match="not what Keras writes"):
         make_card("it", "keras:m.keras", root=rewritten(folder, tmp_path, extra="../x"), canvas=SIDE, prepare=PREPARE)
+
+
+def test_what_the_process_apart_does_is_to_open_the_archive_and_run_it_once(folder, tmp_path):
+    keras_files.try_out(str(folder[0] / "m.keras"))
+    (tmp_path / "m.keras").write_bytes((folder[0] / "m.keras").read_bytes()[:-40])
+    with pytest.raises(UserError, match="cannot open"):
+        keras_files.try_out(str(tmp_path / "m.keras"))
+
+
+@pytest.mark.exhaustive
+def test_a_good_archive_passes_the_process_apart_and_is_known_from_then_on(folder, monkeypatch):
+    path = folder[0] / "m.keras"
+    monkeypatch.setenv(keras_files.TRIED, "")
+    TRIED_APART.cache_clear()
+    TRIED_APART(path, "its digest")
+    monkeypatch.setattr(keras_files, "TRY", "raise SystemExit('again')")
+    TRIED_APART.cache_clear()
+    TRIED_APART(path, "its digest")
 
 
 def preprocess_input(x):

@@ -32,7 +32,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     images = torch.full((BATCH, 3, params["canvas"], params["canvas"]), 0.5)
 
     def ask(rows: np.ndarray) -> np.ndarray:
-        return np.array([_timed(source, images[rows], backward=params["backward"])])
+        return np.array([_timed(source, images[rows], backward=params["backward"] and source.card.differentiable)])
 
     # One batch whose size shrinks where memory does not suffice: the last is the one that was timed.
     parts, note = halved(np.arange(BATCH), BATCH, ask, context)
