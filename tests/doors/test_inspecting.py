@@ -11,13 +11,13 @@ from fuzz.test_malicious import HARMFUL, fresh
 from transfuse.doors.inspecting import facts_of, inspected
 from transfuse.errors import UserError
 
-NAMES = {"npz": "x.npz", "onnx": "m.onnx", "images": "p.png", "idx": "t.idx"}
+NAMES = {"npz": "x.npz", "onnx": "m.onnx", "images": "p.png", "idx": "t.idx", "keras archive": "m.keras"}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_harmful_files_of_other_kinds_are_told_with_their_reason(name: str, tmp_path: Path):
     for title, (make, words) in HARMFUL[name].items():
-        path = tmp_path / NAMES[name]
+        path = tmp_path / TARGETS[name].file
         fresh(make)(path)
         if not path.is_file() or words in ("graph", "images"):
             continue
@@ -27,14 +27,22 @@ def test_harmful_files_of_other_kinds_are_told_with_their_reason(name: str, tmp_
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("npz", "npz"), ("onnx", "ONNX graph"), ("images", "image"), ("idx", "IDX")]
+    ("name", "kind"),
+    [
+        ("h5", "Keras weights in HDF5"),
+        ("keras archive", "Keras archive"),
+        ("npz", "npz"),
+        ("onnx", "ONNX graph"),
+        ("images", "image"),
+        ("idx", "IDX"),
+    ],
 )
 def test_sound_files_of_other_kinds_are_told_apart(name: str, kind: str, tmp_path: Path):
-    path = tmp_path / NAMES[name]
+    path = tmp_path / TARGETS[name].file
     path.write_bytes(TARGETS[name].forms[0].seeds[0])
     facts = facts_of(path)
     assert (facts["safe"], facts["kind"]) == (True, kind)
-    assert facts["tensors"]
+    assert facts["tensors"] or name == "keras archive"
 
 
 def test_names_inside_a_file_forge_no_line(tmp_path: Path):

@@ -18,6 +18,7 @@ from transfuse.jsonio import file_digest, pretty
 
 MODEL, TENSORS, EVIDENCE = "model.json", "model.safetensors", "evidence.json"
 ARRAYS = (".npz",)
+HDF = (".h5", ".hdf5")
 IDX = ("ubyte", ".idx", ".gz")
 LONGEST_VALUE = 200
 
@@ -42,6 +43,12 @@ def facts_of(path: Path) -> dict[str, Any]:
         return _looked(path, "ONNX graph", _graph, "standard operators, weights inside, no loops: arithmetic alone")
     if suffix in ARRAYS:
         return _looked(path, "npz", _arrays, "arrays of plain numbers and text; nothing is unpickled")
+    if suffix == ".keras":
+        return _looked(
+            path, "Keras archive", _keras, "its configuration names Keras's own parts alone, its weights are numbers"
+        )
+    if suffix in HDF:
+        return _looked(path, "Keras weights in HDF5", _layers, "arrays of numbers; its configuration is never read")
     if path.name.endswith(IDX):
         return _looked(path, "IDX", _idx, "bytes of the size its header tells")
     from transfuse.files import images
@@ -99,6 +106,20 @@ def _arrays(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     from transfuse.files.arrays import read_npz
 
     return {name: [str(array.dtype), list(array.shape)] for name, array in read_npz(path).items()}, {}
+
+
+def _keras(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    from transfuse.files.keras_archives import check_archive
+
+    return {}, {"class_name": str(check_archive(path).get("class_name"))}
+
+
+def _layers(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    from transfuse.files.hdf import layered_arrays
+
+    found = layered_arrays(path)
+    arrays = {f"{layer}/{place}": array for layer, each in found.items() for place, array in enumerate(each)}
+    return {name: [str(array.dtype), list(array.shape)] for name, array in arrays.items()}, {}
 
 
 def _idx(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
