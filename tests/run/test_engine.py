@@ -11,13 +11,11 @@ import pytest
 
 from transfuse.errors import UserError
 from transfuse.run.engine import Engine, Job
+from transfuse.run.engines._contract import Pool
 
 
-class Broken:
-    """A pool that has lost a worker."""
-
-    def submit(self, *asked: object) -> Future:
-        raise BrokenProcessPool("A child process terminated abruptly")
+def broken(job: Job) -> Future:
+    raise BrokenProcessPool("A child process terminated abruptly")
 
 
 def engine() -> Engine:
@@ -31,7 +29,7 @@ JOB = Job("fit a", "train", "key", {}, {})
 
 def test_it_is_told_when_the_next_step_is_handed_out():
     with pytest.raises(UserError, match="fewer --workers") as caught:
-        engine()._start(JOB, Broken(), {})  # pyright: ignore[reportArgumentType]
+        engine()._start(JOB, Pool(broken, 2), {})
     assert caught.value.where == "fit a"
 
 

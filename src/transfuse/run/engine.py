@@ -1,4 +1,4 @@
-"""The local engine: walks from the wanted results back to what is ready, runs that, and walks again.
+"""The engine: walks from the wanted results back to what is ready, runs that, and walks again.
 
 Only what a wanted result needs is ever computed; what follows a choice is not known before the choice is made. A result
 that the store has lost or damaged ends the walk; the next one finds it missing and makes it anew.
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import get_context
-from typing import Any
+from typing import Any, cast
 
 from transfuse.errors import UserError
 from transfuse.events import Journal
 from transfuse.plan.graph import Given, Plan, Step, resolved, step_key
-from transfuse.run.worker import Done, Job, Place, carry_out, in_worker, start_worker
+from transfuse.registry import find
+from transfuse.run.engines._contract import SHELF, EngineFile, Pool
+from transfuse.run.worker import Done, Job, Place, carry_out
 from transfuse.store import LostArtifactError, Store
 
 POLL_SECONDS = 0.2
@@ -86,16 +86,18 @@ class Walk:
 
 @dataclass
 class Engine:
-    """Runs the steps of a walk; `workers` says how many at once and changes no result."""
+    """Runs the steps of a walk; `workers` says how many at once (None: as the engine has room for), `kind` where.
+    Neither changes a result."""
 
     walk: Walk
     place: Place
     journal: Journal
-    workers: int = 1
+    workers: int | None = 1
     modules: Mapping[str, Any] = field(default_factory=dict)
     cost: Cost = lambda step: 0.0
     deadline: float | None = None
     on_test: Callable[[], None] = lambda: None
+    kind: str = "local"
 
     def run(self, targets: Sequence[str]) -> None:
         """Compute the targets. Raises OutOfTimeError when the deadline passes before they are done."""
@@ -107,7 +109,8 @@ class Engine:
                 late = self.deadline is not None and time.monotonic() > self.deadline
                 if late and not running:
                     raise OutOfTimeError
-                for job in [] if late else waiting[: self.workers - len(running)]:
+                room = 1 if pool is None else pool.workers
+                for job in [] if late else waiting[: room - len(running)]:
                     self._start(job, pool, running)
                 if pool is not None:
                     self._collect(running)
@@ -115,21 +118,21 @@ class Engine:
     def _order(self, job: Job) -> tuple[float, str]:
         return (self.cost(self.walk.plan.steps[job.step]), job.step)
 
-    def _start(self, job: Job, pool: ProcessPoolExecutor | None, running: dict[Future[Done], Job]) -> None:
+    def _start(self, job: Job, pool: Pool | None, running: dict[Future[Done], Job]) -> None:
         if self.walk.plan.steps[job.step].opens_test:
             self.on_test()
         self.journal.emit("step_started", step=job.step, kind=job.kind, key=job.key)
         if pool is None:
             self._finish(job, carry_out(job, self.place, self.journal.emit, self.modules), pool=False)
         else:
-            with _told(job):
-                running[pool.submit(in_worker, job, self.place)] = job
+            with self._told(job):
+                running[pool.submit(job)] = job
 
     def _collect(self, running: dict[Future[Done], Job]) -> None:
         finished, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in finished:
             job = running.pop(future)
-            with _told(job):
+            with self._told(job):
                 self._finish(job, future.result(), pool=True)
 
     def _finish(self, job: Job, done: Done, *, pool: bool) -> None:
@@ -139,28 +142,28 @@ class Engine:
         apart = {"worker_seconds": seconds} if pool else {}
         self.journal.emit("step_done", step=job.step, kind=job.kind, key=job.key, cpu_seconds=seconds, **apart)
 
+    @property
+    def _file(self) -> EngineFile:
+        return cast(EngineFile, find(SHELF, self.kind).load())
+
     @contextmanager
-    def _pool(self) -> Iterator[ProcessPoolExecutor | None]:
-        """Worker processes; none for one worker, or where a source or the data set lives in this process."""
-        if self.workers == 1 or self.modules or self.place.in_memory:
-            self.workers = 1
+    def _pool(self) -> Iterator[Pool | None]:
+        """Where steps run; None for this process: one worker, or a source or data set that lives here alone."""
+        here = bool(self.modules) or self.place.in_memory
+        if here or (self.workers == 1 and not self._file.ALWAYS):
             yield None
             return
-        pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"), initializer=start_worker)
-        try:
+        with self._file.pool(self.workers, self.place) as pool:
             yield pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
-
-@contextmanager
-def _told(job: Job) -> Iterator[None]:
-    """A lost worker as one message, whether it is noticed when a step ends or when the next one is handed out."""
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a worker process was ended from outside, perhaps for want of memory",
-            where=job.step,
-            hint="run again with fewer --workers; what is done is kept",
-        ) from error
+    @contextmanager
+    def _told(self, job: Job) -> Iterator[None]:
+        """A lost worker as one message, whether it is noticed when a step ends or when the next one is handed out."""
+        try:
+            yield
+        except self._file.ended() as error:
+            raise UserError(
+                "a worker process was ended from outside, perhaps for want of memory",
+                where=job.step,
+                hint=self._file.HINT,
+            ) from error

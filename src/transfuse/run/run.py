@@ -43,6 +43,7 @@ class Request:
     modules: Mapping[str, Any] = field(default_factory=dict)
     listeners: tuple[Listener, ...] = ()
     workers: int | None = None
+    engine: str = "local"
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,18 @@ def _search(request: Request, prepared: Prepared, store: Store, journal: Journal
     place = place_of(prepared, store, journal)
 
     def compute(walk: Walk) -> None:
-        Engine(walk, place, journal, _workers(request), request.modules).run(walk.plan.targets)
+        Engine(walk, place, journal, _workers(request), request.modules, kind=request.engine).run(walk.plan.targets)
 
     plan = search_of(prepared, lambda: probe(prepared, place, journal.emit, request.modules).keys)
     found = searched(prepared, plan, store, compute)
     return prepared if found is None else found
 
 
-def _workers(request: Request) -> int:
+def _workers(request: Request) -> int | None:
+    """How many steps at once; None where nobody says and the engine is a cluster, which knows its size."""
     run = request.recipe.run
+    if request.engine != "local" and run.workers in (1, "auto"):
+        return request.workers
     return request.workers or (run.workers if isinstance(run.workers, int) else _auto_workers())
 
 
@@ -194,7 +198,9 @@ def _computed(request: Request, prepared: Prepared, store: Store, journal: Journ
         def open_test() -> None:
             store.open_test(prepared.fingerprint, these.plan.key)
 
-        return Engine(these, place, journal, workers, request.modules, forecast.seconds, until, open_test)
+        return Engine(
+            these, place, journal, workers, request.modules, forecast.seconds, until, open_test, request.engine
+        )
 
     try:
         engine(walk, deadline).run(prepared.plan.targets)

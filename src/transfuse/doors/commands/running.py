@@ -46,15 +46,18 @@ def run(
     recipe: Annotated[Path, typer.Argument(help="a YAML recipe")],
     out: Out = None,
     workers: Workers = None,
-    engine: Annotated[str, typer.Option(help="local")] = "local",
+    engine: Annotated[
+        str, typer.Option(help="where steps run: local, or ray (a cluster at $RAY_ADDRESS, else one on this machine)")
+    ] = "local",
 ) -> None:
     """Carry out a recipe; run again to resume, or to get the same results at no cost."""
     from transfuse.errors import unknown_name
     from transfuse.plan.recipe import read
+    from transfuse.registry import shelf
 
-    if engine != "local":
-        raise unknown_name("engine", engine, ["local"])
-    carry_out(read(recipe), recipe.parent, out or Path("runs") / recipe.stem, workers)
+    if engine not in shelf("run/engines"):
+        raise unknown_name("engine", engine, shelf("run/engines"))
+    carry_out(read(recipe), recipe.parent, out or Path("runs") / recipe.stem, workers, engine)
 
 
 def plan(recipe: Annotated[Path, typer.Argument(help="a YAML recipe")]) -> None:
@@ -80,7 +83,7 @@ def init(
     say(f"{summary}\nwritten: {out}\nnext: transfuse plan {out}; transfuse run {out}")
 
 
-def carry_out(recipe: Any, root: Path, out: Path, workers: int | None) -> None:
+def carry_out(recipe: Any, root: Path, out: Path, workers: int | None, engine: str = "local") -> None:
     """Run a recipe with progress, then say what came out and where it is."""
     from transfuse.doors.console import Progress
     from transfuse.report.terminal import render_terminal
@@ -88,7 +91,7 @@ def carry_out(recipe: Any, root: Path, out: Path, workers: int | None) -> None:
 
     progress = Progress()
     try:
-        outcome = run(Request(recipe, root, out, listeners=(progress,), workers=workers))
+        outcome = run(Request(recipe, root, out, listeners=(progress,), workers=workers, engine=engine))
     finally:
         progress.close()
     say(render_terminal(outcome.evidence))
