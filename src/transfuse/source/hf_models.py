@@ -4,7 +4,6 @@ precision, a missing head or a line of remote code would come in unseen."""
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from transfuse.errors import UserError, missing_extra
 from transfuse.files.texts import json_object
 from transfuse.source import prepare
+from transfuse.source.hub import offline
 from transfuse.types import Prepare
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
@@ -79,14 +79,14 @@ def found(place: str, revision: str | None, where: str) -> dict[str, Path]:
 
 def _fetched(library: Any, place: str, name: str, revision: str | None, where: str) -> Path | None:
     """One small file by name; the cache is asked before the network, which may not be there."""
-    offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-    for local in (True,) if offline else (True, False):
+    alone = offline()
+    for local in (True,) if alone else (True, False):
         try:
             path = library.utils.cached_file(place, name, revision=revision, local_files_only=local)
         except OSError as error:
             if name == PROCESSOR:
                 return None
-            if local and not offline:
+            if local and not alone:
                 continue
             first = (str(error).splitlines() or ["no answer"])[0]
             raise UserError(

@@ -56,13 +56,16 @@ def build(spec: Spec, root: Path) -> Built:
 def _pretrained(spec: Spec, architecture: str) -> Built:
     import timm
 
+    from transfuse.source.hub import cache_alone_if_offline
+
     name = f"{spec.target}.{spec.tag}" if spec.tag else spec.target
     tags = [full.split(".", 1)[1] for full in timm.list_pretrained(f"{architecture}.*")]
     tag = name.partition(".")[2]
     if tag and tag not in tags:
         raise unknown_name(f"tag of {architecture}", tag, [*tags, "random"], where=spec.text)
     try:
-        module = timm.create_model(name, pretrained=True)
+        with cache_alone_if_offline():
+            module = timm.create_model(name, pretrained=True)
     except (OSError, RuntimeError) as error:
         raise cannot_download(spec, error) from error
     return Built(module, _prepare(module), licence=_licence(module))
