@@ -58,6 +58,7 @@ def test_a_changed_member_changes_what_is_compressed_and_a_name_does_not():
     ("facts", "says"),
     [
         ({"compress": "prun", "of": "gate"}, r"unknown compression[\s\S]*try: prune"),
+        ({"compress": "prune", "of": "gate", "branch": "c"}, r"unknown branch 'c'[\s\S]*one of a, b"),
         ({"compress": "prune", "of": "gat"}, r"unknown arm[\s\S]*try: gate"),
         ({"compress": "prune", "of": "prior"}, "unknown arm 'prior'"),
         ({"compress": "prune"}, "names the one arm"),

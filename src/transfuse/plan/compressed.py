@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.abilities import check_abilities
 from transfuse.plan.graph import Ref, Step, Work
+from transfuse.reads import RECIPIENT
 from transfuse.registry import Entry, method, shelf
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ def compressed(
     how = compression(str(facts["compress"]), where)
     settings = how.settings({key: value for key, value in facts.items() if key not in WORDS}, where=where)
     member, more = _member(scene, facts.get("of"), known, where)
+    branches = (*member.members, *([RECIPIENT] if member.recipient else []))
+    if settings.get("branch") and settings["branch"] not in branches:
+        raise unknown_name("branch", settings["branch"], branches, where=where)
     arm = replace(
         member, name=name, kind=COMPRESS, method=how.full_name, settings=settings, of=member.name, reads=(),
         schedule=None, random=(), merge=None, recipient=False, start="", teachers=(), stream="", columns=(),
