@@ -107,12 +107,19 @@ class _Quantiser:
 
 
 def _layers(path: Path, branch: str) -> Sequence[str]:
-    """The nodes that multiply with weights of one branch; names of weights are those of the network."""
+    """The nodes that stand on weights of one branch alone, so that a layer and its activation are rounded together;
+    names of weights are those of the network."""
     import onnx
 
-    graph = onnx.load(path).graph
-    own = f".members.{branch.replace('.', '·')}."
-    return [node.name for node in graph.node if any(own in f".{name}" for name in node.input)]
+    graph, mark = onnx.load(path).graph, ".members."
+    stored = {each.name for each in graph.initializer}
+    owners = {name: {f".{name}".split(mark)[1].split(".")[0]} for name in stored if mark in f".{name}"}
+    found = []
+    for node in graph.node:
+        whose = set().union(*(owners.get(name, set()) for name in node.input))
+        owners |= dict.fromkeys(node.output, whose)
+        found += [node.name] if whose == {branch.replace(".", "·")} else []
+    return found
 
 
 class _Reader:
