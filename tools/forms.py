@@ -32,15 +32,11 @@ SQUEEZE = {
 
 
 def exported(folder: Path) -> Path:
-    """The network as an ONNX file with a free batch and free sides."""
+    """The network as an ONNX file with a free batch, for images of the canvas's side."""
     path = folder / "lite0.onnx"
     source = open_source(make_card("lite0", WEIGHTS, root=folder, canvas=CANVAS), root=folder)
     example = torch.rand(2, 3, CANVAS, CANVAS)
-    names = {
-        0: torch.export.Dim("n"),
-        2: torch.export.Dim("h", min=32, max=512),
-        3: torch.export.Dim("w", min=32, max=512),
-    }
+    names = {0: torch.export.Dim("n")}
     with _quiet():
         torch.onnx.export(
             source.network, (example,), path, dynamo=True, dynamic_shapes=(names,), external_data=False, verbose=False
@@ -94,7 +90,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     exported(folder)
-    prepare = {"size": 224, "scale": 255, "mean": 127.5, "std": 127.5}
+    prepare = {"size": CANVAS, "scale": 255, "mean": 127.5, "std": 127.5}
     compared(folder, prepare)
     for name, spec in (("weights", WEIGHTS), ("onnx", "onnx:lite0.onnx")):
         judged(folder, name, spec, prepare)

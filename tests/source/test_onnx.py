@@ -127,6 +127,16 @@ def test_what_the_file_states_of_itself_is_read_and_without_it_preparing_must_be
         opened(tmp_path / "n.onnx", "?output=other")
 
 
+def test_a_graph_that_was_exported_here_states_all_by_itself(tmp_path, images):
+    path = write(tmp_path / "m.onnx", network(), softmax=True)
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"classes": '["a", "b", "c"]', "canvas": str(SIDE), "made_by": "transfuse 0"})
+    path.write_bytes(model.SerializeToString())
+    card = make_card("it", "onnx:m.onnx", root=tmp_path, canvas=SIDE)
+    assert (card.classes, card.prepare.mean, card.prepare.size) == (("a", "b", "c"), (0.0,) * 3, SIDE)
+    torch.testing.assert_close(open_source(card, root=tmp_path)(images), network()(images), rtol=0, atol=1e-5)
+
+
 def test_a_graph_starts_again_from_other_draws_and_has_no_twin_by_name(tmp_path, images):
     source = opened(write(tmp_path / "m.onnx", network()))
     fresh = [blank_source(source.card, root=tmp_path, seed=seed) for seed in (0, 0, 1)]

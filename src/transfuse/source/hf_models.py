@@ -4,6 +4,7 @@ precision, a missing head or a line of remote code would come in unseen."""
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -49,16 +50,18 @@ def package(where: str) -> Any:
 @contextlib.contextmanager
 def _quiet(library: Any) -> Iterator[None]:
     """Inside, the library draws no bars and logs errors only."""
-    logging = library.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    said, hub = library.utils.logging, logging.getLogger("huggingface_hub")
+    level, bars, hub_level = said.get_verbosity(), said.is_progress_bar_enabled(), hub.level
+    hub.setLevel(logging.ERROR)
+    said.set_verbosity_error()
+    said.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        hub.setLevel(hub_level)
+        said.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            said.enable_progress_bar()
 
 
 def found(place: str, revision: str | None, where: str) -> dict[str, Path]:
