@@ -52,7 +52,7 @@ def test_the_clipart_set_has_ten_subjects_of_one_size():
 @pytest.mark.skipif(not all((ASSETS / name).exists() for name in NEEDED), reason="`make assets` was not run")
 def test_real_networks_on_real_images_end_with_a_verdict(tmp_path):
     text = (ROOT / "recipes" / "fashion.yaml").read_text(encoding="utf-8").replace("../assets", str(ASSETS))
-    small = text.replace("train: 2000, val: 1000, test: all", "train: 200, val: 40, test: 100").replace(
+    small = text.replace("train: 2000, val: 1000, test: all", "train: 120, val: 30, test: 60").replace(
         "canvas: 96", "canvas: 64"
     )
     (tmp_path / "fashion.yaml").write_text(small.replace("seeds: 5", "seeds: 1"), encoding="utf-8")
