@@ -19,16 +19,17 @@ from transfuse.store import HALF, Store
 
 KILLS, FULL, FLIPS = (5, 5), 3, 5
 ALL_KILLS, ALL_FULL, ALL_FLIPS = 100, 20, 50
-STEP_SECONDS = 0.9
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
-    """The folder of a run that nobody disturbed, and its evidence."""
+    """The folder of a run that nobody disturbed, and its evidence; how long it took stands in `seconds`."""
     folder = tmp_path_factory.mktemp("whole")
     write_recipe(folder, RECIPE, NAME)
     code, said = ended(folder, "count")
     assert code == 0, said
+    first, *_, last = (event["at"] for event in events(folder / "run"))
+    (folder / "seconds").write_text(str(last - first), encoding="utf-8")
     return folder, (folder / "run" / "evidence.json").read_bytes()
 
 
@@ -69,10 +70,11 @@ def damaged_keys(chosen: list[Path]) -> set[str]:
 
 def test_a_run_that_is_killed_filled_and_hurried_ends_with_the_same_evidence(fresh: Path, whole: tuple[Path, bytes]):
     """Ten kills (five in a write), three full disks, and at last a clock that jumps; what was done stays done."""
-    rng = random.Random("faults")
+    rng, seconds = random.Random("faults"), float((whole[0] / "seconds").read_text(encoding="utf-8"))
+    # So short that no run comes to its end before the last, on whatever machine.
     for kills in range(KILLS[0]):
         assert ended(fresh, "die", rng.randint(1, 9 + kills))[0] == 9
-        killed_after(fresh, rng.uniform(0.1, STEP_SECONDS))
+        killed_after(fresh, rng.uniform(0.01, seconds / 10))
     for _ in range(FULL):
         code, said = ended(fresh, "full", rng.randint(1, 6))
         one_message(code, said)
@@ -146,14 +148,14 @@ def test_a_kill_inside_every_write_of_a_run_loses_that_write_alone(fresh: Path, 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("part", range(10))
 def test_kills_at_random_moments(part: int, tmp_path: Path, whole: tuple[Path, bytes]):
-    rng = random.Random(f"kills {part}")
+    rng, seconds = random.Random(f"kills {part}"), float((whole[0] / "seconds").read_text(encoding="utf-8"))
     left = ALL_KILLS // 10
     while left:
         fresh = tmp_path / str(left)
         fresh.mkdir()
         write_recipe(fresh, RECIPE, NAME)
         for _ in range(min(left, rng.randint(1, 4))):
-            killed_after(fresh, rng.uniform(0.05, 4 * STEP_SECONDS))
+            killed_after(fresh, rng.uniform(0.01, seconds / 2))
             left -= 1
         completes(fresh, whole[1])
 
