@@ -33,7 +33,7 @@ CLASSES = [str(digit) for digit in range(10)]
 SMALL = {"lite0": "timm:tf_efficientnet_lite0@random", "squeeze": "torchvision:squeezenet1_1@random"}
 LARGE = {"resnet": "torchvision:resnet18@random", "mobile": "torchvision:mobilenet_v3_small@random"}
 # So many calls by size of batch; fewer of large images, which take seconds.
-ROUNDS = {1: 25, 16: 7}
+ROUNDS = {1: 25, 16: 8}
 LARGE_SIDE, FEWER = 128, 2
 FLOAT = ("torch", "torch, channels last", "onnxruntime")
 
