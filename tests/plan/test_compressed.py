@@ -91,3 +91,18 @@ def test_the_winners_own_whole_is_judged_beside_it():
     steps = plan(made(small={"compress": "prune", "of": "gate"})).steps
     follows = [select.options for select in steps["evaluate"].selects if select.choice == "winner"]
     assert any("predict|uncompressed|gate|s0" in options.get("small", {}) for options in follows)
+
+
+def test_a_pool_may_name_tuned_members_which_are_fitted_for_it():
+    candidates = {"averaged": {"fuse": "outputs/mean_prob", "of": ["frozen/a", "tuned/b"]}, **GATE}
+    candidates["both"] = {"fuse": "outputs/mean_prob", "of": ["tuned/gate", "averaged"]}
+    ladder = arms(setting(candidates=candidates))
+    found = ladder.arms()
+    assert found["averaged"].members == ("frozen/a", "tuned/b")
+    assert (found["tuned/b"].role, found["tuned/b"].regime) == ("baseline", "full")
+    assert (found["tuned/gate"].role, found["tuned/gate"].regime) == ("candidate", "full")
+    assert "tuned/b" in {arm.name for arm in ladder.ready}
+    inputs = plan(setting(candidates=candidates)).steps["fit averaged s0"].inputs
+    assert (inputs["member0"], inputs["member1"]) == ("fit frozen/a s0", "fit tuned/b s0")
+    with pytest.raises(UserError, match="unknown arm 'tuned/z'"):
+        arms(setting(candidates={"x": {"fuse": "outputs/mean_prob", "of": ["a", "tuned/z"]}}))

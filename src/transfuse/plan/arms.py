@@ -14,6 +14,7 @@ from transfuse.plan.merges import KEYS, merge_of
 from transfuse.plan.recipe import Recipe
 from transfuse.plan.students import FUSE, check_heard, is_taught, stream_of, student, teachers_of
 from transfuse.plan.task import check_kind
+from transfuse.plan.tuned import tuned_members
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
 from transfuse.registry import Entry, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule, searched
@@ -150,6 +151,7 @@ def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]
         if not isinstance(facts, dict) or "fuse" not in facts:
             expected = "{fuse: FAMILY/NAME, of: [...]} or {compress: NAME, of: ARM}"
             raise UserError("a candidate names its method", where=where, expected=expected, got=repr(entry))
+        arms |= tuned_members(scene, facts, {**known, **arms})
         arms[name] = check_abilities(_candidate(scene, name, facts, {**known, **arms}, where), scene.cards, where)
         if "then" in facts:
             arms[f"{name}+tuned"] = _twin(scene, arms[name], facts["then"], f"{where}.then")

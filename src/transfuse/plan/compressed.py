@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.abilities import check_abilities
 from transfuse.plan.graph import Ref, Step, Work
+from transfuse.plan.tuned import FROZEN, TUNED, tuned_form
 from transfuse.reads import RECIPIENT
 from transfuse.registry import Entry, method, shelf
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 SHELF, COMPRESS, RETRAIN = "compress", "compress", "retrain"
 KINDS = (COMPRESS, RETRAIN)
 WORDS = ("compress", "of", "then")
-TUNED, FROZEN = "tuned/", "frozen/"
 # So many training rows are shown to a method at most.
 ROWS = 256
 
@@ -87,12 +87,7 @@ def _member(scene: Scene, given: Any, known: Mapping[str, ArmSpec], where: str) 
     if not isinstance(given, str):
         raise UserError("`of` names the one arm that is compressed", where=where, expected="of: NAME", got=repr(given))
     of = f"{FROZEN}{given}" if given in scene.cards else given
-    added: dict[str, ArmSpec] = {}
-    if of not in known and of.startswith(TUNED):
-        stem = of.removeprefix(TUNED)
-        frozen = known.get(f"{FROZEN}{stem}") or known.get(stem)
-        if frozen is not None and frozen.kind == "train" and frozen.regime == "frozen":
-            added[of] = replace(frozen, name=of, schedule=scene.schedule("full"))
+    added = tuned_form(scene, of, known)
     every = {**known, **added}
     if of not in every or of == "prior":
         names = [each for each in (*known, *scene.cards) if each != "prior"]
