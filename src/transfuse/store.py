@@ -171,9 +171,13 @@ class Store:
 
 
 def remove_halves(folder: Path) -> None:
-    """Remove the halves of writes that a killed process left in a folder that this process holds alone."""
-    for path in folder.rglob(HALF):
-        path.unlink(missing_ok=True)
+    """Remove the halves of writes, files and folders, that a killed process left in a folder that this process holds
+    alone."""
+    for path in list(folder.rglob(HALF)):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _inside(folder: Path) -> list[Path]:

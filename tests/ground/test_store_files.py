@@ -121,3 +121,13 @@ def test_a_killed_holder_lets_the_folder_go(tmp_path: Path) -> None:
     assert caught.value.got == f"process {holder.pid}"
     with exclusive(tmp_path, "it"):
         assert (tmp_path / ".holder").read_text() == str(os.getpid())
+
+
+def test_halves_that_a_kill_left_are_removed_files_and_folders_alike(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / ".model.json.7-1.tmp").write_text("half")
+    (tmp_path / ".predictions.tmp").mkdir()
+    (tmp_path / ".predictions.tmp" / ".a.9-1.tmp").write_text("half")
+    (tmp_path / "evidence.json").write_text("{}")
+    room.remove_halves(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["evidence.json", "models"]
