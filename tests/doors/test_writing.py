@@ -49,6 +49,9 @@ LAWS: dict[str, tuple[str, ...]] = {
     ),
     "report/exports": ("return view.recommendation.arm",),
     "report/sections": ("return view.recommendation.why",),
+    "run/engines": (
+        "future: Future[Done] = Future()\n    future.set_result(in_worker(job, place))\n    return future",
+    ),
     "source/adapters": (
         "return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))",
     ),
