@@ -134,9 +134,9 @@ def test_the_stated_accuracies_are_found_again(provenance: dict) -> None:
     if not folder.is_dir():
         pytest.skip("assets/ lacks fashion-mnist; run `make assets`")
     _, testing = pretrain_demo.read_images(folder)
-    part = pretrain_demo.Images(testing.pixels[:1000], testing.targets[:1000])
+    part = pretrain_demo.Images(testing.pixels[:500], testing.targets[:500])
     found = {name: pretrain_demo.accuracy(pretrained(name), part) for name in demo.NAMES}
-    # Four standard errors of an accuracy near 0.89 on 1,000 images.
+    # Four standard errors of an accuracy near 0.89 on 500 images.
     assert found == pytest.approx(
-        {name: facts["test_accuracy"] for name, facts in provenance["networks"].items()}, abs=0.04
+        {name: facts["test_accuracy"] for name, facts in provenance["networks"].items()}, abs=0.056
     )
