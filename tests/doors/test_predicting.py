@@ -145,3 +145,9 @@ def test_images_unlike_those_it_learnt_from_are_listed_beside_the_answers(model:
     without = written(predict(model, "photos", tmp_path), tmp_path / "q.csv")
     assert "does not tell" in without
     assert not (tmp_path / "q.unlike.csv").exists()
+
+
+def test_an_unknown_form_is_told_with_every_form_there_is(tmp_path):
+    found = CliRunner().invoke(app, ["export", str(tmp_path), "--what", "onxx"]).exception
+    assert isinstance(found, UserError) and found.hint == "onnx"
+    assert {"onnx", "torch_export", "model_card", "rows"} <= set(str(found.expected).replace(",", "").split())

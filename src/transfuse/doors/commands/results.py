@@ -108,7 +108,12 @@ def export(
     """A run's result in another form: a model card, a checklist, all evidence as CSV, or its model as one graph."""
     from transfuse.doors.exporting import exported_model, forms
     from transfuse.doors.study import Study
+    from transfuse.errors import unknown_name
+    from transfuse.registry import shelf
 
+    texts = shelf("report/exports")
+    if what not in (*texts, *forms()):
+        raise unknown_name("form", what, [*texts, *forms()], where="--what")
     if what in forms():
         say(f"written: {exported_model(folder, what, out)}")
         return
