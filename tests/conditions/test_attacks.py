@@ -10,6 +10,7 @@ from torch import Tensor
 from transfuse.conditions import apgd, square
 from transfuse.conditions._attack import Ball, cross_entropy, gradient, lengths, margin
 from transfuse.conditions._contract import under
+from transfuse.conditions._ways import Guided
 from transfuse.errors import UserError
 from transfuse.registry import shelf
 
@@ -136,26 +137,33 @@ def test_global_random_state_and_the_given_images_stay_as_they_are(name, images,
     np.testing.assert_array_equal(images, before)
 
 
-def test_a_defence_that_only_hides_its_gradient_falls_to_answers_alone(images):
-    """Rounding the canvas leaves no gradient: gradient attacks stand still, squares do not."""
+class Rounded(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):  # noqa: ANN205
+        return (x * 10).round() / 10
+
+    @staticmethod
+    def backward(ctx, grad):  # noqa: ANN205
+        return torch.zeros_like(grad)
+
+
+def test_a_defence_that_only_hides_its_gradient_falls_to_answers_alone_and_to_a_guide(images):
+    """Rounding the canvas leaves no gradient: gradient attacks stand still, squares do not; climbing what is rounded,
+    and asking what rounds, breaks as much as the undefended arm loses."""
     smooth = network()
-
-    class Rounded(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):  # noqa: ANN205
-            return (x * 10).round() / 10
-
-        @staticmethod
-        def backward(ctx, grad):  # noqa: ANN205
-            return torch.zeros_like(grad)
 
     def forward(x: Tensor) -> Tensor:
         return smooth(Rounded.apply(x))
 
     targets = right(forward, images)
-    wrong = {name: (margins(forward, attacked(name, 0.12, images, targets, forward), targets) > 0).mean()
-             for name in ("fgsm", "square")}  # fmt: skip
-    assert wrong["square"] > wrong["fgsm"] + 0.2, wrong
+
+    def wrong(name: str, against) -> float:
+        return float((margins(forward, attacked(name, 0.12, images, targets, against), targets) > 0).mean())
+
+    assert wrong("square", forward) > wrong("fgsm", forward) + 0.2
+    for name in GRADIENT:
+        if ATTACKS[name].traits["norm"] == "linf":
+            assert wrong(name, Guided(forward, smooth)) > wrong("fgsm", forward) + 0.2, name
 
 
 @pytest.mark.parametrize("name", GRADIENT)
@@ -163,6 +171,9 @@ def test_an_arm_without_a_gradient_and_no_arm_at_all_are_one_message_each(name, 
     targets = np.zeros(len(images), dtype=np.int64)
     with pytest.raises(UserError, match="no gradient"):
         attacked(name, radius(name), images, targets, lambda x: network()(x).detach())
+    weight = torch.ones(1, CLASSES, requires_grad=True)
+    with pytest.raises(UserError, match="no gradient"):
+        attacked(name, radius(name), images, targets, lambda x: x.detach().sum((1, 2, 3))[:, None] * weight)
     with pytest.raises(UserError, match="none was given"):
         attacked(name, radius(name), images, targets, None)
     with pytest.raises(UserError, match="NaN"):

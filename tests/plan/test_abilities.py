@@ -8,6 +8,7 @@ import pytest
 
 from plan.example_plan import setting
 from transfuse.errors import UserError
+from transfuse.plan.abilities import check_attacks
 from transfuse.plan.ladder import ladder
 
 FROZEN = {"trainable": False, "differentiable": False, "cuttable": False, "has_weights": False}
@@ -55,7 +56,11 @@ def test_its_inside_is_out_of_reach_for_merges_and_cuts():
             candidate(**method, of=["a", "b"])
 
 
-def test_an_attack_by_gradient_is_refused_and_one_without_is_not():
-    with pytest.raises(UserError, match="no gradient comes through 'b'"):
-        made(candidates=["features/concat"], judge={"conditions": {"pgd": [0.02]}})
-    made(candidates=["features/concat"], judge={"conditions": {"blur": [1]}})
+def test_an_attack_by_gradient_is_refused_where_no_source_lends_one_and_one_without_is_not():
+    made(candidates=["features/concat"], judge={"conditions": {"pgd": [0.02]}})
+    found = setting()
+    blind = {name: replace(card, **FROZEN) for name, card in found.cards.items()}
+    with pytest.raises(UserError, match="no gradient comes through 'a'") as error:
+        check_attacks({"pgd": [0.02]}, blind)
+    assert "square" in str(error.value)
+    check_attacks({"square": [0.02], "blur": [1]}, blind)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from transfuse.conditions._contract import Forward, RngOf
+from transfuse.conditions._ways import Guided
 from transfuse.errors import UserError
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -102,12 +103,19 @@ def answers(forward: Forward, point: Tensor) -> Tensor:
 
 
 def gradient(forward: Forward, point: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
-    """(gradient [n, 3, S, S], losses [n], logits [n, C]) at a point. Raises `UserError` where none comes back."""
+    """(gradient [n, 3, S, S], losses [n], logits [n, C]) at a point. Raises `UserError` where none comes back.
+
+    Of a guided arm gradient and losses are the guide's, and the logits its own.
+    """
     at = point.detach().clone().requires_grad_(True)
     with torch.enable_grad():
-        logits = answers(forward, at)
+        logits = answers(forward.guide if isinstance(forward, Guided) else forward, at)
         losses = loss(logits, targets)
-        if not losses.requires_grad:
+        # Weights that would learn leave a graph even where nothing in it comes from the canvas.
+        found = torch.autograd.grad(losses.sum(), at, allow_unused=True)[0] if losses.requires_grad else None
+        if found is None:
             raise UserError("no gradient comes back from the attacked arm", hint="square needs none")
-        (found,) = torch.autograd.grad(losses.sum(), at)
+    if isinstance(forward, Guided):
+        with torch.no_grad():
+            logits = answers(forward, point)
     return found, losses.detach(), logits.detach()

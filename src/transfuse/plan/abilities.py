@@ -68,16 +68,16 @@ def check_abilities(arm: ArmSpec, cards: Mapping[str, Card], where: str) -> ArmS
 
 
 def check_attacks(conditions: Mapping[str, Sequence[Any]], cards: Mapping[str, Card]) -> None:
-    """Raises UserError where an attack by gradient is asked for and one of the sources gives none: the arms that
-    contain it would look strong only because nothing pushes against them."""
+    """Raises UserError where an attack by gradient is asked for and no source gives one. Where some do, arms are
+    attacked through these, and an arm of none of them is told to be undefined."""
     asked = sorted({name for (name, _), entry in attacks_of(conditions).items() if entry.traits.get("gradient")})
     blind = [name for name, card in cards.items() if not card.differentiable]
-    if asked and blind:
+    if asked and len(blind) == len(cards):
         raise UserError(
             f"no gradient comes through '{blind[0]}', so {', '.join(asked)} cannot attack what it is part of",
             where="recipe, judge.conditions",
             got=why_frozen(cards[blind[0]]),
-            hint="leave the attack out, or use a source that trains",
+            hint="square asks for answers only; or add a source that trains",
         )
 
 

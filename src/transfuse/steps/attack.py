@@ -1,8 +1,7 @@
 """An arm against inputs made to mislead it; running this step opens the judged rows.
 
 The canvases are made batch by batch and never kept: what an arm answers to its own attack is all that is paired later.
-Where no gradient comes through an arm (a pool of predictions), the attack is made against the mean of its members'
-probabilities, and the arm is asked.
+Where no gradient comes through an arm, `_attacked.py` says what is climbed in its place; the arm itself is asked.
 """
 
 from __future__ import annotations
@@ -24,30 +23,34 @@ if TYPE_CHECKING:
 
     from transfuse.source.base import Source
 
-REVISION = 1
+REVISION = 2
 NEEDS = ("torch",)
-BATCH = 32
-LEAST = 1e-12
+BATCH, SOME = 32, 4
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """`rows [n]` and logits [n, C] under attack, the arm's own temperature, and what the attack was made against."""
+    import torch
+
     from transfuse.steps import _model
+    from transfuse.steps._attacked import attacked
     from transfuse.steps._canvases import canvases
 
     if reason := failure(inputs):
         return failed(reason)
     device = context.torch_device()
     arm = _model.opened(context.keys["fit"], context, "attacked").to(device)
-    apart = _model.opened(context.keys["surrogate"], context, "source").to(device) if "surrogate" in inputs else None
+    role = "surrogate" if "surrogate" in inputs else "fit"
+    against = arm if role == "fit" else _model.opened(context.keys[role], context, "source").to(device)
     entry = find("conditions", params["condition"]["name"])
-    try:
-        made_against, what = forward_of(apart or arm, gradient=entry.traits["gradient"])
-    except UserError as error:
-        return failed(error.what)
     items, rows = table(inputs["items"]), inputs["rows"]["judge"]
     read = canvases({**params, "condition": None}, inputs["items"], context)
     targets = items.targets()
+    some = torch.from_numpy(read(rows[:SOME]))
+    try:
+        made_against, what = attacked(context.keys[role], against, context, some, gradient=entry.traits["gradient"])
+    except UserError as error:
+        return failed(error.what)
 
     def ask(these: np.ndarray) -> np.ndarray:
         ids = [items.ids[int(row)] for row in these]
@@ -61,27 +64,6 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     return meta, {"rows": rows, "scores": scores}
 
 
-def forward_of(model: Source, *, gradient: bool) -> tuple[Callable[[Tensor], Tensor], str]:
-    """What an attack is made against, and in words: the model, or for a pool the mean of its members' probabilities.
-
-    Raises: `UserError` where a gradient is asked for and none comes through.
-    """
-    from transfuse.fusion.pooled import Pool
-
-    if not gradient or model.card.differentiable:
-        return lambda x: model.blocks(x, ("logits",))["logits"], "itself"
-    if not isinstance(model, Pool):
-        raise UserError(f"no gradient comes through '{model.card.name}', so it cannot be attacked by one")
-    members = [forward_of(member, gradient=True)[0] for member in model.members]  # pyright: ignore[reportArgumentType]
-
-    def mean(x: Tensor) -> Tensor:
-        import torch
-
-        return torch.stack([torch.softmax(member(x), dim=1) for member in members]).mean(0).clamp_min(LEAST).log()
-
-    return mean, "the mean of its members' probabilities, since no gradient comes through its pooling"
-
-
 def _scores(
     arm: Source,
     made_against: Callable[[Tensor], Tensor],
@@ -90,15 +72,13 @@ def _scores(
     ids: list[str],
     condition: Mapping[str, Any],
 ) -> np.ndarray:
+    """What the arm answers to canvases made against it; what it takes by chance, the attack has not seen."""
     import torch
 
     from transfuse.conditions._contract import under
+    from transfuse.conditions._ways import seeded
+    from transfuse.steps._attacked import forward_of
 
-    device = next(arm.parameters()).device
-
-    def forward(x: Tensor) -> Tensor:
-        return made_against(x.to(device)).to(x.device)
-
-    changed = under(condition["name"], condition["level"], clean, targets=targets, ids=ids, forward=forward)
+    changed = under(condition["name"], condition["level"], clean, targets=targets, ids=ids, forward=made_against)
     with torch.no_grad():
-        return arm(torch.from_numpy(changed).to(device)).float().cpu().numpy()
+        return seeded(forward_of(arm), torch.from_numpy(changed), "answered", ids[0]).float().numpy()
