@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from transfuse.compress._checks import checks_for
 from transfuse.registry import shelf
@@ -15,14 +14,6 @@ CASES = [
     for entry in ENTRIES
     for each in checks_for(entry)
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("each", CASES)

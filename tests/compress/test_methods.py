@@ -19,14 +19,6 @@ from transfuse.fusion.rounded import Rounded, RoundedLinear
 from transfuse.registry import find
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def made(method: str, **settings):
     return compressed(find("compress", method), checks.example(), checks.example_rows(), settings).model
 

@@ -20,14 +20,6 @@ GRADIENT = [name for name, entry in ATTACKS.items() if entry.traits["gradient"]]
 RADIUS = {"linf": 0.05, "l2": 0.5}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def weights() -> Tensor:
     return torch.from_numpy(np.random.default_rng(1).standard_normal((CLASSES, 3 * SIDE * SIDE)).astype(np.float32))

@@ -24,14 +24,6 @@ EVERY = pytest.mark.parametrize("name", CORRUPTIONS)
 IDS = ["train/7", "test/0", "a b", "é"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def photos(side: int = 32, count: int = 4) -> np.ndarray:
     """Smooth patches with a little grain, like photographs: neighbours are alike."""
     rng = np.random.default_rng(side)

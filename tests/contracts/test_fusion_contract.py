@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from transfuse.fusion.checks import checks_for
 from transfuse.registry import FAMILIES, shelf
 
 ENTRIES = [entry for family in FAMILIES for entry in shelf(f"fusion/{family}").values()]
 CASES = [(entry, each) for entry in ENTRIES for each in checks_for(entry)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("each", [each for _, each in CASES], ids=[f"{e.full_name}-{c.name}" for e, c in CASES])

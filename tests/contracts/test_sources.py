@@ -34,14 +34,6 @@ def make():
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     """name -> a fresh source; each is opened from its spec once."""

@@ -21,11 +21,6 @@ REPOSITORY = Path(__file__).parents[2]
 PARAMETERS = {"residual": 82_426, "vgg": 115_938, "depthwise": 36_874}
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @pytest.fixture
 def provenance() -> dict:
     return json.loads(demo.PROVENANCE.read_text(encoding="utf-8"))

@@ -18,11 +18,6 @@ from transfuse.types import Prepare
 SMALL = Settings(rows=96, epochs=3, batch_size=16)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def stripes(count: int, seed: int, width: int = 28) -> Images:
     """Ten classes that a few steps can tell apart: a bright bar in one of ten places, with noise."""
     rng = np.random.default_rng(seed)

@@ -10,8 +10,6 @@ from torch import nn
 import transfuse
 from transfuse.errors import UserError
 
-torch.set_num_threads(1)
-
 
 def images(count: int = 120, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Noise with a bright bar whose side tells the class."""

@@ -12,6 +12,8 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from haste import hasten
+
 COMMAND = [sys.executable, "-c", "from transfuse.doors.cli import main; main()"]
 RECIPE = """
 sources: {residual: {spec: "demo:residual", seen: none}, depthwise: {spec: "demo:depthwise", seen: none}}
@@ -69,6 +71,7 @@ def _child(words: tuple[str, ...], settings: dict[str, str], cwd: str, said: str
     sys.argv = ["transfuse", *words]
     from transfuse.doors.cli import main
 
+    hasten()
     main()
 
 

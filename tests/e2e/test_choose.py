@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from e2e.house import evidence, executed, write_recipe
@@ -19,7 +18,6 @@ WORDS = ("choose", *SOURCES, "--data", "sklearn:digits", "--canvas", "28", "--ro
 
 def transfuse(*words: str, cwd: Path):
     """One command in this process, with its own store; a refusal comes back as its error."""
-    torch.set_num_threads(1)
     before = Path.cwd()
     os.chdir(cwd)
     try:

@@ -47,7 +47,6 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory) -> Outcome:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("compress")
     return run(_request(folder, "out"))
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -62,7 +61,6 @@ def prepared(folder: Path) -> Path:
 
 def carried_out(folder: Path, text: str) -> tuple[Outcome, Case]:
     """The run, and the case that its judge was given."""
-    torch.set_num_threads(1)
     seen: list[Case] = []
     judge: Any = evaluate.judge
     with pytest.MonkeyPatch.context() as patch:

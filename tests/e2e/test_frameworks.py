@@ -15,7 +15,6 @@ from transfuse.run.run import Request, run
 from transfuse.source.keras_backend import keras, quiet
 from transfuse.source.keras_files import TRIED
 from transfuse.source.open import make_card, open_source
-from transfuse.steps import measure, probe
 
 SIDE = 28
 HALF = {"size": SIDE, "mean": 0.5, "std": 0.5}
@@ -32,7 +31,6 @@ UNTIL = "still.vector, conv.layers.deep, graph.Conv_x1, tim.conv1, squeeze.featu
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """The files of a Keras network and of two ONNX graphs, one of which has no form in PyTorch."""
-    torch.set_num_threads(1)
     here = tmp_path_factory.mktemp("frameworks")
     make = keras("test").layers
     keras("test").utils.set_random_seed(0)
@@ -66,12 +64,7 @@ def outcome(folder):
         "seeds": 1,
         "run": {"store": str(folder / "store")},
     }
-    with pytest.MonkeyPatch.context() as patch:
-        # Nothing here looks at seconds.
-        patch.setattr(measure, "ROUNDS", 1)
-        patch.setattr(measure, "WARM_UP", 0)
-        patch.setattr(probe, "SECONDS", 1e-3)
-        return run(Request(validated(recipe, where="test"), folder, folder / "out"))
+    return run(Request(validated(recipe, where="test"), folder, folder / "out"))
 
 
 def test_the_job_ends_in_a_verdict_over_fusions_of_features_and_of_outputs(outcome):

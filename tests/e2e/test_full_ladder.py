@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-import torch
 
 from transfuse.evaluation.case import Case
 from transfuse.plan.recipe import validated
@@ -45,7 +44,6 @@ class Spy:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: Any) -> tuple[Outcome, Case, Request]:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("full")
     recipe = validated({**RECIPE, "run": {"store": str(folder / "store")}}, where="test")
     request = Request(recipe, folder, folder / "out")

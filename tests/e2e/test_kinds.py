@@ -30,7 +30,6 @@ CANDIDATES = {
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory) -> Outcome:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("kinds")
     sources = {"residual": "demo:residual", "depthwise": "demo:depthwise", "twin": "demo:residual@random?seed=1"}
     recipe = {

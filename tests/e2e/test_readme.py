@@ -18,7 +18,6 @@ def block(language: str) -> str:
 
 
 def test_the_python_lines_run(tmp_path, monkeypatch, capsys):
-    torch.set_num_threads(1)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSFUSE_STORE", str(tmp_path / "store"))
     names: dict = {}

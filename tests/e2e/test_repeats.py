@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,15 @@ import pytest
 import torch
 
 from e2e.test_full_ladder import RECIPE, Spy
-from transfuse.data.split import partition
 from transfuse.doors.study import Study
 from transfuse.evaluation.case import Case
 from transfuse.plan.recipe import validated
 from transfuse.run.run import Outcome, Request, run
 from transfuse.steps import evaluate
 
-REPEATABLE = "repeats" in inspect.signature(partition).parameters
-pytestmark = pytest.mark.skipif(not REPEATABLE, reason="folds are not dealt again yet")
-
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: Any) -> tuple[Outcome, Case, Request]:
-    torch.set_num_threads(1)
     folder: Path = tmp_path_factory.mktemp("repeats")
     rows = np.arange(0, 1797, 18)
     from sklearn.datasets import load_digits

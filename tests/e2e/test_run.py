@@ -101,7 +101,6 @@ def test_the_delivered_model_predicts_as_the_arm_did(house, out):
     from transfuse.data.canvas import batch
     from transfuse.data.open import open_data
 
-    torch.set_num_threads(1)
     study = load(out)
     model = study.model()
     description = json.loads(

@@ -4,7 +4,6 @@ choosing flattered; and one message where nothing fits."""
 from __future__ import annotations
 
 import pytest
-import torch
 
 from transfuse.errors import UserError
 from transfuse.plan.recipe import validated
@@ -28,7 +27,6 @@ def request(folder, **changes) -> Request:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    torch.set_num_threads(1)
     return tmp_path_factory.mktemp("search")
 
 

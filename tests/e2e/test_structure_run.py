@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from transfuse.plan.recipe import validated
 from transfuse.run.run import Outcome, Request, run
@@ -32,7 +31,6 @@ CANDIDATES = {
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory) -> Outcome:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("structure")
     (folder / "structure_run_factory.py").write_text(FACTORY)
     recipe = {

@@ -66,7 +66,6 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def outcome(tmp_path_factory) -> Outcome:
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("student")
     recipe = {**RECIPE, "run": {"store": str(folder / "store")}}
     return run(Request(validated(recipe, where="test"), folder, folder / "out"))

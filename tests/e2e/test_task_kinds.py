@@ -83,7 +83,6 @@ def folder(tmp_path_factory) -> Path:
 
 def said(folder: Path, *words: str) -> str:
     """What a command prints; run in this process, so that nothing is imported twice."""
-    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("TRANSFUSE_STORE", str(folder / "store"))

@@ -45,14 +45,6 @@ def _source(name: str, width: int, stride: int, seed: int) -> Source:
     return open_source(make_card(name, module, root=Path(), canvas=SIDE), root=Path(), module=module)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def tiny():
     """name -> a fresh small source with its own weights; `width` and `stride` make it of another kind."""

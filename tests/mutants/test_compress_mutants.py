@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from transfuse.compress import _lift
 from transfuse.compress._checks import checks_for
@@ -73,14 +72,6 @@ def compress(model, rows):
     return model
 """),
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def planted(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Entry:

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from mutants.planted_fusions import FEATURES, OUTPUTS, STRUCTURE
 from mutants.planted_weights import IN_LIFT, IN_METHODS, LIFT, MEAN, SOUND, Fault
@@ -18,14 +17,6 @@ from transfuse.registry import PACKAGE, Entry, method, read_file
 # What the lift takes from its neighbours.
 PARTS = {"fusion/preflight.py": ("check",), "fusion/buffers.py": ("integers", "statistics")}
 FAULTS = [*IN_METHODS, *IN_LIFT, *FEATURES, *STRUCTURE, *OUTPUTS]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ SIDE = 12
 
 @pytest.fixture(scope="module")
 def cards() -> tuple[Card, Card]:
-    torch.set_num_threads(1)
     whole = make_card("thin", "demo:depthwise", root=Path(), canvas=SIDE)
     return whole, pressed(whole, asked({"method": "prune", "ratio": 0.25}, "here"), SIDE, Path(), None)
 

@@ -17,14 +17,6 @@ CANVAS = 64
 HERE = Path()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @functools.cache
 def _card(spec: str) -> Card:
     return make_card("it", spec, root=HERE, canvas=CANVAS)

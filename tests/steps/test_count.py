@@ -7,8 +7,6 @@ from torch import nn
 
 from transfuse.steps.count import forward_flops, step_flops, used_parameters
 
-torch.set_num_threads(1)
-
 
 class Half(nn.Module):
     """Has a layer that is never reached."""

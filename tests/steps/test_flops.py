@@ -10,8 +10,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from transfuse.steps._flops import counting
 from transfuse.steps.count import forward_flops, step_flops
 
-torch.set_num_threads(1)
-
 
 def theirs(network: nn.Module, batch: torch.Tensor) -> int:
     """A forward and backward pass, counted by PyTorch."""

@@ -25,14 +25,6 @@ RNG = np.random.default_rng(0)
 IMAGES = (RNG.random((COUNT, SIDE, SIDE)) * 255).astype(np.uint8)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def cards():
     return [make_card(name, f"demo:{name}", root=Path(), canvas=SIDE) for name in ("residual", "depthwise")]

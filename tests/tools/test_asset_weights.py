@@ -94,9 +94,6 @@ def test_a_photo_tells_its_class() -> None:
 @pytest.mark.assets
 @pytest.mark.parametrize(("name", "least"), [("lite0", 17), ("squeezenet", 12)])
 def test_converted_networks_know_the_labelled_photos(name: str, least: int, real_assets: Path) -> None:
-    import torch
-
-    torch.set_num_threads(1)
     right, total = asset_weights.top1(name, real_assets)
     assert total == 20
     assert right >= least

@@ -18,14 +18,6 @@ from transfuse.train.loop import Lesson
 PLAIN = Schedule(epochs=4, batch=4, rates=(1e-2,), weight_decay=0.1, patience=10, least_steps=1)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 class OnFirst(nn.Module):
     """Any layers on the first block."""
 

@@ -10,7 +10,6 @@ from torch import nn
 
 from transfuse.train.adamw import AdamW
 
-torch.set_num_threads(1)
 STEPS, DECAY, WAKES = 30, 0.3, 10
 
 
