@@ -1,8 +1,9 @@
 """The store: artifacts by key, written whole or not at all, checked by hash whenever they are read.
 
 An artifact is a folder `aa/KEY/` with `meta.json` (any JSON value), `arrays.safetensors` (named numpy arrays, may be
-absent) and `manifest.json` (SHA-256 of the other files). A folder appears under its name only by a rename, after all of
-its bytes are on disk, so a reader never sees half of one. An entry whose hash is wrong is moved aside and is absent.
+absent; large ones are mapped, not read: `mapped.py`) and `manifest.json` (SHA-256 of the other files). A folder appears
+under its name only by a rename, after all of its bytes are on disk, so a reader never sees half of one. An entry whose
+hash is wrong is moved aside and is absent.
 
 Traps closed here: two processes that compute the same key (both finish, the second finds the first's folder and drops
 its own); a kill between writing and renaming (the temporary folder is left and later swept, never read).
@@ -17,7 +18,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from transfuse.errors import BusyError, TransfuseError
 from transfuse.jsonio import canonical, digest, file_digest
+from transfuse.mapped import arrays_of, packed
 
 DAMAGE = (ValueError, OSError, LookupError, TypeError, AttributeError, RecursionError)
 # Whoever sets the clock forward by a day lets another process sweep what this one is writing; it is written again.
@@ -70,6 +72,11 @@ class Store:
     def folder(self, key: str) -> Path:
         return self.root / "objects" / key[:2] / key
 
+    @property
+    def scratch(self) -> Path:
+        """Where what is not whole yet lies; what is left there is swept."""
+        return self.root / "scratch"
+
     def has(self, key: str) -> bool:
         """Whether the key is there; hashes are checked on reading."""
         return (self.folder(key) / MANIFEST).is_file()
@@ -85,16 +92,12 @@ class Store:
                     raise
 
     def _put(self, key: str, meta: Any, arrays: Mapping[str, np.ndarray] | None) -> None:
-        scratch_root = self.root / "scratch"
-        scratch_root.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=scratch_root))
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=self.scratch))
         try:
             write_bytes(scratch / META, canonical(meta).encode())
             if arrays:
-                from safetensors.numpy import save
-
-                contiguous = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
-                write_bytes(scratch / ARRAYS, save(contiguous))
+                write_bytes(scratch / ARRAYS, packed(arrays))
             files = sorted(path.name for path in scratch.iterdir())
             write_bytes(scratch / MANIFEST, canonical({name: file_digest(scratch / name) for name in files}).encode())
             target = self.folder(key)
@@ -119,7 +122,7 @@ class Store:
             meta = json.loads((folder / META).read_bytes())
             arrays: dict[str, np.ndarray] = {}
             if ARRAYS in manifest:
-                arrays = _arrays(folder / ARRAYS)
+                arrays = arrays_of(folder / ARRAYS)
             return Artifact(meta, arrays, key)
         except DAMAGE:
             # An entry that lost a file is as damaged as one with a wrong hash; left in place it would block `put`.
@@ -143,7 +146,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what killed processes left behind more than a day ago: temporary folders, and halves of the ledger."""
-        left = [*_inside(self.root / "scratch"), *(self.root / "ledger").glob(HALF)]
+        left = [*_inside(self.scratch), *(self.root / "ledger").glob(HALF)]
         for path in left:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
@@ -184,16 +187,6 @@ def _inside(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
-
-
 def _line(plan: str | None) -> dict[str, str | None]:
     return {"plan": plan, "check": digest(plan)[:16]}
 
@@ -223,13 +216,17 @@ def _openings(copies: list[list[str | None]]) -> list[str | None]:
     return [plan for at, plan in enumerate(merged) if plan is None or plan not in merged[:at]]
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """The one place that writes files whole: to a neighbour, flushed to disk, then renamed into place."""
+def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
+    """The one place that writes files whole: to a neighbour, flushed to disk, then renamed into place.
+
+    What is large comes in pieces, so that it need not be in memory twice.
+    """
     # Two threads of one process may write one file.
     neighbour = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with neighbour.open("wb") as handle:
-            handle.write(data)
+            for piece in [data] if isinstance(data, bytes) else data:
+                handle.write(piece)
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(neighbour, path)

@@ -29,6 +29,7 @@ LAYERS = (
         "reads",
         "levels",
         "store",
+        "mapped",
         "kinds",
         "given",
         "labels",

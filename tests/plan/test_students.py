@@ -28,7 +28,7 @@ def made(*, crossfit: bool = False, train: dict[str, Any] | None = None, **candi
     names = [*(run.name for run in found.runs), "final"]
     rows = dict.fromkeys(names, RowBlock("pool", "pool-judge", 9))
     pool = Exposure(
-        "pool", {"extra": "pool"}, items_key="pool-items", block=RowBlock("items", "pool-rows", 9), rows=rows
+        "pool", {"extra": "pool"}, items_key="pool-items", covers=(RowBlock("items", "pool-rows", 9),), rows=rows
     )
     return replace(found, pools={"pool": pool})
 

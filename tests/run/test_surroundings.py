@@ -87,7 +87,8 @@ def test_repeated_folds_answer_all_outside_items_once_a_repeat():
 
 def test_all_features_of_a_set_are_one_block():
     (exposure,) = around({"ood:x": {"read": "x", "take": 4}}, x=items(9, 100)).exposures
-    assert exposure.block is not None and exposure.block.count == 4 and exposure.items_key == "key-x"
+    (block,) = exposure.covers
+    assert block.count == 4 and exposure.items_key == "key-x"
 
 
 def test_items_that_stand_in_the_data_are_left_out_with_a_note():

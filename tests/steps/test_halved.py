@@ -29,8 +29,8 @@ def asked(count: int, room: int, error: BaseException = SPELLINGS[0]) -> tuple[n
         sizes.append(len(rows))
         return 10 * rows
 
-    parts, note = halved(np.arange(count), 32, ask, context)
-    return np.concatenate(parts), note, events, sizes
+    found, note = halved(np.arange(count), 32, ask, context)
+    return found, note, events, sizes
 
 
 @given(st.integers(1, 200), st.integers(1, 40))

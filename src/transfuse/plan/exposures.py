@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 class Exposure:
     """What arms answer: `params` and `digests` are what it adds to a step that looks at pixels.
 
-    `items_key`, `block` (whose features are computed together) and `rows` (who answers what, by run) belong to items of
-    another kind; without them the judged rows are meant.
+    `items_key`, `covers` (the blocks whose features cover them) and `rows` (who answers what, by run) belong to items
+    of another kind; without them the judged rows are meant.
     """
 
     name: str = CLEAN
     params: Mapping[str, Any] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
     items_key: str | None = None
-    block: RowBlock | None = None
+    covers: tuple[RowBlock, ...] = ()
     rows: Mapping[str, RowBlock] = field(default_factory=dict)
 
     @property
@@ -44,7 +44,7 @@ class Exposure:
     @property
     def judged(self) -> bool:
         """Whether the judged rows are opened for it."""
-        return self.block is None
+        return not self.covers
 
     @property
     def suffix(self) -> str:
@@ -53,7 +53,7 @@ class Exposure:
 
     def blocks(self, run: RunRows) -> tuple[RowBlock, ...]:
         """The blocks that cover what this run answers."""
-        return run.judged if self.block is None else (self.block,)
+        return self.covers or run.judged
 
     def answered(self, run: RunRows) -> tuple[str, int]:
         """The key of the rows this run answers, and how many these are."""

@@ -107,8 +107,9 @@ def _retain(build: Builder, arm: ArmSpec, run: RunRows) -> str:
         if moves:
             inputs[f"before{number}"] = build.extract(alone, read, run.blocks[-1], judged=False)
         exposure = setting.own.get(source)
-        if exposure is not None and exposure.block is not None and exposure.items_key is not None:
-            inputs[f"own{number}"] = build.extract(alone, read, exposure.block, judged=False, exposure=exposure)
+        if exposure is not None and exposure.items_key is not None:
+            (block,) = exposure.covers
+            inputs[f"own{number}"] = build.extract(alone, read, block, judged=False, exposure=exposure)
             inputs[f"own_items{number}"] = Given(exposure.items_key)
             own[str(number)] = exposure.name
     params: Mapping[str, Any] = {**step.params, "heads": heads, "own": own, "moves": moves}

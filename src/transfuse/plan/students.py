@@ -220,7 +220,7 @@ def answers(build: Builder, arm: ArmSpec, run: RunRows) -> str:
     if arm.kind == "pool":
         inputs |= {f"member{index}": answers(build, build.arm(name), run) for index, name in enumerate(arm.members)}
     elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
-        unjudged = Exposure(block=run.blocks[0])
+        unjudged = Exposure(covers=run.blocks)
         inputs |= build.features(arm, run.blocks, run, judged=True, exposure=unjudged)
     elif arm.kind in ("train", "compress", "retrain"):
         work = Work(arm.members, forward=run.train_count)

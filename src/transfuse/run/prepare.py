@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from transfuse.run import near
 from transfuse.run.leaks import leaks
 from transfuse.run.own_metrics import own_metrics
 from transfuse.run.pressed import asked, pressed
+from transfuse.run.shards import shards
 from transfuse.run.surroundings import Surroundings, check_own, surroundings
 from transfuse.source.open import CARD_REVISION, identity, make_card
 from transfuse.store import Store
@@ -247,14 +249,15 @@ def _runs(
         return runs, final
     first = parts.runs[0]
     selection = kept_rows(store, "val", np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))
-    judged = kept_rows(store, "test", first.judge)
+    keep = partial(_kept, store)
+    judged = shards("test", first.judge, keep)
     apart = np.concatenate([first.judge, first.calibrate, *(fit.held for fit in first.fits)])
     pool = np.setdiff1d(np.flatnonzero(items.labelled()), apart)
     whole = sum(len(run.train) for run in parts.runs) > len(pool)
     runs = []
     for number, run in enumerate(parts.runs):
-        draw = kept_rows(store, "pool", pool) if whole else kept_rows(store, run.name, run.train)
-        runs.append(shrink(_run(store, run, number, (draw, selection), (judged,), final_fit=False), run))
+        draw = shards("pool", pool, keep) if whole else shards(run.name, run.train, keep)
+        runs.append(shrink(_run(store, run, number, (*draw, selection), judged, final_fit=False), run))
     return tuple(runs), None
 
 

@@ -22,10 +22,10 @@ from transfuse.plan.build import RowBlock
 from transfuse.plan.conditions import attacks_of
 from transfuse.plan.exposures import Exposure, conditions
 from transfuse.plan.recipe import Recipe
+from transfuse.run.shards import Keep, shards
 from transfuse.types import Card
 
-# Rows kept in the store, by their key; and the item table of a data set with its key.
-Keep = Callable[[Mapping[str, np.ndarray]], str]
+# The item table of a data set with its key.
 Table = Callable[[Any], tuple[str, Items]]
 
 
@@ -65,8 +65,10 @@ def surroundings(
             made = replace(made, items={**made.items, extra.name: items}, reads={**made.reads, extra.name: extra.read})
             continue
         rows, left = rows_of(extra, items, known)
-        block = RowBlock("items", keep({"rows": rows}), len(rows))
-        exposure = Exposure(extra.name, {"extra": extra.name}, items_key=key, block=block)
+        # A source's own task is one question, asked of all its items at once.
+        blocks = (RowBlock("items", keep({"rows": rows}), len(rows)),) if extra.kind == "own" else None
+        covers = blocks or shards("items", rows, keep)
+        exposure = Exposure(extra.name, {"extra": extra.name}, items_key=key, covers=covers)
         made = replace(made, items={**made.items, extra.name: items}, reads={**made.reads, extra.name: extra.read})
         if extra.kind == "own":
             made = replace(made, own={**made.own, extra.about: exposure})
@@ -86,10 +88,10 @@ def _pool(extra: Extra, key: str, items: Items, known: Items, parts: Partition, 
              for run in parts.runs]  # fmt: skip
     taken = np.unique(np.concatenate([rows for run in every for rows in run]))
     rows = pool_rows(extra, items, {known.digests[row] for row in taken})
-    block = RowBlock("items", keep({"rows": rows}), len(rows))
+    covers = shards("items", rows, keep)
     asked = RowBlock(extra.name, keep({"judge": rows}), len(rows))
     names = [*(run.name for run in parts.runs), "final"]
-    return Exposure(extra.name, {"extra": extra.name}, items_key=key, block=block, rows=dict.fromkeys(names, asked))
+    return Exposure(extra.name, {"extra": extra.name}, items_key=key, covers=covers, rows=dict.fromkeys(names, asked))
 
 
 def _attacked(known: Items, parts: Partition, keep: Keep, count: int) -> dict[str, RowBlock]:

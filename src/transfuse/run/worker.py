@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 from transfuse.errors import UserError, out_of_memory
 from transfuse.events import Emit, Journal
 from transfuse.registry import find
-from transfuse.store import Artifact, Store
+from transfuse.store import Artifact, LostArtifactError, Store
 from transfuse.threads import linear_algebra
 
 
@@ -62,7 +63,7 @@ def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | N
     store = Store(place.store)
     inputs: dict[str, Artifact] = {}
     for role, key in job.keys.items():
-        found = store.get(key)
+        found = _table(store, key) if role == "items" else store.get(key)
         if found is None:
             return Done(0.0, lost=key)
         inputs[role] = found
@@ -95,6 +96,19 @@ def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | N
         ) from error
     store.put(job.key, meta, arrays)
     return Done(time.process_time() - began)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_table(root: Path, key: str) -> Artifact:
+    return Store(root).need(key)
+
+
+def _table(store: Store, key: str) -> Artifact | None:
+    """The item table, which every step of a run is given: of a million items it takes seconds to read."""
+    try:
+        return _kept_table(store.root, key)
+    except LostArtifactError:
+        return None
 
 
 def set_threads(count: int) -> None:

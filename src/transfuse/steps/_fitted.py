@@ -6,7 +6,7 @@ cross-fitting both are the training rows' inner out-of-fold scores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from transfuse.evaluation import temperature
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.kinds import kind_of
+from transfuse.mapped import picked
 from transfuse.steps._context import Context, Result
 from transfuse.store import Artifact
 from transfuse.types import TaskKind
@@ -103,10 +104,21 @@ def selection_rows(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"held": np.concatenate([held for _, held in fits_of(rows)]), "calibrate": rows["calibrate"]}
 
 
-def blocks_of(inputs: Mapping[str, Artifact]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Features from the inputs `xI|BLOCK`: data rows [M], and one [M, ...] per read, in the reads' order."""
+def blocks_of(inputs: Mapping[str, Artifact]) -> tuple[np.ndarray, list[list[np.ndarray]]]:
+    """Features from the inputs `xI|BLOCK`: data rows [M], and per read, in the reads' order, one [M, ...] in pieces:
+    what lies in several files is not put together."""
     parts: dict[int, list[Artifact]] = {}
     for role in sorted(role for role in inputs if role.startswith("x") and "|" in role):
         parts.setdefault(int(role[1:].split("|", 1)[0]), []).append(inputs[role])
     rows = np.concatenate([part["rows"] for part in parts[min(parts)]])
-    return rows, [np.concatenate([part["block"] for part in parts[index]]) for index in sorted(parts)]
+    return rows, [[part["block"] for part in parts[index]] for index in sorted(parts)]
+
+
+def lines_of(rows: np.ndarray, pieces: Sequence[np.ndarray], wanted: np.ndarray) -> np.ndarray:
+    """The lines of a block in pieces for these data rows [n, ...]. Raises KeyError for a row that it does not cover."""
+    order = np.argsort(rows, kind="stable")
+    places = np.searchsorted(rows, wanted, sorter=order)
+    found = order[np.minimum(places, len(rows) - 1)]
+    if not np.array_equal(rows[found], wanted):
+        raise KeyError("a row without features")
+    return picked(pieces, found)

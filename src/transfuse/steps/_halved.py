@@ -13,19 +13,21 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError, out_of_memory
+from transfuse.mapped import room
 from transfuse.steps._context import Context
 
 
 def halved(
     rows: np.ndarray, size: int, ask: Callable[[np.ndarray], np.ndarray], context: Context
-) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """`ask(rows)` for every batch of `size` rows in order, and what to add to the step's record.
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """`ask(rows)` [n, ...] for every batch of `size` rows in order, together; and what to add to the step's record.
 
+    A large answer lies in a file of the store's scratch folder, not in memory.
     The record is empty where all batches fitted, else `halved_to` is the size of the last ones. Raises UserError where
     a single row does not fit.
     """
-    parts: list[np.ndarray] = []
-    whole, start = size, 0
+    answers: np.ndarray | None = None
+    first, start = size, 0
     while start < len(rows):
         found = _fitting(rows[start : start + size], ask)
         if found is None and size == 1:
@@ -37,10 +39,14 @@ def halved(
             size //= 2
             context.emit("out_of_memory", batch=2 * size, halved_to=size)
             continue
-        parts.append(found)
+        if answers is None:
+            answers = room((len(rows), *found.shape[1:]), found.dtype, context.store.scratch)
+        answers[start : start + size] = found
         start += size
         context.emit("progress", done=min(start, len(rows)), of=len(rows))
-    return parts, {} if size == whole else {"halved_to": size}
+    if answers is None:
+        raise ValueError("no rows, no answer")
+    return answers, {} if size == first else {"halved_to": size}
 
 
 def _fitting(rows: np.ndarray, ask: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | None:

@@ -14,7 +14,17 @@ import numpy as np
 from transfuse import partial
 from transfuse.fusion import outputs_lift
 from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, fitted, made_of, rows_of, selection_rows, told_of_merge
+from transfuse.steps._fitted import (
+    blocks_of,
+    failed,
+    failure,
+    fitted,
+    lines_of,
+    made_of,
+    rows_of,
+    selection_rows,
+    told_of_merge,
+)
 from transfuse.steps.pool import names
 from transfuse.store import Artifact
 from transfuse.types import Card
@@ -75,6 +85,5 @@ def _logits(params: Mapping[str, Any], inputs: Mapping[str, Artifact], wanted: n
 
 def _own(inputs: Mapping[str, Artifact], wanted: np.ndarray) -> np.ndarray:
     """The source's own logits of these rows. [n, own]."""
-    rows, (block,) = blocks_of(inputs)
-    place = {int(row): index for index, row in enumerate(rows)}
-    return block[[place[int(row)] for row in wanted]]
+    rows, (pieces,) = blocks_of(inputs)
+    return lines_of(rows, pieces, wanted)

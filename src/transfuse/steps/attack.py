@@ -56,8 +56,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         ids = [items.ids[int(row)] for row in these]
         return _scores(arm, made_against, read(these), targets[these], ids, params["condition"])
 
-    found, note = halved(rows, BATCH, ask, context)
-    scores = np.concatenate(found) if found else np.zeros((0, arm.card.class_count), dtype=np.float32)
+    none = np.zeros((0, arm.card.class_count), dtype=np.float32)
+    scores, note = halved(rows, BATCH, ask, context) if len(rows) else (none, {})
     if not np.isfinite(scores).all():
         return failed("its scores under attack hold NaN or infinity")
     meta = {"scale": "logit", "temperature": inputs["fit"].meta["temperature"], "attack": True, "against": what, **note}

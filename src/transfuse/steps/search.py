@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from transfuse.evaluation.case import MarginRule
-from transfuse.fusion import outputs_lift
 from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, rows_of, selection_rows
+from transfuse.steps._fitted import blocks_of, failed, failure, lines_of, rows_of, selection_rows
 from transfuse.steps._screen import ROWS, Candidate, Fuser, Screen, optimism
 from transfuse.steps._spent import BYTES
 from transfuse.steps.pool import names
@@ -42,10 +41,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     keys = [(str(source), str(tap)) for source, tap in params["blocks"]]
     counts = [inputs[f"count|{index}"].meta for index in range(len(keys))]
     screen = Screen(
-        blocks={
-            key: outputs_lift.joined(labelled, where, _flat(block), key[0])
-            for key, block in zip(keys, blocks, strict=True)
-        },
+        blocks={key: _flat(lines_of(where, pieces, labelled)) for key, pieces in zip(keys, blocks, strict=True)},
         targets=items.targets()[labelled],
         folds=_dealt(names(items, labelled)),
         classes=len(items.classes),

@@ -13,7 +13,7 @@ import numpy as np
 
 from transfuse.evaluation.stitching import PlainHead
 from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, fits_of, rows_of
+from transfuse.steps._fitted import blocks_of, failed, failure, fits_of, lines_of, rows_of
 from transfuse.store import Artifact
 
 REVISION = 1
@@ -59,9 +59,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 
 def _own(inputs: Mapping[str, Artifact]) -> Any:
     """The front's own features by rows of the data."""
-    rows, (block,) = blocks_of({f"x0|{role}": found for role, found in inputs.items() if role.startswith("own|")})
-    place = {int(row): index for index, row in enumerate(rows)}
-    return lambda wanted: block[[place[int(row)] for row in wanted]]
+    rows, (pieces,) = blocks_of({f"x0|{role}": found for role, found in inputs.items() if role.startswith("own|")})
+    return lambda wanted: lines_of(rows, pieces, wanted)
 
 
 def _slices(rows: np.ndarray, size: int = 64) -> list[np.ndarray]:

@@ -68,6 +68,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         streams=_taught.pool(params, inputs, len(params["classes"]), context),
         watch=_watch(params, plan, feed, targets, context),
         past=_networks.past(params, inputs, context),
+        scratch=context.store.scratch,
     )
     began = time.process_time()
     try:

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 
 from transfuse.errors import UserError
+from transfuse.mapped import picked
 
 CANVAS_CACHE_BYTES = 1 << 30
+# Blocks up to this size move to an accelerator whole; of larger ones only the batches do.
+ON_DEVICE_BYTES = 4 << 30
 
 
 class Feed(Protocol):
@@ -21,21 +24,38 @@ class Feed(Protocol):
 
 
 class BlockFeed:
-    """Blocks computed beforehand: `arrays` holds one [M, ...] per read, `rows [M]` says which data row each line is."""
+    """Blocks computed beforehand: `arrays` holds one [M, ...] per read, whole or in pieces that follow one another;
+    `rows [M]` says which data row each line is. What lies in mapped files stays there."""
 
-    def __init__(self, rows: np.ndarray, arrays: Sequence[np.ndarray], device: torch.device) -> None:
+    def __init__(
+        self, rows: np.ndarray, arrays: Sequence[np.ndarray | Sequence[np.ndarray]], device: torch.device
+    ) -> None:
         order = np.argsort(rows, kind="stable")
         self.rows = rows[order]
         self.order = order
-        self.blocks = [torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in arrays]
+        self.device = device
+        pieces = [[array] if isinstance(array, np.ndarray) else array for array in arrays]
+        self.blocks = [_placed([np.ascontiguousarray(part) for part in parts], device) for parts in pieces]
 
     def batch(self, rows: np.ndarray) -> list[Tensor]:
         places = np.searchsorted(self.rows, rows)
         known = (places < len(self.rows)) & (self.rows[np.minimum(places, len(self.rows) - 1)] == rows)
         if not known.all():
             raise UserError("features are missing for some rows", got=f"{int((~known).sum())} rows without features")
-        chosen = torch.from_numpy(self.order[places])
-        return [block[chosen.to(block.device)] for block in self.blocks]
+        chosen = self.order[places]
+        return [
+            block[torch.from_numpy(chosen).to(self.device)]
+            if isinstance(block, Tensor)
+            else torch.from_numpy(picked(block, chosen)).to(self.device)
+            for block in self.blocks
+        ]
+
+
+def _placed(pieces: list[np.ndarray], device: torch.device) -> Tensor | list[np.ndarray]:
+    """Where a block waits: on the accelerator where it has room, else where it lies."""
+    if device.type == "cpu" or sum(part.nbytes for part in pieces) > ON_DEVICE_BYTES:
+        return pieces
+    return torch.cat([torch.from_numpy(part).to(device) for part in pieces])
 
 
 class CanvasFeed:

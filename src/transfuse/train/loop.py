@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,8 @@ class Lesson:
     `forward(model)` says how the model takes a batch of the feed: a `Learner`, or for plain training any callable.
     `classes` is how many there are, for targets that are mixed. `beside` are feeds joined to the labelled rows,
     `streams` further rows that each step draws as many of; `report` hears of every epoch, `watch` looks at branches,
-    `past` gives what an earlier optimiser knew of a network's parameters.
+    `past` gives what an earlier optimiser knew of a network's parameters. What is too large for memory lies in
+    `scratch`.
     """
 
     forward: Callable[[nn.Module], Forward]
@@ -96,6 +98,7 @@ class Lesson:
     streams: Mapping[str, Stream] = field(default_factory=dict)
     watch: Watch | None = None
     past: PastOf = unknown
+    scratch: Path | None = None
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The labelled batch of these rows."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from transfuse.mapped import room
 
 if TYPE_CHECKING:
     from transfuse.train.loop import Lesson
@@ -34,15 +37,25 @@ class Group:
     targets: Tensor
     wanted: Tensor
     read: Callable[[np.ndarray], list[Tensor]]
+    scratch: Path | None = None
 
     def computed(self, part: Callable[[list[Tensor]], list[Tensor]]) -> list[Tensor]:
         """What a part that does not learn makes of all rows [n, ...]."""
+        whole: list[Tensor] = []
         with torch.no_grad():
-            pieces = [
-                part(self.read(self.rows[start : start + SCORING_BATCH]))
-                for start in range(0, len(self.rows), SCORING_BATCH)
-            ]
-        return [torch.cat(blocks) for blocks in zip(*pieces, strict=True)]
+            for start in range(0, len(self.rows), SCORING_BATCH):
+                pieces = part(self.read(self.rows[start : start + SCORING_BATCH]))
+                whole = whole or [self._room(piece) for piece in pieces]
+                for block, piece in zip(whole, pieces, strict=True):
+                    block[start : start + SCORING_BATCH] = piece
+        return whole
+
+    def _room(self, piece: Tensor) -> Tensor:
+        """Where a block of all rows goes: what is too large for memory lies in a file."""
+        shape = (len(self.rows), *piece.shape[1:])
+        if piece.device.type != "cpu":
+            return piece.new_empty(shape)
+        return torch.from_numpy(room(shape, piece.numpy().dtype, self.scratch))
 
 
 def gathered(lesson: Lesson, tracks: Sequence[Track]) -> list[Group]:
@@ -90,4 +103,5 @@ def _group(lesson: Lesson, tracks: Sequence[Track], members: tuple[int, ...]) ->
         targets=targets.to(device),
         wanted=wanted.to(device),
         read=lesson.feed.batch,
+        scratch=lesson.scratch,
     )

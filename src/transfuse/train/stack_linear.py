@@ -40,8 +40,10 @@ class LinearStack:
         self.places = [place for group in groups for place in group.tracks]
         whole = [torch.cat([models[at].head.weight, models[at].head.bias[:, None]], 1) for at in self.places]
         self.weights = torch.stack(whole).detach().clone()
-        columns = [group.computed(lambda blocks, at=group.tracks[0]: [models[at].fuse(blocks)])[0] for group in groups]
-        self.columns = [torch.cat([each, each.new_ones(len(each), 1)], 1) for each in columns]
+        self.columns = [
+            group.computed(lambda blocks, at=group.tracks[0]: [_with_ones(models[at].fuse(blocks))])[0]
+            for group in groups
+        ]
         self.adam = StackedAdam(self.weights, self.weights[..., :-1], schedule.weight_decay)
         self.order = torch.tensor(self.places, device=self.weights.device)
         self.sorted = self.places == sorted(self.places)
@@ -77,6 +79,10 @@ class LinearStack:
         """A copy of one track's head."""
         own = self.weights[self.places.index(place)]
         return {"head.weight": own[:, :-1].clone(), "head.bias": own[:, -1].clone()}
+
+
+def _with_ones(columns: Tensor) -> Tensor:
+    return torch.cat([columns, columns.new_ones(len(columns), 1)], 1)
 
 
 def _picked(arrays: Sequence[Tensor], chosen: Sequence[Tensor]) -> Tensor:
