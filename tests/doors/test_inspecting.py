@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,59 @@ def test_what_is_not_there_is_one_message(tmp_path: Path):
         inspected([tmp_path / "none.onnx"], as_json=False)
     with pytest.raises(UserError, match="neither a run nor a model"):
         inspected([tmp_path], as_json=False)
+
+
+def hugging_face(folder: Path, *files: str, **settings: object) -> Path:
+    """A model's folder as the library writes it, with a small tensor in each weight file."""
+    from safetensors.torch import save_file
+    from torch import ones
+
+    folder.mkdir()
+    for number, name in enumerate(files):
+        save_file({f"layer{number}.weight": ones(2, 3)}, folder / name)
+    known = {"architectures": ["ViTForImageClassification"], "id2label": {"0": "ape", "1": "bee"}}
+    (folder / "config.json").write_text(json.dumps({**known, **settings}), encoding="utf-8")
+    return folder
+
+
+def test_a_hugging_face_folder_is_one_model_with_the_spec_to_use_it_by(tmp_path: Path):
+    parts = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+    folder = hugging_face(tmp_path / "vit", *parts)
+    (folder / "modeling.py").write_text("raise RuntimeError", encoding="utf-8")
+    said = inspected([folder], as_json=False)
+    assert "Hugging Face model" in said and "safe to load" in said.splitlines()[0] and "NOT SAFE" not in said
+    assert f"hf:{folder}" in said and "2 (ape, bee)" in said and "ViTForImageClassification" in said
+    assert "2 tensors (2 F32), 12 numbers" in said and "modeling.py: never runs" in said
+    assert "not told: no preprocessor_config.json" in said
+
+
+def test_a_folder_is_as_safe_as_its_worst_file_and_lacks_what_its_index_names(tmp_path: Path):
+    folder = hugging_face(tmp_path / "vit", "a.safetensors", "b.safetensors")
+    (folder / "b.safetensors").write_bytes(b"x" * 20)
+    facts = facts_of(folder)
+    assert not facts["safe"] and facts["why"].startswith("b.safetensors: this is no sound safetensors file")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "c.safetensors"}}', encoding="utf-8")
+    with pytest.raises(UserError, match="the index names is missing"):
+        facts_of(folder)
+
+
+def test_a_folder_without_weights_and_one_that_changes_another_model_are_told(tmp_path: Path):
+    facts = facts_of(hugging_face(tmp_path / "empty"))
+    assert not facts["safe"] and "no weights are here" in facts["why"]
+    folder = hugging_face(tmp_path / "lora", "adapter_model.safetensors")
+    (folder / "config.json").unlink()
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "some/vit", "r": 4}', encoding="utf-8")
+    facts = facts_of(folder)
+    assert (facts["safe"], facts["kind"]) == (True, "LoRA adapter")
+    assert (facts["metadata"]["changes"], facts["metadata"]["rank"]) == ("some/vit", "4")
+
+
+def test_weights_that_no_source_takes_are_told_with_the_way_that_works(tmp_path: Path):
+    from torch import ones, save
+
+    folder = hugging_face(tmp_path / "old")
+    save({"w": ones(2)}, folder / "pytorch_model.bin")
+    facts = facts_of(folder)
+    assert facts["safe"] and "save it anew as safetensors" in facts["metadata"]["as a source"]
+    whole = hugging_face(tmp_path / "small", "model.safetensors", quantization_config={"bits": 4})
+    assert "quantised" in facts_of(whole)["metadata"]["as a source"]

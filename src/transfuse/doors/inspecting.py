@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transfuse.doors.inspecting_folders import folder_facts, is_model
 from transfuse.errors import MissingExtraError, UserError, printable
 from transfuse.files.texts import json_object
 from transfuse.files.weights import SUFFIXES, describe, existing
@@ -32,12 +33,14 @@ def inspected(paths: Sequence[Path], *, as_json: bool) -> str:
 
 
 def facts_of(path: Path) -> dict[str, Any]:
-    """The record of one file, of a saved model's folder, or of a run's folder (that of the model it recommends).
+    """The record of one file, of a saved model's folder, of a run's folder (that of the model it recommends), or of a
+    folder of Hugging Face's library.
 
     Keys: those of `files.weights.describe`, and for models `origin`: where they come from, as lines to read.
     """
     if path.is_dir():
-        return _model(path)
+        is_ours = any((path / name).is_file() for name in (MODEL, EVIDENCE))
+        return folder_facts(path, _weights) if is_model(path) and not is_ours else _model(path)
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         return _looked(path, "ONNX graph", _graph, "standard operators, weights inside, no loops: arithmetic alone")
