@@ -2,6 +2,7 @@
 
 A shelf file declares, at module level and as literals: `CITATION` (authors, venue, year), `PARAMETERS`
 ({name: {"type", "default", "low", "high", "options", "doc"}}) and `TRAITS` ({name: bool or str}); each may be left out.
+`COST` tells a forecast what one fit takes ({"microseconds", "times", "pairs"}, see `Entry.fit_seconds`).
 Its docstring's first line is its law. The class or function that does the work has the name its shelf asks for.
 Plugins are entry points in the group `transfuse.SHELF` (with dots for slashes) whose value is a module.
 """
@@ -13,8 +14,9 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +25,7 @@ from typing import Any
 from transfuse.errors import UserError, many_problems, unknown_name
 
 PACKAGE = Path(__file__).parent
-DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER", "READS")
+DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER", "READS", "COST")
 TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "list": (list, tuple),
 }  # fmt: skip
@@ -95,6 +97,7 @@ class Entry:
     order: int
     digest: str
     reads: tuple[Mapping[str, str], ...] = ()
+    cost: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:
@@ -104,6 +107,16 @@ class Entry:
     def load(self) -> ModuleType:
         """Import the file; only now may it pull in torch."""
         return importlib.import_module(self.module)
+
+    def fit_seconds(self, members: int, pairs: int, settings: Mapping[str, Any]) -> float:
+        """CPU seconds of one fit to `pairs` = rows x classes of each member, by the method's `COST`; 0 without one.
+
+        microseconds * members * min(pairs, COST["pairs"]), times each setting that COST["times"] names.
+        """
+        if not self.cost:
+            return 0.0
+        numbers = members * min(pairs, self.cost.get("pairs", pairs))
+        return 1e-6 * self.cost["microseconds"] * numbers * math.prod(settings[name] for name in self.cost["times"])
 
     def settings(self, given: Mapping[str, Any], *, where: str | None = None) -> dict[str, Any]:
         """The declared defaults overlaid with `given`; unknown names and bad values are one error."""
@@ -153,7 +166,18 @@ def read_file(shelf: str, path: Path, module: str) -> Entry:
         order=found.get("ORDER", 100),
         digest=hashlib.sha256(text.encode()).hexdigest(),
         reads=tuple(found.get("READS", ())),
+        cost=_cost(found.get("COST", {}), parameters, path),
     )
+
+
+def _cost(facts: Mapping[str, Any], parameters: Mapping[str, Parameter], path: Path) -> Mapping[str, Any]:
+    expected = "{'microseconds': a number, 'times': [names of parameters], 'pairs': a number}"
+    if facts and not {"microseconds", "times"} <= set(facts) <= {"microseconds", "times", "pairs"}:
+        raise UserError("COST is not declared as it should be", where=str(path), expected=expected, got=repr(facts))
+    for name in facts.get("times", ()):
+        if name not in parameters:
+            raise unknown_name("parameter in COST", name, parameters, where=str(path))
+    return facts
 
 
 def _parameter(name: str, facts: Mapping[str, Any], path: Path) -> Parameter:

@@ -53,6 +53,7 @@ def test_what_a_file_declares_is_what_it_has_when_imported(entry: Entry) -> None
     declared = {name: Parameter(name, **facts) for name, facts in getattr(module, "PARAMETERS", {}).items()}
     assert dict(entry.parameters) == declared
     assert entry.traits == getattr(module, "TRAITS", {})
+    assert entry.cost == getattr(module, "COST", {})
     assert entry.citation == getattr(module, "CITATION", "")
     assert entry.needs == tuple(getattr(module, "NEEDS", ()))
     assert (entry.revision, entry.order) == (getattr(module, "REVISION", 1), getattr(module, "ORDER", 100))
@@ -160,6 +161,8 @@ def test_an_unknown_setting_offers_the_nearest(written: Callable[[str], Path]) -
         ("def broken(:\n", "is not Python"),
         ('PARAMETERS = {"a": {"type": "int", "default": 1, "lower": 0}}\n', "'a' is not declared as it should be"),
         ('PARAMETERS = {"a": {"type": "integer", "default": 1}}\n', "unknown type of a parameter 'integer'"),
+        ('COST = {"seconds": 1}\n', "COST is not declared as it should be"),
+        ('COST = {"microseconds": 1, "times": ["trees"]}\n', "unknown parameter in COST 'trees'"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_by_its_path(written: Callable[[str], Path], text: str, said: str) -> None:

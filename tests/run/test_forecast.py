@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from plan.example_plan import plan, setting
 from transfuse.plan.graph import Step
+from transfuse.registry import method
 from transfuse.run.forecast import Forecast, expected
 
 
@@ -50,3 +53,20 @@ def test_a_frozen_source_that_learning_runs_through_is_paid_for_again():
     assert made.steps["fit added s0"].work.members == ("a", "b")
     assert made.steps["predict added s0"].work.forward == 50
     assert made.steps["fit plain s0"].work.members == ()
+
+
+def test_a_pool_that_learns_long_is_forecast_by_what_its_method_states():
+    """Twenty selection rows of three classes: 60 pairs of each of two members, by 60 trees of depth 3, six times."""
+    made = plan(setting(candidates={"boosted": {"fuse": "outputs/boosting"}, "mean": {"fuse": "outputs/mean_prob"}}))
+    boosted, mean = made.steps["fit boosted s0"], made.steps["fit mean s0"]
+    forecast, stated = Forecast({}, {}), method("outputs/boosting").cost
+    assert boosted.work.seconds == pytest.approx(6 * 1e-6 * stated["microseconds"] * 2 * 60 * 60 * 3)
+    assert forecast.seconds(boosted) - forecast.seconds(mean) == pytest.approx(boosted.work.seconds)
+
+
+def test_a_stated_cost_grows_with_the_pairs_up_to_its_limit_and_with_the_settings_it_names():
+    how = method("outputs/boosting")
+    usual = how.settings({})
+    assert how.fit_seconds(3, 2000, usual) == pytest.approx(2 * how.fit_seconds(3, 1000, usual))
+    assert how.fit_seconds(3, 10**7, usual) == how.fit_seconds(3, how.load().LARGEST, usual)
+    assert how.fit_seconds(3, 1000, {**usual, "trees": 120}) == pytest.approx(2 * how.fit_seconds(3, 1000, usual))

@@ -165,13 +165,14 @@ def crossfitted(
     settings: Mapping[str, Any],
     fold: np.ndarray,
     about: About | None = None,
+    state: dict[str, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """What the method says of rows that it was not fitted to: `[N, C]` and `used [K, N]`, by `fold [N]`.
 
-    A method that fits nothing is applied once. Where all rows are in one fold there is nothing apart to fit on, and the
-    members' plain mean stands in.
+    `state` is what `fit` gives for all rows, where the caller has it. A method that fits nothing is applied once.
+    Where all rows are in one fold there is nothing apart to fit on, and the members' plain mean stands in.
     """
-    first = fit(entry, members, targets, settings, about)
+    first = fit(entry, members, targets, settings, about) if state is None else state
     if not set(first) - {KNOWN}:
         return run(entry, first, members)
     pooled, used = np.empty(members.shape[1:]), np.ones(members.shape[:2], dtype=bool)

@@ -18,6 +18,8 @@ from transfuse.reads import OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, pools
 from transfuse.registry import method
 
 JUDGED = Exposure()
+# A pool is fitted to all selection rows, and five times to a part for answers out of fold.
+POOL_FITS = 6
 __all__ = ["Builder", "RowBlock", "RunRows", "Scope", "Setting"]
 
 
@@ -137,7 +139,10 @@ class Builder:
             if "about" in method(arm.method).needs:
                 inputs |= {f"cost{index}": self.count(self.arm(name)) for index, name in enumerate(arm.members)}
             params |= {"method": arm.method, "settings": dict(arm.settings)}
-            digests = (method(arm.method).digest,)
+            how = method(arm.method)
+            digests = (how.digest,)
+            pairs = run.held_count * len(self.setting.classes)
+            work = Work(seconds=POOL_FITS * how.fit_seconds(len(arm.members), pairs, arm.settings))
         elif arm.kind == "as_is":
             inputs |= self.features(arm, run.blocks, run, judged=False)
             inputs["card0"] = Given(self.setting.card_keys[arm.members[0]])

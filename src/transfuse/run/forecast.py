@@ -37,7 +37,7 @@ class Forecast:
         forward = sum(self.forward_ms.get(name, 0.0) for name in work.members)
         backward = sum(self.backward_ms.get(name, 0.0) for name in work.members)
         items = work.forward * forward + work.backward * backward
-        return START_SECONDS.get(step.kind, 0.01) + items / 1000 + work.crown * CROWN_STEP_SECONDS
+        return START_SECONDS.get(step.kind, 0.01) + items / 1000 + work.crown * CROWN_STEP_SECONDS + work.seconds
 
 
 def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: Mapping[str, object]) -> Forecast:

@@ -40,8 +40,8 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     about = about_members(inputs, len(items.classes))
     held, wanted = rows["held"], targets[rows["held"]]
     fold = outputs_lift.folds(names(items, held))
-    apart, used = outputs_lift.crossfitted(entry, stacked["held"], wanted, params["settings"], fold, about)
     state = outputs_lift.fit(entry, stacked["held"], wanted, params["settings"], about)
+    apart, used = outputs_lift.crossfitted(entry, stacked["held"], wanted, params["settings"], fold, about, state)
     calibrate = outputs_lift.apply(entry, state, stacked["calibrate"])
     place = {int(row): index for index, row in enumerate(held)}
     seen = np.array([place.get(int(row), -1) for row in rows["calibrate"]])
