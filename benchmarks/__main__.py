@@ -19,6 +19,7 @@ TITLES = {
     "scores": "transferability scores",
     "outputs": "pooled predictions",
     "search": "a search beside one probe",
+    "growth": "what more items cost",
     "merging": "merging files",
     "compress": "a fusion compressed",
 }

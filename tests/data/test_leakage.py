@@ -101,6 +101,7 @@ def test_blocks_change_nothing_and_too_many_pairs_are_not_looked_at(make_items, 
     made, raw = partition(items), pixels({30: 22, 36: 3})
     whole = look_alikes(items, made, raw)
     monkeypatch.setattr(leakage, "BLOCK", 3)
+    monkeypatch.setattr(leakage, "OTHERS", 2)
     assert look_alikes(items, made, raw) == whole
     monkeypatch.setattr(leakage, "MOST_PAIRS", 100)
     assert look_alikes(items, made, lambda row: pytest.fail("opened")) is None

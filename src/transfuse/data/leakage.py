@@ -16,6 +16,8 @@ from transfuse.errors import UserError
 EXAMPLES = 5
 # About a minute of one core.
 MOST_PAIRS = 1_000_000_000
+# So many on the other side at once: with all of a million a block would take gigabytes.
+OTHERS = 4096
 NOTHING_LISTED = ("none", "unknown")
 
 
@@ -55,9 +57,11 @@ def look_alikes(items: Items, partition: Partition, raw: Callable[[int], np.ndar
         fresh = np.array([row for row in run.judge if row not in found and items.digests[row] not in copied], np.int64)
         for start in range(0, len(fresh), BLOCK):
             block = fresh[start : start + BLOCK]
-            near = alike(images[np.searchsorted(rows, block)], images[places])
-            hits = np.flatnonzero(near.any(axis=1))
-            found |= {int(block[hit]): int(others[near[hit].argmax()]) for hit in hits}
+            ones = images[np.searchsorted(rows, block)]
+            for column in range(0, len(places), OTHERS):
+                near = alike(ones, images[places[column : column + OTHERS]])
+                for hit in np.flatnonzero(near.any(axis=1)):
+                    found.setdefault(int(block[hit]), int(others[column + near[hit].argmax()]))
     return [(items.ids[row], items.ids[found[row]]) for row in sorted(found)]
 
 
