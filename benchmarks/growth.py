@@ -50,9 +50,8 @@ class Course:
 
 def table() -> list[str]:
     """Items, CPU seconds and the most memory of one's own, each size in a process of its own."""
-    rows = [
-        f"{'items':>9} {'sources':>8} {'index s':>8} {'extract s':>10} {'train s':>8} {'private MB':>11} {'store MB':>9}"
-    ]
+    columns = (("items", 9), ("sources", 8), ("index s", 8), ("extract s", 10), ("train s", 8), ("own MB", 11))
+    rows = [" ".join(f"{name:>{width}}" for name, width in (*columns, ("store MB", 9)))]
     for items in DECADES:
         with tempfile.TemporaryDirectory() as name:
             folder = world(Path(name), items)

@@ -1,10 +1,11 @@
-"""Readers of what other frameworks write: HDF5, Keras archives, configurations of Hugging Face's library."""
+"""Readers of what others pack: HDF5, Keras archives, configurations of Hugging Face's library, tar archives of data."""
 
 from __future__ import annotations
 
 import functools
 import io
 import json
+import tarfile
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import numpy as np
 
 from fuzz.arrays import zipped
 from fuzz.law import Form, Target
+from transfuse.data.readers import tars
 from transfuse.files.hdf import layered_arrays
 from transfuse.files.keras_archives import CONFIG, METADATA, WEIGHTS, check_archive
 from transfuse.source import hf_models
@@ -68,6 +70,35 @@ def settings_read(path: Path) -> None:
     hf_models.prepare_of(files, str(path))
 
 
+def tar(kind: int) -> bytes:
+    """An archive of two labelled items, one of them with a long name."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=kind) as made:
+        for name, content in (("a.ppm", b"P6 1 1 255 abc"), ("a.cls", b"x"), (f"{'b' * 120}.ppm", b"P6 1 1 255 abd")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            made.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def summed(changed: bytes) -> bytes:
+    """The archive with the checksums of its headers made right, so that what they say is looked at."""
+    made = bytearray(changed)
+    for start in range(0, len(made) - 511, 512):
+        if made[start + 257 : start + 262] == b"ustar":
+            made[start + 148 : start + 156] = b" " * 8
+            made[start + 148 : start + 156] = b"%06o\0 " % sum(made[start : start + 512])
+    return bytes(made)
+
+
+def tar_read(path: Path) -> None:
+    """The item table of an archive, and all pixels."""
+    items = tars.index(f"wds:{path.name}", path.parent)
+    read = tars.reader(f"wds:{path.name}", path.parent, items)
+    for row in range(len(items)):
+        read(row)
+
+
 @functools.cache
 def targets() -> list[Target]:
     """One target a reader."""
@@ -75,7 +106,9 @@ def targets() -> list[Target]:
     settings, processor = json.dumps(SETTINGS).encode(), json.dumps(PROCESSOR).encode()
     folder = {hf_models.CONFIG: settings, hf_models.PROCESSOR: processor}
     with_weights, with_config = functools.partial(archive, config), lambda changed: archive(changed, weights)
+    packed = [tar(tarfile.PAX_FORMAT), tar(tarfile.GNU_FORMAT)]
     return [
+        Target("tar", "a.tar", [Form(packed), Form(packed, summed)], tar_read, (b"ustar", b"path=", b"size=", b"GNU.")),
         Target("h5", "w.h5", [Form([weights])], layered_arrays, WORDS),
         Target(
             "keras archive",

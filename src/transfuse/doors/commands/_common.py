@@ -14,7 +14,7 @@ Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="e.g. torchvision:resnet18 timm:vit_tiny_patch16_224")
 ]
 Data = Annotated[
-    str, typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE or sklearn:digits")
+    str, typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE, wds:DIR or sklearn:digits")
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="folder for the results; default runs/NAME")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="steps at once; results do not depend on it")]

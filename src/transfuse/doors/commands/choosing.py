@@ -15,7 +15,8 @@ from transfuse.errors import UserError
 def choose(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="specs, or one recipe.yaml without --data")],
     data: Annotated[
-        str | None, typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE or sklearn:digits")
+        str | None,
+        typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE, wds:DIR or sklearn:digits"),
     ] = None,
     out: Out = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="also NCE, N-LEEP, TransRate, GBC and PARC")] = False,

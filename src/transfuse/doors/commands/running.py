@@ -69,7 +69,9 @@ def plan(recipe: Annotated[Path, typer.Argument(help="a YAML recipe")]) -> None:
 
 
 def init(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="a folder, CSV, idx:DIR, npz:FILE or sklearn:digits")],
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="a folder, CSV, idx:DIR, npz:FILE, wds:DIR or sklearn:digits")
+    ],
     sources: Sources,
     out: Annotated[Path, typer.Option("--out", help="where the recipe goes")] = Path("recipe.yaml"),
 ) -> None:
