@@ -28,7 +28,7 @@ from transfuse.seeds import stream
 Rows = tuple[np.ndarray, np.ndarray]
 SIDE, TURN = 28, 45
 SOURCES = {name: {"spec": f"demo:{name}", "seen": "none"} for name in ("residual", "vgg", "depthwise")}
-OBJECTIVES = ("adabn", "coral", "mmd", "dann", "pseudo_labels", "consistency")
+OBJECTIVES = ("adabn", "coral", "mmd", "dann", "shot", "pseudo_labels", "consistency")
 BASE = {"fuse": "features/concat", "project": 64}
 
 

@@ -101,7 +101,7 @@ def check_heard(entries: Iterable[Entry], taught: bool, streamed: bool, where: s
     if streamed and not hearing:
         raise UserError(
             "no objective of this training hears rows without labels", where=where,
-            hint="objective: coral, mmd, dann or pseudo_labels, or with a teacher distil",
+            hint="objective: coral, mmd, dann, shot or pseudo_labels, or with a teacher distil",
         )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from transfuse.train.batches import SETTLING_ROWS, TRAIN, Batch, Stream, in_batc
 from transfuse.train.feed import Feed
 from transfuse.train.health import Health, Watch
 from transfuse.train.held import held_loss, spread_of
-from transfuse.train.objectives._contract import About, Objective, objective, total
+from transfuse.train.objectives._contract import About, DivergedError, Objective, objective, total
 from transfuse.train.past import PastOf, go_on, unknown
 from transfuse.train.rates import cosine, groups
 from transfuse.types import TaskKind
@@ -34,10 +34,6 @@ GRADIENT_NORM = 5.0
 
 Forward = Callable[[list[Tensor]], Tensor]
 Report = Callable[[int, float, float | None], None]
-
-
-class DivergedError(Exception):
-    """The loss stopped being a number; the arm is given up, the others go on."""
 
 
 @dataclass
@@ -128,7 +124,7 @@ def fit(
     per_epoch = sum(1 for _ in in_batches(rows, schedule.batch))
     average = averaging.Average(model, schedule, per_epoch * schedule.epochs)
     share = cosine(schedule, per_epoch)
-    given = _given(lesson, rows)
+    given = _given(lesson, rows, lesson.streams if goal.listens else {})
     result = Fitted()
     with torch.random.fork_rng(devices=_accelerators(model)):
         torch.manual_seed(integer(lesson.seed, "dropout"))
@@ -162,14 +158,14 @@ def fit(
             if not better and epoch - result.epoch >= schedule.patience:
                 break
     result.put_back(model, rate)
-    _finish(goal, forward, lesson)
+    result.items += _finish(goal, forward, lesson)
     result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
     return result
 
 
-def _finish(goal: Objective, forward: Any, lesson: Lesson) -> None:
-    """The objective's last look at the streams, with the kept weights in place."""
-    goal.finish(forward, {name: each.some(lesson.schedule.batch) for name, each in lesson.streams.items()})
+def _finish(goal: Objective, forward: Any, lesson: Lesson) -> int:
+    """The objective's last look at the streams, with the kept weights in place; the rows it learned from."""
+    return goal.finish(forward, {name: each.some(lesson.schedule.batch) for name, each in lesson.streams.items()})
 
 
 def _scored(lesson: Lesson, model: nn.Module, held: np.ndarray | None) -> tuple[np.ndarray | None, float | None]:
@@ -221,12 +217,11 @@ def _objective(lesson: Lesson, model: nn.Module, forward: Any, rows: np.ndarray)
     return goal.to(device).train()
 
 
-def _given(lesson: Lesson, rows: np.ndarray) -> Iterator[dict[str, Batch]]:
+def _given(lesson: Lesson, rows: np.ndarray, streams: Mapping[str, Stream]) -> Iterator[dict[str, Batch]]:
     """The batches of every step, epoch after epoch; the labelled ones augmented, as many rows of each other stream."""
     schedule, order, draws = lesson.schedule, stream(lesson.seed, "order"), stream(lesson.seed, "augment")
     others = {
-        name: each.endless(min(schedule.batch, len(rows)), lesson.seed, "order", name)
-        for name, each in lesson.streams.items()
+        name: each.endless(min(schedule.batch, len(rows)), lesson.seed, "order", name) for name, each in streams.items()
     }
     augmented = Augmenting(schedule.augment, lesson.classes, lambda: lesson.batch(rows))
     while True:

@@ -29,6 +29,10 @@ Batches = Mapping[str, Batch]
 Measure = Callable[[np.ndarray], Mapping[str, float]]
 
 
+class DivergedError(Exception):
+    """The loss stopped being a number, or an adaptation was given up; so is the arm, and the others go on."""
+
+
 @dataclass(frozen=True)
 class About:
     """What an objective may know beforehand: the task's kind, label smoothing, the network it will train, and of a
@@ -55,8 +59,11 @@ class About:
 class Objective(nn.Module):
     """`forward(learner, {stream: batch}) -> {name: loss}`; it may own what is trained along, such as a discriminator.
 
-    The loop minimises the sum of the losses, each times its weight (1 where `weights` does not name it).
+    The loop minimises the sum of the losses, each times its weight (1 where `weights` does not name it). Steps give it
+    batches of the further streams only where it `listens`; else these wait for `finish`.
     """
+
+    listens = True
 
     def __init__(self, about: About) -> None:
         super().__init__()
@@ -77,8 +84,10 @@ class Objective(nn.Module):
         """How many rows a step sends through the network beside those of its batches, when so many are labelled."""
         return 0
 
-    def finish(self, learner: Learner, streams: Mapping[str, Iterable[Batch]]) -> None:
-        """Once, with the kept epoch's weights in place: `streams` gives some thousand rows of each, in batches."""
+    def finish(self, learner: Learner, streams: Mapping[str, Iterable[Batch]]) -> int:
+        """Once, with the kept epoch's weights in place: `streams` gives some thousand rows of each, in batches. How
+        many rows it learned from."""
+        return 0
 
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
         raise NotImplementedError
@@ -90,6 +99,7 @@ class Together(Objective):
     def __init__(self, about: About, parts: Sequence[Objective]) -> None:
         super().__init__(about)
         self.parts = nn.ModuleList(parts)
+        self.listens = any(part.listens for part in parts)
 
     def weights(self, progress: float) -> dict[str, float]:
         return {name: weight for part in self.parts for name, weight in part.weights(progress).items()}  # pyright: ignore
@@ -106,9 +116,8 @@ class Together(Objective):
     def further(self, rows: int) -> int:
         return sum(part.further(rows) for part in self.parts)  # pyright: ignore
 
-    def finish(self, learner: Learner, streams: Mapping[str, Iterable[Batch]]) -> None:
-        for part in self.parts:
-            part.finish(learner, streams)  # pyright: ignore[reportCallIssue]
+    def finish(self, learner: Learner, streams: Mapping[str, Iterable[Batch]]) -> int:
+        return sum(part.finish(learner, streams) for part in self.parts)  # pyright: ignore
 
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
@@ -134,4 +143,4 @@ def total(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     return sum(rest, start=first)
 
 
-__all__ = ["SHELF", "TRAIN", "About", "Batches", "Objective", "Together", "objective", "total"]
+__all__ = ["SHELF", "TRAIN", "About", "Batches", "DivergedError", "Objective", "Together", "objective", "total"]

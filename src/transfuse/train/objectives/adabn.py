@@ -28,11 +28,13 @@ NEEDS = ("pool",)
 class Objective(_contract.Objective):
     """`{"labels": task loss}`; the pool is looked at once, at the end."""
 
+    listens = False
+
     def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         return {"labels": self.about.loss(learner(batch.inputs), batch)}
 
-    def finish(self, learner: Learner, streams: Mapping[str, Iterable[Batch]]) -> None:
+    def finish(self, learner: Learner, streams: Mapping[str, Iterable[Batch]]) -> int:
         batches = list(streams[POOL])
 
         def through() -> None:
@@ -44,3 +46,4 @@ class Objective(_contract.Objective):
         with torch.no_grad():
             learner.restandardise([batch.inputs for batch in batches])
         renew(learner.module, through)
+        return 0
