@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Two workers on two cores: a second thread in each would only wait.
 TEST := OMP_NUM_THREADS=1 $(RUN) pytest -n 2
 
-.PHONY: help demo test test-all check format bench assets gates setup clean
+.PHONY: help demo test test-all test-tensorflow check format bench assets gates setup clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/'
@@ -32,6 +32,14 @@ test: setup     ## the whole suite, two workers
 test-all: setup ## every test there is, those of hours too
 	$(TEST) -m ""
 
+TENSORFLOW := .venv-tensorflow/bin/python
+$(TENSORFLOW): $(UV)
+	$(UV) venv --quiet --python $(PYTHON) .venv-tensorflow
+	$(UV) pip install --quiet --python $@ 'tensorflow-cpu>=2.20' 'tf2onnx>=1.17'
+
+test-tensorflow: setup $(TENSORFLOW)  ## sources from TensorFlow, in an environment of its own (1.4 GB)
+	TRANSFUSE_TENSORFLOW=$(CURDIR)/$(TENSORFLOW) OMP_NUM_THREADS=1 $(RUN) pytest -m tensorflow tests/source/test_tensorflow.py tests/e2e/test_frameworks.py
+
 check: setup    ## format, lint, types
 	$(RUN) ruff format --check .
 	$(RUN) ruff check .
@@ -51,4 +59,4 @@ gates: setup    ## statistical release gates
 	$(TEST) -m gates tests/gates
 
 clean:          ## remove the environments and what runs left here
-	rm -rf .venv .uv runs
+	rm -rf .venv .venv-tensorflow .uv runs

@@ -19,7 +19,11 @@ from transfuse.registry import shelf
 from transfuse.source.open import make_card, open_source
 
 # Sources whose packages take seconds to import keep the same laws beside their own tests.
-ELSEWHERE = {"keras": "tests/source/test_keras.py", "hf": "tests/source/test_hf.py"}
+ELSEWHERE = {
+    "keras": "tests/source/test_keras.py",
+    "hf": "tests/source/test_hf.py",
+    "tensorflow": "tests/source/test_tensorflow.py",
+}
 CASES = {
     "demo": ("demo:residual", 28), "factory": ("factory:made_here:make", SIDE),
     "timm": ("timm:test_resnet@random?classes=3", 32),

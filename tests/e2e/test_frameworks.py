@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from transfuse.run.run import Request, run
 from transfuse.source.keras_backend import keras, quiet
 from transfuse.source.keras_files import TRIED
 from transfuse.source.open import make_card, open_source
+from transfuse.source.tensorflow_process import interpreter
 
 SIDE = 28
 HALF = {"size": SIDE, "mean": 0.5, "std": 0.5}
@@ -48,14 +50,14 @@ def folder(tmp_path_factory):
     del os.environ[TRIED]
 
 
-@pytest.fixture(scope="module")
-def outcome(folder):
+def job(folder, sources, until, side=SIDE):
+    """The outcome of one small run over these sources."""
     recipe = {
-        "sources": {name: {**entry, "seen": "none"} for name, entry in SOURCES.items()},
-        "data": {"read": "sklearn:digits", "splits": {"per_class": 3, "val": 20, "test": 30}, "canvas": SIDE},
+        "sources": {name: {**entry, "seen": "none"} for name, entry in sources.items()},
+        "data": {"read": "sklearn:digits", "splits": {"per_class": 3, "val": 20, "test": 30}, "canvas": side},
         "candidates": {
             "concat": {"fuse": "features/concat"},
-            "partly": {"fuse": "features/gate", "train": {"regime": "partial", "until": UNTIL, "epochs": 1}},
+            "partly": {"fuse": "features/gate", "train": {"regime": "partial", "until": until, "epochs": 1}},
             "pooled": {"fuse": "outputs/convex"},
         },
         "ladder": "quick",
@@ -65,6 +67,11 @@ def outcome(folder):
         "run": {"store": str(folder / "store")},
     }
     return run(Request(validated(recipe, where="test"), folder, folder / "out"))
+
+
+@pytest.fixture(scope="module")
+def outcome(folder):
+    return job(folder, SOURCES, UNTIL)
 
 
 def test_the_job_ends_in_a_verdict_over_fusions_of_features_and_of_outputs(outcome):
@@ -89,20 +96,62 @@ def test_the_shipped_model_opens_by_itself(outcome):
     assert torch.equal(model(images), load(shipped)(images))
 
 
-def test_gradients_reach_all_that_trains_and_the_images_through_it(folder):
+def learned(folder, sources, side=SIDE):
+    """The sources that gradients of their fusion reach, whether they reach the images, and the fusion."""
     opened = {}
-    for name, entry in SOURCES.items():
-        card = make_card(name, entry["spec"], root=folder, canvas=SIDE, prepare=entry.get("prepare"))
+    for name, entry in sources.items():
+        card = make_card(name, entry["spec"], root=folder, canvas=side, prepare=entry.get("prepare"))
         opened[name] = open_source(card, root=folder)
-    fused = fuse(opened, "features/concat", classes=10, canvas=SIDE)
-    assert (fused.card.trainable, fused.card.differentiable) == (False, False)
+    fused = fuse(opened, "features/concat", classes=10, canvas=side)
     with torch.no_grad():
         # A new head starts at zero, through which nothing comes.
         fused.crown.head.weight.normal_(generator=torch.Generator().manual_seed(1))
-    images = torch.rand(4, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    images = torch.rand(4, 3, side, side, generator=torch.Generator().manual_seed(0)).requires_grad_()
     fused(images).square().sum().backward()
     reached = {
-        name: any(p.grad is not None and p.grad.any() for p in fused.member(name).parameters()) for name in SOURCES
+        name for name in sources if any(p.grad is not None and p.grad.any() for p in fused.member(name).parameters())
     }
-    assert reached == {"conv": True, "graph": True, "still": False, "tim": True, "squeeze": True}
-    assert images.grad.any()
+    return reached, bool(images.grad.any()), fused
+
+
+def test_gradients_reach_all_that_trains_and_the_images_through_it(folder):
+    reached, images, fused = learned(folder, SOURCES)
+    assert (fused.card.trainable, fused.card.differentiable) == (False, False)
+    assert reached == set(SOURCES) - {"still"}
+    assert images
+
+
+# With a SavedModel, and with networks of the sizes that people have.
+LARGE = 32
+EXPORT = """
+import keras
+keras.utils.set_random_seed(0)
+keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=5).export("saved")
+"""
+MAKERS = {
+    "keras": {"spec": f"keras:ResNet50@random?classes=5&size={LARGE}"},
+    "tensorflow": {"spec": "tensorflow:saved", "prepare": {"size": LARGE, "mean": 0.5, "std": 0.5}},
+    "graph": {"spec": "onnx:m.onnx", "prepare": {**HALF, "size": LARGE}},
+    "timm": {"spec": "timm:test_resnet@random?classes=3"},
+    "vgg": {"spec": "torchvision:vgg16@random?classes=3"},
+}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("runtime", ["auto", "tensorflow"])
+def test_keras_tensorflow_onnx_timm_and_torchvision_end_in_one_verdict(runtime, folder):
+    done = subprocess.run(
+        [interpreter(), "-c", EXPORT], cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    sources = {**MAKERS, "tensorflow": {**MAKERS["tensorflow"], "spec": f"tensorflow:saved?runtime={runtime}"}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRANSFUSE_STORE", str(folder / "programs"))
+        reached, images, _ = learned(folder, sources, LARGE)
+        assert images
+        assert reached == set(sources) - ({"tensorflow"} if runtime == "tensorflow" else set())
+        found = job(folder, sources, "tensorflow.vector, keras.vector, graph.vector, timm.vector, vgg.vector", LARGE)
+    arms = {arm["name"] for arm in found.evidence["arms"]}
+    assert {"concat", "partly", "pooled", "ensemble", *(f"frozen/{name}" for name in sources)} <= arms
+    assert found.evidence["verdict"]["recommendation"]["arm"] in arms

@@ -1,4 +1,4 @@
-"""Readers of what others pack: HDF5, Keras archives, configurations of Hugging Face's library, tar archives of data."""
+"""Readers of what others pack: HDF5, Keras archives, SavedModels, tar archives, Hugging Face's configurations."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from files.saved_models import message
 from fuzz.arrays import zipped
 from fuzz.law import Form, Target
 from transfuse.data.readers import tars
 from transfuse.files.hdf import layered_arrays
 from transfuse.files.keras_archives import CONFIG, METADATA, WEIGHTS, check_archive
+from transfuse.files.programs import GRAPH, check_program
 from transfuse.source import hf_models
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -99,6 +101,11 @@ def tar_read(path: Path) -> None:
         read(row)
 
 
+def program_read(path: Path) -> None:
+    """The check that stands before TensorFlow."""
+    check_program(path.parent)
+
+
 @functools.cache
 def targets() -> list[Target]:
     """One target a reader."""
@@ -122,6 +129,7 @@ def targets() -> list[Target]:
             archive_read,
             (*WORDS, b"Lambda", b"keras.src", b"builtins"),
         ),
+        Target("saved model", GRAPH, [Form([message().SerializeToString()])], program_read, (b"WriteFile", b"SaveV2")),
         Target(
             "hf configuration",
             hf_models.CONFIG,

@@ -51,11 +51,10 @@ def test_a_bad_spec_is_refused_with_the_way_out(text, says):
         parse(text)
 
 
-@pytest.mark.parametrize(("scheme", "way"), [("sklearn", "FusionClassifier"), ("tensorflow", "onnx:")])
-def test_what_would_run_code_is_refused_by_name_with_the_way_that_works(scheme, way):
-    assert scheme in REFUSED
-    with pytest.raises(UserError, match=way):
-        parse(f"{scheme}:anything")
+def test_what_would_run_code_is_refused_by_name_with_the_way_that_works():
+    assert set(REFUSED) == {"sklearn"}
+    with pytest.raises(UserError, match="FusionClassifier"):
+        parse("sklearn:anything")
 
 
 @pytest.mark.parametrize("value", ["-1", "1.5", "ten", "²"])

@@ -30,8 +30,10 @@ def copy_files(model: nn.Module, folder: Path) -> None:
     """Copy the files that the sources of a model need to be built again."""
     for source in _sources(model):
         for path in source.files:
-            inside = path.name if len(source.files) > 1 else ""
-            target = folder / _place(source) / inside if inside else folder / _place(source)
+            target = folder / _place(source)
+            if len(source.files) > 1:
+                top = source.files[0].parent
+                target /= path.relative_to(top) if path.is_relative_to(top) else path.name
             target.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(target, path.read_bytes())
 

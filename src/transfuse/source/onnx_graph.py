@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transfuse.errors import UserError, missing_extra, unknown_name
+from transfuse.errors import UserError, unknown_name
 from transfuse.files.graphs import read_graph
 
 CHANNELS = (1, 3)
@@ -45,12 +45,14 @@ def opened(path: Path, wanted: str | None, where: str) -> Graph:
 
     Raises UserError where it takes no images or gives no scores, UnsafeFileError for what could reach out of its file.
     """
-    try:
-        import onnx
-        from onnx import inliner
-    except ImportError as error:
-        raise missing_extra("onnx", "onnx", "an ONNX source") from error
-    model = read_graph(path)
+    return of_model(read_graph(path), wanted, where)
+
+
+def of_model(model: Any, wanted: str | None, where: str) -> Graph:
+    """The same of a graph that was read. Raises UserError as above."""
+    import onnx
+    from onnx import inliner
+
     if model.functions:
         model = inliner.inline_local_functions(model)
     graph = model.graph

@@ -21,14 +21,10 @@ if TYPE_CHECKING:
 SHELF = "source/adapters"
 RANDOM = "random"
 # Of these the target is a path, in which '@' is an ordinary character.
-PATH_SCHEMES = ("file", "module", "factory", "onnx")
+PATH_SCHEMES = ("file", "module", "factory", "onnx", "tensorflow")
 PATH_ENDINGS = (".keras",)
-# What stands in such a file or folder runs code when it is opened; the ways that do work.
+# What stands in such a file runs code when it is opened; the ways that do work.
 REFUSED = {
-    "tensorflow": (
-        "a SavedModel is a program of TensorFlow, which this package does not run",
-        "convert it (python -m tf2onnx.convert --saved-model DIR --output m.onnx) and give onnx:m.onnx",
-    ),
     "sklearn": (
         "a fitted scikit-learn model stands in a pickle, which runs code when it is opened",
         "judge its predictions (transfuse evaluate), or fuse the fitted object in Python: "

@@ -40,34 +40,25 @@ def files(spec: Spec, root: Path) -> list[Path]:
 def build(spec: Spec, root: Path) -> Built:
     """The network. Raises UserError where the graph takes no images or one batch size only, UnsafeFileError for a graph
     that wants other files or operators of its own."""
-    from transfuse.files.graphs import session_of
-    from transfuse.source.onnx_equal import converting, difference
     from transfuse.source.onnx_graph import opened
-    from transfuse.source.onnx_runtime import runtime
+    from transfuse.source.onnx_source import answering
 
     how = spec.options.get("runtime", "auto")
     if how not in RUNTIMES:
         raise unknown_name("runtime", how, RUNTIMES, where=spec.text)
     path = files(spec, root)[0]
     graph = opened(path, spec.options.get("output"), spec.text)
-    session = session_of(graph.model, spec.text)
-    if how == "onnxruntime":
-        difference(graph, None, session, spec.text)
-        network, reason = None, "the spec asks for onnxruntime"
-    else:
-        network, reason = converting(graph, session, spec.text)
-    if network is None and how == "torch":
-        raise UserError("this graph cannot be trained in PyTorch", where=spec.text, got=reason)
+    module, frozen = answering(graph, how, spec.text)
     notes = ("the closing softmax is left out: a source gives logits",) if graph.softmax else ()
     stated = _stated(graph, path)
     return Built(
-        module=network if network is not None else runtime(graph, spec.text),
+        module=module,
         prepare=_prepare(graph, stated, path),
         licence=str(stated.get("licence", "unknown")),
         classes=tuple(map(str, stated.get("classes", ()))),
         seen=str(stated.get("seen", "unknown")),
         notes=notes,
-        frozen=f"it answers through onnxruntime: {reason}" if network is None else "",
+        frozen=frozen,
     )
 
 
