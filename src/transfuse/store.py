@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from transfuse.errors import BusyError, TransfuseError
-from transfuse.jsonio import canonical, digest, file_digest
+from transfuse.errors import BusyError, TransfuseError, UserError
+from transfuse.jsonio import canonical, file_digest
+from transfuse.ledger import open_rows
 from transfuse.mapped import arrays_of, packed
 
 DAMAGE = (ValueError, OSError, LookupError, TypeError, AttributeError, RecursionError)
@@ -45,6 +46,25 @@ def default_root() -> Path:
     if named:
         return Path(named)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfuse"
+
+
+def local_root(named: str) -> Path:
+    """The folder that a path or a `file://` URL names. Raises UserError for any other URL: no entry of an object store
+    can be put in place by a rename, locked or mapped, and all of these are what a store rests on."""
+    scheme, separator, rest = named.partition("://")
+    # A path that has gone through `Path` has lost one of the slashes.
+    scheme, separator, rest = (scheme, separator, rest) if separator else named.partition(":/")
+    if not separator or len(scheme) < 2 or not scheme.isalnum():
+        return Path(named)
+    if scheme == "file":
+        return Path("/" + rest.lstrip("/"))
+    raise UserError(
+        "a store is a folder, not an object store",
+        where="recipe, run.store, or $TRANSFUSE_STORE",
+        got=named,
+        expected="a path, or file:///path",
+        hint="a folder on a disk that all machines share; stores are united by copying objects/ and ledger/",
+    )
 
 
 class LostArtifactError(TransfuseError):
@@ -153,24 +173,8 @@ class Store:
                     shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
     def open_test(self, fingerprint: str, plan: str) -> int:
-        """Note in the ledger that a plan opened these test rows; returns the plan's ordinal at its first opening.
-
-        Running the same plan again is no further opening; another plan or another margin is. Each line has its own hash
-        and stands in two files: a damaged one is mended from the other, and counts as an opening where both are gone.
-        """
-        ledger = self.root / "ledger"
-        ledger.mkdir(parents=True, exist_ok=True)
-        paths = [ledger / f"{fingerprint}.copy.jsonl", ledger / f"{fingerprint}.jsonl"]
-        with FileLock(ledger / f"{fingerprint}.lock"):
-            texts = [path.read_bytes() if path.exists() else b"" for path in paths]
-            plans = _openings([_plans(text) for text in texts])
-            if plan not in plans:
-                plans.append(plan)
-            lines = "".join(canonical(_line(each)) + "\n" for each in plans).encode()
-            for path, text in zip(paths, texts, strict=True):
-                if text != lines:
-                    write_bytes(path, lines)
-            return plans.index(plan) + 1
+        """Note in the ledger that a plan opened these test rows; returns the plan's ordinal at its first opening."""
+        return open_rows(self.root / "ledger", fingerprint, plan, write_bytes)
 
 
 def remove_halves(folder: Path) -> None:
@@ -185,35 +189,6 @@ def remove_halves(folder: Path) -> None:
 
 def _inside(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def _line(plan: str | None) -> dict[str, str | None]:
-    return {"plan": plan, "check": digest(plan)[:16]}
-
-
-def _plans(text: bytes) -> list[str | None]:
-    """The plans in one copy of a ledger; None for a line that is damaged. Older lines have no check."""
-    found: list[str | None] = []
-    for line in text.split(b"\n"):
-        if line:
-            try:
-                record = json.loads(line)
-                plan = record["plan"]
-                sound = isinstance(plan, str) and record.get("check", _line(plan)["check"]) == _line(plan)["check"]
-                found.append(plan if sound else None)
-            except DAMAGE:
-                found.append(None)
-    return found
-
-
-def _openings(copies: list[list[str | None]]) -> list[str | None]:
-    """The longer of the copies that are whole, else what can be read in either place; two lines never name one plan."""
-    whole = [copy for copy in copies if copy and None not in copy]
-    if whole:
-        return max(whole, key=len)
-    length = max(map(len, copies))
-    merged = [next((copy[at] for copy in copies if at < len(copy) and copy[at]), None) for at in range(length)]
-    return [plan for at, plan in enumerate(merged) if plan is None or plan not in merged[:at]]
 
 
 def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:

@@ -86,7 +86,7 @@ def test_a_recipes_test_rows_stay_closed_and_its_features_are_those_of_a_run(loo
         for source in ("residual", "depthwise")
         for tap in ("vector s0", "vector val", "logits s0 unpooled", "logits val unpooled")
     }
-    assert not list((folder / "store").glob("ledger/*.jsonl"))
+    assert not list((folder / "store").glob("ledger/*.json*"))
 
 
 @pytest.mark.parametrize(

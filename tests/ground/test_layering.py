@@ -30,6 +30,7 @@ LAYERS = (
         "levels",
         "store",
         "mapped",
+        "ledger",
         "kinds",
         "given",
         "labels",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from transfuse import store as room
+from transfuse.errors import UserError
 from transfuse.store import ARRAYS, MANIFEST, META, Store, default_root
 
 KEY = "ab" + "0" * 62
@@ -177,21 +178,6 @@ def test_sweeping_takes_old_scratch_and_leaves_young(store: Store) -> None:
     assert store.get(KEY) is not None
 
 
-def test_the_ledger_counts_plans_and_not_runs(store: Store) -> None:
-    assert store.open_test("rows", "plan a") == 1
-    assert store.open_test("rows", "plan a") == 1
-    assert store.open_test("rows", "plan b") == 2
-    assert store.open_test("rows", "plan a") == 1
-    assert store.open_test("other rows", "plan b") == 1
-    assert Store(store.root).open_test("rows", "plan c") == 3
-
-
-def test_the_ledger_gives_every_plan_its_own_ordinal_when_all_come_at_once(store: Store) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        ordinals = list(pool.map(lambda number: store.open_test("rows", f"plan {number}"), range(12)))
-    assert sorted(ordinals) == list(range(1, 13))
-
-
 def test_the_store_lies_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFUSE_STORE", str(tmp_path / "mine"))
     assert default_root() == tmp_path / "mine"
@@ -203,43 +189,23 @@ def test_the_store_lies_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest
     assert default_root() == tmp_path / ".cache" / "transfuse"
 
 
+@pytest.mark.parametrize(("named", "wanted"), [("a/b", "a/b"), ("/a", "/a"), ("file:///a/b", "/a/b"), ("C:/a", "C:/a")])
+def test_a_store_may_be_named_by_a_path_or_the_url_of_one(named: str, wanted: str) -> None:
+    assert room.local_root(named) == Path(wanted)
+
+
+@pytest.mark.parametrize("named", ["s3://bucket/store", "memory://x", "gs:/bucket", "https://host/x"])
+def test_a_store_on_objects_is_refused_with_the_way_out(named: str) -> None:
+    with pytest.raises(UserError, match="not an object store") as caught:
+        room.local_root(named)
+    assert "copying" in str(caught.value.hint)
+
+
 def test_the_manifest_names_the_hash_of_every_other_file(store: Store) -> None:
     store.put(KEY, META_VALUE, ARRAY_VALUES)
     manifest = json.loads((store.folder(KEY) / MANIFEST).read_text())
     assert set(manifest) == {META, ARRAYS}
     assert all(len(value) == 64 for value in manifest.values())
-
-
-@pytest.mark.parametrize("copy", ["rows.jsonl", "rows.copy.jsonl"])
-def test_a_damaged_line_of_the_ledger_is_mended_from_the_other_copy(store: Store, copy: str) -> None:
-    for plan in ("a", "b", "c"):
-        store.open_test("rows", plan)
-    path = store.root / "ledger" / copy
-    whole = path.read_bytes()
-    for place in range(len(whole)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :])
-        assert [store.open_test("rows", plan) for plan in ("c", "a", "b")] == [3, 1, 2]
-        assert path.read_bytes() == whole
-    path.unlink()
-    assert store.open_test("rows", "d") == 4
-    assert path.read_bytes().startswith(whole)
-
-
-def test_a_line_that_is_lost_in_both_copies_counts_as_an_opening(store: Store) -> None:
-    for plan in ("a", "b"):
-        store.open_test("rows", plan)
-    for name in ("rows.jsonl", "rows.copy.jsonl"):
-        path = store.root / "ledger" / name
-        path.write_bytes(path.read_bytes().replace(b'"a"', b'"A"'))
-    assert store.open_test("rows", "b") == 2
-    assert store.open_test("rows", "c") == 3
-    assert store.open_test("rows", "a") == 4
-
-
-def test_a_ledger_of_before_there_were_checks_is_read(store: Store) -> None:
-    (store.root / "ledger").mkdir(parents=True)
-    (store.root / "ledger" / "rows.jsonl").write_text('{"plan":"a"}\n{"plan":"b"}\n', encoding="utf-8")
-    assert [store.open_test("rows", plan) for plan in ("b", "c", "a")] == [2, 3, 1]
 
 
 def test_a_manifest_that_names_other_files_is_damage(store: Store) -> None:

@@ -24,7 +24,7 @@ from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.searched import search_of, searched, wanted
 from transfuse.run.shipped import deliver_model
 from transfuse.run.worker import Place
-from transfuse.store import LostArtifactError, Store, default_root, exclusive, remove_halves, write_text
+from transfuse.store import LostArtifactError, Store, default_root, exclusive, local_root, remove_halves, write_text
 
 # So many damaged store entries are repaired in one run; more than that is a broken disk.
 LARGEST_LOSS = 50
@@ -76,7 +76,7 @@ def run(request: Request) -> Outcome:
 def store_of(recipe: Recipe, root: Path) -> Store:
     """The store a recipe names, else the user's."""
     named = recipe.run.store
-    store = Store(default_root() if named == "default" else root / named)
+    store = Store(local_root(str(default_root())) if named == "default" else root / local_root(named))
     try:
         store.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
