@@ -43,6 +43,7 @@ def study(tmp_path_factory):
         images(),
         out=folder / "out",
         candidates=["features/concat"],
+        ladder="quick",
         train=quick,
         run={"store": str(folder / "store")},
     )

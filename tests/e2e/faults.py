@@ -19,7 +19,9 @@ from pathlib import Path
 from e2e.house import IMPORTED, _child, environment, wait_for
 
 RECIPE = """
-sources: {residual: {spec: "demo:residual", seen: none}, depthwise: {spec: "demo:depthwise", seen: none}}
+sources:
+  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
+  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
 data: {read: "sklearn:digits", splits: {per_class: 3, val: 40, test: 60}, canvas: 16}
 ladder: quick
 candidates: [features/concat]

@@ -18,7 +18,9 @@ from transfuse.run.run import Outcome, Request, run
 from transfuse.steps import evaluate
 
 RECIPE = """
-sources: {residual: {spec: "demo:residual", seen: none}, depthwise: {spec: "demo:depthwise", seen: none}}
+sources:
+  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
+  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
 data:
   read: "sklearn:digits"
   splits: {per_class: 4, val: 40, test: 60}
@@ -31,7 +33,7 @@ judge: {conditions: {gaussian_noise: [1, 5], jpeg: 3}}
 run: {store: store}
 """
 CROSSFIT = """
-sources: {residual: {spec: "demo:residual", seen: none}}
+sources: {residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}}
 repeats: 2
 data: {read: "npz:small.npz", canvas: 28, extra: {"ood:noise": {read: "npz:noise.npz", take: 12}}}
 candidates: [features/concat]

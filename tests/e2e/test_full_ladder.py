@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from transfuse.evaluation.case import Case
+from transfuse.plan import stitches
 from transfuse.plan.recipe import validated
+from transfuse.registry import Entry, method
 from transfuse.run.run import Outcome, Request, run
 from transfuse.steps import evaluate
 from transfuse.store import Store
 
 SOURCES = {"residual": "demo:residual", "depthwise": "demo:depthwise", "twin": "demo:residual@random?seed=1"}
 RECIPE: dict[str, Any] = {
-    "sources": {name: {"spec": spec, "seen": "none"} for name, spec in SOURCES.items()},
-    "alternative": {"spec": "demo:residual@random?seed=3", "seen": "none"},
+    "sources": {name: {"spec": spec, "seen": "none", "prepare": {"size": 14}} for name, spec in SOURCES.items()},
+    "alternative": {"spec": "demo:residual@random?seed=3", "seen": "none", "prepare": {"size": 14}},
     "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 28},
     "candidates": {"concat": {"fuse": "features/concat"}},
     "ladder": "full",
     "sizes": [0.5, 1.0],
     "judge": {"target": 1.5, "guards": {"worst_class": 0.1}, "stitching": [["residual", "twin"]]},
     "train": {
-        "frozen": {"epochs": 3, "rates": [0.01, 0.003]},
+        "frozen": {"epochs": 2, "rates": [0.01]},
         "full": {"epochs": 1, "rates": [0.001], "batch": 64},
     },
     "seeds": 2,
 }
+
+
+def briefly(name: str) -> Entry:
+    """The method with a tenth of its steps: what a stitched pair loses is looked up, not judged."""
+    whole = method(name)
+    steps = replace(whole.parameters["steps"], default=20)
+    return replace(whole, parameters={**whole.parameters, "steps": steps})
 
 
 class Spy:
@@ -50,6 +60,7 @@ def ran(tmp_path_factory: Any) -> tuple[Outcome, Case, Request]:
     with pytest.MonkeyPatch.context() as patch:
         spy = Spy(evaluate.judge)
         patch.setattr(evaluate, "judge", spy)
+        patch.setattr(stitches, "method", briefly)
         outcome = run(request)
     return outcome, spy.cases[-1], request
 

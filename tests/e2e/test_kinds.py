@@ -33,7 +33,7 @@ def outcome(tmp_path_factory) -> Outcome:
     folder = tmp_path_factory.mktemp("kinds")
     sources = {"residual": "demo:residual", "depthwise": "demo:depthwise", "twin": "demo:residual@random?seed=1"}
     recipe = {
-        "sources": {name: {"spec": spec, "seen": "none"} for name, spec in sources.items()},
+        "sources": {name: {"spec": spec, "seen": "none", "prepare": {"size": 14}} for name, spec in sources.items()},
         "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 28},
         "candidates": CANDIDATES,
         "ladder": "standard",
@@ -112,7 +112,10 @@ def test_the_shipped_model_opens_and_answers(outcome):
 
 def test_a_time_limit_ends_with_a_verdict_on_what_is_done_and_running_again_continues(tmp_path):
     recipe = {
-        "sources": {name: {"spec": f"demo:{name}", "seen": "none"} for name in ("residual", "depthwise")},
+        "sources": {
+            name: {"spec": f"demo:{name}", "seen": "none", "prepare": {"size": 14}}
+            for name in ("residual", "depthwise")
+        },
         "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 28},
         "candidates": ["features/concat"],
         "train": {"frozen": {"epochs": 2, "rates": [0.01]}},

@@ -84,7 +84,9 @@ def test_a_small_folder_with_copies_is_judged_in_whole_clusters(tmp_path):
             image.save(tmp_path / "photos" / label / f"{number}-large.png")
     (tmp_path / "small.yaml").write_text(
         """
-sources: {residual: {spec: "demo:residual", seen: none}, depthwise: {spec: "demo:depthwise", seen: none}}
+sources:
+  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
+  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
 data: {read: photos, groups: near_duplicates, canvas: 28}
 candidates: [features/concat]
 train: {frozen: {epochs: 2, rates: [0.01], least_steps: 10}}

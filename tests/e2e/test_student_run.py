@@ -18,8 +18,18 @@ POOL = 40
 RECIPE = {
     # Columns of their own heads stand for digits here, five of each; it does not matter how badly.
     "sources": {
-        "residual": {"spec": "demo:residual", "seen": "none", "classes": ["0", "1", "2", "3", "4", *[None] * 5]},
-        "depthwise": {"spec": "demo:depthwise", "seen": "none", "classes": [*[None] * 5, "5", "6", "7", "8", "9"]},
+        "residual": {
+            "spec": "demo:residual",
+            "seen": "none",
+            "prepare": {"size": 14},
+            "classes": ["0", "1", "2", "3", "4", *[None] * 5],
+        },
+        "depthwise": {
+            "spec": "demo:depthwise",
+            "seen": "none",
+            "prepare": {"size": 14},
+            "classes": [*[None] * 5, "5", "6", "7", "8", "9"],
+        },
     },
     "data": {
         "read": "sklearn:digits",
