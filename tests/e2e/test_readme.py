@@ -47,9 +47,3 @@ def test_every_command_it_names_exists():
     known = {command.callback.__name__ for command in app.registered_commands}
     named = set(re.findall(r"transfuse ([a-z]+) [a-z]*", README)) - {"connects"}
     assert named <= known | {"report"}, named - known
-
-
-def test_files_it_links_to_exist():
-    root = Path(__file__).parents[2]
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (root / target).exists(), target
