@@ -71,7 +71,7 @@ def test_a_name_decides_between_two_families(written):
 
 
 def test_a_file_is_read_and_not_run(written):
-    entry_of(written("loud", "def merge(unit): ...\nraise SystemExit"))
+    assert entry_of(written("loud", "def merge(unit): ...\nraise SystemExit")).shelf == "fusion/weights"
 
 
 @pytest.mark.parametrize(

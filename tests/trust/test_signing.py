@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from typer.testing import CliRunner
@@ -54,7 +55,10 @@ def test_the_signature_is_plain_ed25519_over_the_canonical_list(run: Path, key: 
     record = json.loads((run / "signature.json").read_text())
     signature = base64.b64decode(record.pop("signature"))
     raw = signing._public(record["public_key"], "").public_bytes_raw()
-    ed25519.Ed25519PublicKey.from_public_bytes(raw).verify(signature, canonical(record).encode())
+    theirs, signed = ed25519.Ed25519PublicKey.from_public_bytes(raw), canonical(record).encode()
+    theirs.verify(signature, signed)
+    with pytest.raises(InvalidSignature):
+        theirs.verify(signature, signed + b" ")
 
 
 CHANGES: dict[str, tuple[Callable[[Path], object], str]] = {
