@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +16,13 @@ from transfuse.steps._fitted import (
     blocks_of,
     failed,
     failure,
-    fits_of,
     fitted,
     made_of,
     matched,
     rows_of,
     told_of_merge,
 )
-from transfuse.steps._trials import Trials, chooser
+from transfuse.steps._tuned import lesson_of, trained
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     from transfuse.train.feed import Feed
     from transfuse.train.health import Watch
     from transfuse.train.learner import Learner
-    from transfuse.train.tune import Tuned
 
 REVISION = 7
 NEEDS = ("torch",)
@@ -43,8 +40,7 @@ MOST_TRAINED = 1024
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """Choose rate and epoch on held rows, keep the final network, score what choices and temperature need."""
     from transfuse.steps import _networks
-    from transfuse.train.loop import DivergedError, Lesson, score
-    from transfuse.train.tune import Rows, Training, tune
+    from transfuse.train.loop import DivergedError, score
 
     if reason := failure(inputs):
         return failed(reason)
@@ -54,38 +50,29 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     plan = Schedule.of(params["schedule"])
     device = context.torch_device()
     feed = _feed(params, inputs, context, plan)
-    lesson = Lesson(
-        forward=forward_of(plan),
-        feed=feed,
-        targets=targets,
-        schedule=plan,
-        seed=params["seed"],
-        autocast=_networks.autocast(params["precision"], device),
-        report=lambda epoch, loss, held: context.emit("progress", done=epoch, of=plan.epochs, train=loss, held=held),
-        kind=items.kind,
-        classes=len(params["classes"]),
+    lesson = lesson_of(
+        params,
+        items,
+        feed,
+        forward_of(plan),
+        context,
         beside=_taught.beside(inputs, len(params["classes"]), device),
         streams=_taught.pool(params, inputs, len(params["classes"]), context),
         watch=_watch(params, plan, feed, targets, context),
         past=_networks.past(params, inputs, context),
         scratch=context.store.scratch,
     )
-    began = time.process_time()
     try:
-        build = _builder(params, inputs, context, plan, feed, targets)
-        searching = {"choose": chooser(params["seed"]), "memory": Trials.of(context)} if plan.trials else {}
-        tuned = tune(Training(build, lesson, **searching), Rows(fits_of(rows), rows["train"], params["final_fit"]))
+        tuned, told = trained(_builder(params, inputs, context, plan, feed), lesson, rows, params, context)
     except DivergedError as error:
         return failed(str(error))
-    seconds = time.process_time() - began
     if params["final_fit"]:
         order = {int(row): index for index, row in enumerate(tuned.held)}
         calibrate = tuned.held_scores[[order[int(row)] for row in rows["calibrate"]]]
     else:
         calibrate = score(lesson, tuned.model, rows["calibrate"])
     scores = {"held": (tuned.held, tuned.held_scores), "calibrate": (rows["calibrate"], calibrate)}
-    facts = _facts(tuned) | {"made_of": made_of(params, context), "rows": _rows(rows)} | told_of_merge(inputs)
-    facts["seconds_per_item"] = seconds / max(tuned.items, 1)
+    facts = {"kind": "train", **told, "made_of": made_of(params, context), **told_of_merge(inputs)}
     if "stream" in params:
         facts["stream_rows"] = len(inputs["pool|rows"]["judge"])
     if "match" in inputs:
@@ -149,25 +136,6 @@ def _watch(
     return Watch(forward_of(plan), labelled.batch, lambda epoch, found: context.emit("health", epoch=epoch, **found))
 
 
-def _rows(rows: Mapping[str, np.ndarray]) -> int:
-    """How many rows one training goes through: under cross-fitting the mean of the inner folds'."""
-    sizes = [len(fit) for fit, _ in fits_of(rows)]
-    return round(sum(sizes) / len(sizes))
-
-
-def _facts(tuned: Tuned) -> dict[str, Any]:
-    return {
-        "kind": "train",
-        "rate": tuned.rate,
-        "epoch": tuned.epoch,
-        "trials": tuned.trials,
-        **({"values": tuned.values} if tuned.values else {}),
-        "items": tuned.items,
-        "curve": tuned.curve,
-        "health": None if tuned.health is None else tuned.health.record(),
-    }
-
-
 def _feed(
     params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule, *, keep: bool = True
 ) -> Feed:
@@ -194,12 +162,7 @@ def _canvases(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context
 
 
 def _builder(
-    params: Mapping[str, Any],
-    inputs: Mapping[str, Artifact],
-    context: Context,
-    plan: Schedule,
-    feed: Feed,
-    targets: np.ndarray,
+    params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule, feed: Feed
 ) -> Callable[[np.ndarray], nn.Module]:
     """A fresh network, its joints (and a regression's head) settled on the rows it will train on."""
     import torch
