@@ -98,6 +98,13 @@ def test_the_verdict_comes_first_and_in_words(page: Page) -> None:
     start = page.text.index("Recommendation")
     assert page.text.index("Ship concat: one network fused from lite0 and squeeze.") - start < 40
     assert start < page.text.index("Shown better") < page.text.index("How large the differences are")
+    singles = example.evidence()["evidence"]
+    (single,) = [
+        row["value"]
+        for row in singles
+        if (row["arm"], row["quantity"]) == ("frozen/lite0", "accuracy") and not row["versus"]
+    ]
+    assert f"best single {100 * single:.1f} %" in page.text
     for words in ("Shown better", "Not shown", "Shown worse", "One data set", "no claim beyond it", "lower is better"):
         assert words in page.text
 

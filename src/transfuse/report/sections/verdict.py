@@ -208,8 +208,16 @@ def _facts(view: View) -> list[Block]:
         if row is not None and not isinstance(row.value, Undefined):
             interval = " to ".join(bounds(row))
             hint = f"95 % interval {interval}; {better(row.direction)}" if interval else better(row.direction)
-            facts.append(Fact(quantity(name).title, view.number(row), hint))
+            facts.append(Fact(quantity(name).title, view.number(row), f"{hint}{_beside(view, name)}"))
     return [Facts(tuple(facts))] if facts else []
+
+
+def _beside(view: View, name: str) -> str:
+    """What the best single model has of the same, so that a figure says something by itself."""
+    row = view.level(view.best_single, name) if view.best_single and view.best_single != view.judged_as else None
+    if row is None or isinstance(row.value, Undefined):
+        return ""
+    return f"; best single {spell(replace(row, low=None, high=None))}"
 
 
 def told(view: View, claim: Claim) -> Prose:
