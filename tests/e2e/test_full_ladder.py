@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -53,7 +54,7 @@ class Spy:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: Any) -> tuple[Outcome, Case, Request]:
+def ran(tmp_path_factory: Any) -> Iterator[tuple[Outcome, Case, Request]]:
     folder = tmp_path_factory.mktemp("full")
     recipe = validated({**RECIPE, "run": {"store": str(folder / "store")}}, where="test")
     request = Request(recipe, folder, folder / "out")
@@ -61,8 +62,7 @@ def ran(tmp_path_factory: Any) -> tuple[Outcome, Case, Request]:
         spy = Spy(evaluate.judge)
         patch.setattr(evaluate, "judge", spy)
         patch.setattr(stitches, "method", briefly)
-        outcome = run(request)
-    return outcome, spy.cases[-1], request
+        yield run(request), spy.cases[-1], request
 
 
 def test_every_rung_is_judged_or_told_with_its_reason(ran: tuple[Outcome, Case, Request]) -> None:
