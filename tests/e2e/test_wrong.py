@@ -93,6 +93,30 @@ def test_a_huge_recipe_is_refused_before_it_is_read(wrong):
     assert (code, "too large" in said) == (2, True)
 
 
+def test_a_folder_is_no_recipe(wrong):
+    recipe(GOOD)
+    code, said = wrong("run", ".")
+    assert (code, "this is a folder" in said) == (2, True)
+
+
+def test_a_value_of_the_wrong_kind_is_told_with_what_was_given(wrong):
+    code, said = wrong("plan", recipe(GOOD + "seeds: many\n"))
+    assert (code, "seeds: must be a valid integer" in said, "got 'many'" in said) == (2, True, True)
+
+
+def test_an_out_without_a_name_fills_no_folder(wrong):
+    """`--out "$UNSET"` would otherwise write a whole run into the current folder."""
+    code, said = wrong("run", recipe(GOOD), "--out", "")
+    assert (code, "--out names no folder" in said) == (2, True)
+    assert [path.name for path in Path().iterdir()] == ["wrong.yaml"]
+
+
+def test_an_out_below_a_file_says_where_else_to_write(wrong):
+    Path("taken").write_text("mine", encoding="utf-8")
+    code, said = wrong("run", recipe(GOOD), "--out", "taken/below")
+    assert (code, "Not a directory" in said, "--out DIR" in said) == (2, True, True)
+
+
 def test_an_unknown_command_is_refused(wrong):
     assert wrong("fuze")[0] == 2
 

@@ -5,6 +5,7 @@ Exit codes: 0 the job is done, whatever the verdict; 2 something the user can fi
 
 from __future__ import annotations
 
+import errno
 import sys
 
 import typer
@@ -23,6 +24,12 @@ ROOMS = (running, choosing, results, methods, merging, trust)
 for command in (command for room in ROOMS for command in room.COMMANDS):
     app.command()(command)
 
+FULL = "make room and run again; what is done is kept"
+BARRED = "choose a place that may be written to: --out DIR for results, $TRANSFUSE_STORE for what is kept between runs"
+REFUSED = {errno.ENOSPC: FULL, errno.EDQUOT: FULL} | dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EEXIST, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR), BARRED
+)
+
 
 def main() -> None:
     """Run the command line and end with its exit code."""
@@ -38,9 +45,8 @@ def main() -> None:
         # A full disk, a folder that is a file, a missing right: the user's to mend, and what is done is kept.
         if error.filename is None and error.errno is None:
             raise
-        said = UserError(
-            f"the system refused: {error.strerror}", where=str(error.filename or ""), hint="mend it and run again"
-        )
+        hint = REFUSED.get(error.errno or 0, "mend it and run again; what is done is kept")
+        said = UserError(f"the system refused: {error.strerror}", where=str(error.filename or ""), hint=hint)
         sys.stderr.write(f"error: {said.message()}\n")
         sys.exit(2)
     except KeyboardInterrupt:

@@ -73,7 +73,9 @@ def safetensors_header(path: Path) -> Header:
     """
     size = existing(path).stat().st_size
     with path.open("rb") as handle:
-        length = int.from_bytes(handle.read(8), "little") if size >= 8 else -1
+        if size < 8:
+            raise _damaged(path, f"it has {size} bytes, too few for a header")
+        length = int.from_bytes(handle.read(8), "little")
         if not 2 <= length <= min(HEADER_LIMIT_BYTES, size - 8):
             raise _damaged(path, f"its header claims {length} bytes in a file of {size}")
         text = handle.read(length)

@@ -28,6 +28,8 @@ from transfuse.reads import RECIPIENT
 
 ALTERNATIVE = "alternative"
 ALTERNATIVES = ("str", "float", "int", "list[str]", "dict[str,any]", "literal['auto']", "[key]")
+# How pydantic begins to say what is wrong; its sentences stop before what was given.
+TOLD, LONGEST_SHOWN = "Input should ", 60
 
 
 class SourceEntry(Strict):
@@ -255,7 +257,11 @@ def _sentence(problem: Any) -> str:
         return f"unknown key '{path}'" + (
             f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
         )
+    if problem["type"] == "missing":
+        return f"'{path}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
+    if message.startswith(TOLD) and not isinstance(problem["input"], dict | list):
+        message = f"must {message.removeprefix(TOLD)}, got {str(problem['input'])[:LONGEST_SHOWN]!r}"
     return f"{path}: {message}" if path else message
 
 

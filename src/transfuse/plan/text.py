@@ -60,7 +60,8 @@ def text_of(path: Path) -> str:
     if not path.is_file():
         folder = path.parent if path.parent.is_dir() else Path()
         near = difflib.get_close_matches(path.name, [item.name for item in folder.glob("*.y*ml")], n=1)
-        raise UserError("there is no such recipe", where=str(path), hint=str(folder / near[0]) if near else None)
+        what = "a recipe is a file, and this is a folder" if path.is_dir() else "there is no such recipe"
+        raise UserError(what, where=str(path), hint=str(folder / near[0]) if near else None)
     if path.stat().st_size > LARGEST_RECIPE_BYTES:
         raise UserError(
             "this recipe is too large to be one",

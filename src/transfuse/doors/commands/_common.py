@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from transfuse.errors import printable
+from transfuse.errors import UserError, printable
 
 Sources = Annotated[
     list[str], typer.Argument(metavar="SOURCE...", help="e.g. torchvision:resnet18 timm:vit_tiny_patch16_224")
@@ -16,7 +16,18 @@ Sources = Annotated[
 Data = Annotated[
     str, typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE, wds:DIR or sklearn:digits")
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="folder for the results; default runs/NAME")]
+
+
+def place(text: str) -> Path:
+    """A folder to write to. Raises UserError for no text, as an unset variable gives: that would be this folder."""
+    if not text.strip():
+        raise UserError("--out names no folder", got=repr(text), hint="--out runs/NAME; or . for the current folder")
+    return Path(text)
+
+
+Out = Annotated[
+    Path | None, typer.Option("--out", parser=place, metavar="DIR", help="folder for the results; default runs/NAME")
+]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="steps at once; results do not depend on it")]
 Ladder = Annotated[str, typer.Option("--ladder", help="quick, standard or full: which comparisons are made")]
 

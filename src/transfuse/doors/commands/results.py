@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from transfuse.doors.commands._common import say
+from transfuse.doors.commands._common import place, say
 from transfuse.errors import UserError
 
 
@@ -33,7 +33,9 @@ def evaluate(
         str, typer.Option(help="gain that matters, in the metric's unit; auto is 5 % of the loss")
     ] = "auto",
     scale: Annotated[str | None, typer.Option(help="what the columns of a CSV are: logit or probability")] = None,
-    out: Annotated[Path, typer.Option("--out", help="folder for evidence and report")] = Path("runs/evaluate"),
+    out: Annotated[
+        Path, typer.Option("--out", parser=place, metavar="DIR", help="folder for evidence and report")
+    ] = Path("runs/evaluate"),
 ) -> None:
     """The whole evaluation of predictions made elsewhere, without any model."""
     from transfuse.doors.study import judged
