@@ -20,6 +20,7 @@ TITLES = {
     "outputs": "pooled predictions",
     "search": "a search beside one probe",
     "growth": "what more items cost",
+    "engines": "what an engine adds to every step",
     "merging": "merging files",
     "compress": "a fusion compressed",
 }

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-DECADES, APART, SIDE, CLASSES = (3_000, 30_000, 300_000), 1_000, 8, 10
+DECADES, APART, SIDE, CLASSES = (1_000, 10_000, 100_000), 250, 8, 10
 NAMES = ("a", "b", "c")
 PREPARE = {"size": SIDE, "scale": 1, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 # Three small networks of different draws; their features have 64 columns each.

@@ -52,6 +52,9 @@ LAWS: dict[str, tuple[str, ...]] = {
     "run/engines": (
         "future: Future[Done] = Future()\n    future.set_result(in_worker(job, place))\n    return future",
     ),
+    "run/trackers": (
+        "path = finished.folder / 'told.txt'\n    path.write_text(str(values), encoding='utf-8')\n    return str(path)",
+    ),
     "source/adapters": (
         "return nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))",
     ),

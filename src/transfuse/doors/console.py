@@ -43,6 +43,10 @@ class Progress:
             self._say(f"time is up; not finished: {', '.join(event['dropped']) or 'nothing'}")
         elif kind == "out_of_memory" and "halved_to" in event:
             self._say(f"not enough memory for batches of {event['batch']}: they are halved")
+        elif kind == "tracked":
+            self._say(f"told: {event['where']}")
+        elif kind == "not_tracked":
+            self._say(f"not told to {event['by']}: {event['why']}; the run itself is whole, run again to tell of it")
         if kind in ("step_started", "progress", "step_done"):
             self._show(event["step"])
 

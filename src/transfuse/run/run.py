@@ -23,6 +23,7 @@ from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.searched import search_of, searched, wanted
 from transfuse.run.shipped import deliver_model
+from transfuse.run.tracking import named, tell
 from transfuse.run.worker import Place
 from transfuse.store import LostArtifactError, Store, default_root, exclusive, local_root, remove_halves, write_text
 
@@ -35,7 +36,8 @@ Listener = Callable[[Mapping[str, Any]], None]
 
 @dataclass(frozen=True)
 class Request:
-    """What a door asks for: a recipe, the folder its paths start from, where to put results, and who listens."""
+    """What a door asks for: a recipe, the folder its paths start from, where to put results, who listens, and who is
+    told of the run once it has ended (`NAME` or `NAME:ADDRESS` of a tracker)."""
 
     recipe: Recipe
     root: Path
@@ -44,6 +46,7 @@ class Request:
     listeners: tuple[Listener, ...] = ()
     workers: int | None = None
     engine: str = "local"
+    track: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def run(request: Request) -> Outcome:
 
     A store entry found damaged on the way is made again: the walk starts over and reuses everything else.
     """
+    if request.track is not None:
+        named(request.track)
     folder = Folder(request.out)
     with exclusive(folder.path, "the run folder"):
         remove_halves(folder.path)
@@ -116,6 +121,8 @@ def _run(request: Request, folder: Folder) -> Outcome:
         write_text(folder.state, pretty(state | {"files": files}))
         cpu_seconds = time.process_time() - began + tally.elsewhere
     reused = len(found.walk.done) - len(tally.steps & set(found.walk.done))
+    if request.track is not None:
+        tell(request.track, folder.path, evidence, journal.emit)
     journal.emit("run_done", executed=len(tally.steps), reused=reused, cpu_seconds=round(cpu_seconds, 2))
     return Outcome(folder, evidence, len(tally.steps), reused, cpu_seconds)
 

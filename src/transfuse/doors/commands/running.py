@@ -49,6 +49,9 @@ def run(
     engine: Annotated[
         str, typer.Option(help="where steps run: local, or ray (a cluster at $RAY_ADDRESS, else one on this machine)")
     ] = "local",
+    track: Annotated[
+        str | None, typer.Option(help="tell of the run once it has ended: mlflow:runs.db, mlflow:http://host:5000")
+    ] = None,
 ) -> None:
     """Carry out a recipe; run again to resume, or to get the same results at no cost."""
     from transfuse.errors import unknown_name
@@ -57,7 +60,7 @@ def run(
 
     if engine not in shelf("run/engines"):
         raise unknown_name("engine", engine, shelf("run/engines"))
-    carry_out(read(recipe), recipe.parent, out or Path("runs") / recipe.stem, workers, engine)
+    carry_out(read(recipe), recipe.parent, out or Path("runs") / recipe.stem, workers, engine, track)
 
 
 def plan(recipe: Annotated[Path, typer.Argument(help="a YAML recipe")]) -> None:
@@ -85,7 +88,9 @@ def init(
     say(f"{summary}\nwritten: {out}\nnext: transfuse plan {out}; transfuse run {out}")
 
 
-def carry_out(recipe: Any, root: Path, out: Path, workers: int | None, engine: str = "local") -> None:
+def carry_out(
+    recipe: Any, root: Path, out: Path, workers: int | None, engine: str = "local", track: str | None = None
+) -> None:
     """Run a recipe with progress, then say what came out and where it is."""
     from transfuse.doors.console import Progress
     from transfuse.report.terminal import render_terminal
@@ -93,7 +98,7 @@ def carry_out(recipe: Any, root: Path, out: Path, workers: int | None, engine: s
 
     progress = Progress()
     try:
-        outcome = run(Request(recipe, root, out, listeners=(progress,), workers=workers, engine=engine))
+        outcome = run(Request(recipe, root, out, listeners=(progress,), workers=workers, engine=engine, track=track))
     finally:
         progress.close()
     say(render_terminal(outcome.evidence))
