@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from files.saved_models import message, written
 from fuzz.test_fuzz import TARGETS
 from fuzz.test_malicious import HARMFUL, fresh
 from transfuse.doors.inspecting import facts_of, inspected
@@ -44,6 +45,15 @@ def test_sound_files_of_other_kinds_are_told_apart(name: str, kind: str, tmp_pat
     facts = facts_of(path)
     assert (facts["safe"], facts["kind"]) == (True, kind)
     assert facts["tensors"] or name == "keras archive"
+
+
+def test_a_saved_model_is_told_by_its_operations_and_a_program_by_the_one_that_does_more(tmp_path: Path):
+    sound = facts_of(written(tmp_path / "sound"))
+    assert (sound["safe"], sound["kind"]) == (True, "TensorFlow SavedModel")
+    assert "Conv2D" in sound["metadata"]["operations"]
+    assert sound["metadata"]["as a source"] == f"tensorflow:{tmp_path / 'sound'}"
+    harmful = facts_of(written(tmp_path / "harmful", message({"serve": ("WriteFile",)})))
+    assert (harmful["safe"], "WriteFile" in harmful["why"]) == (False, True)
 
 
 def test_names_inside_a_file_forge_no_line(tmp_path: Path):

@@ -17,6 +17,7 @@ from transfuse.files.texts import json_object
 from transfuse.files.weights import SUFFIXES, describe, existing
 from transfuse.jsonio import file_digest, pretty
 
+PROGRAM = "saved_model.pb"
 MODEL, TENSORS, EVIDENCE = "model.json", "model.safetensors", "evidence.json"
 ARRAYS = (".npz",)
 HDF = (".h5", ".hdf5")
@@ -33,12 +34,14 @@ def inspected(paths: Sequence[Path], *, as_json: bool) -> str:
 
 
 def facts_of(path: Path) -> dict[str, Any]:
-    """The record of one file, of a saved model's folder, of a run's folder (that of the model it recommends), or of a
-    folder of Hugging Face's library.
+    """The record of one file, of a saved model's folder, of a run's folder (that of the model it recommends), of a
+    folder of Hugging Face's library, or of a SavedModel.
 
     Keys: those of `files.weights.describe`, and for models `origin`: where they come from, as lines to read.
     """
     if path.is_dir():
+        if (path / PROGRAM).is_file():
+            return _looked(path / PROGRAM, "TensorFlow SavedModel", _program, "its operations are arithmetic alone")
         is_ours = any((path / name).is_file() for name in (MODEL, EVIDENCE))
         return folder_facts(path, _weights) if is_model(path) and not is_ours else _model(path)
     suffix = path.suffix.lower()
@@ -129,6 +132,12 @@ def _idx(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     from transfuse.files.arrays import read_idx
 
     return {path.name: ["uint8", list(read_idx(path).shape)]}, {}
+
+
+def _program(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    from transfuse.files.programs import check_program
+
+    return {}, {"operations": ", ".join(check_program(path.parent)), "as a source": f"tensorflow:{path.parent}"}
 
 
 def _image(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
