@@ -1,25 +1,28 @@
-"""One network in two forms: EfficientNet-Lite0 from its weights and from an ONNX file of it; features and verdict.
+"""One network in several forms: EfficientNet-Lite0 from its weights, as ONNX, Keras and TensorFlow have it.
 
-    python tools/forms.py [--out DIR]        needs `make assets`
+    python tools/forms.py [--out DIR]        needs `make assets`; TensorFlow's forms where TRANSFUSE_TENSORFLOW names it
 
-Exports the network, compares its blocks in both forms (and through onnxruntime) on Fashion-MNIST images, then runs the
-same recipe twice, each time with one of the forms beside SqueezeNet, and prints what the verdicts say.
+Compares its blocks in every form on Fashion-MNIST images, then runs the same recipe with each of them beside SqueezeNet
+and prints what the verdicts say.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from keras_twin import keras_twin, saved_model
 from transfuse.data.canvas import batch
 from transfuse.data.open import open_data
 from transfuse.fusion.exports.onnx import _quiet
 from transfuse.plan.recipe import validated
 from transfuse.run.run import Request, run
 from transfuse.source.open import make_card, open_source
+from transfuse.source.tensorflow_process import INTERPRETER
 
 ASSETS = Path(__file__).parents[1] / "assets"
 CANVAS, ROWS = 96, 256
@@ -31,35 +34,45 @@ SQUEEZE = {
 }
 
 
-def exported(folder: Path) -> Path:
-    """The network as an ONNX file with a free batch, for images of the canvas's side."""
-    path = folder / "lite0.onnx"
+def exported(folder: Path) -> dict[str, str]:
+    """The specs of all forms that can be made here, the weights' own first; files are made that are not there yet."""
     source = open_source(make_card("lite0", WEIGHTS, root=folder, canvas=CANVAS), root=folder)
-    example = torch.rand(2, 3, CANVAS, CANVAS)
-    names = {0: torch.export.Dim("n")}
-    with _quiet():
-        torch.onnx.export(
-            source.network, (example,), path, dynamo=True, dynamic_shapes=(names,), external_data=False, verbose=False
-        )
-    return path
+    graph, archive = folder / "lite0.onnx", folder / "lite0.keras"
+    if not graph.is_file():
+        example, names = torch.rand(2, 3, CANVAS, CANVAS), {0: torch.export.Dim("n")}
+        with _quiet():
+            torch.onnx.export(
+                source.network,
+                (example,),
+                graph,
+                dynamo=True,
+                dynamic_shapes=(names,),
+                external_data=False,
+                verbose=False,
+            )
+    forms = {"weights": WEIGHTS, "onnx": "onnx:lite0.onnx", "onnxruntime": "onnx:lite0.onnx?runtime=onnxruntime"}
+    if not archive.is_file():
+        keras_twin(source.network, CANVAS, archive)
+    forms["keras"] = "keras:lite0.keras"
+    if os.environ.get(INTERPRETER):
+        if not (folder / "saved").is_dir():
+            saved_model(archive, folder / "saved")
+        forms |= {"tensorflow": "tensorflow:saved", "savedmodel": "tensorflow:saved?runtime=tensorflow"}
+    return forms
 
 
-def compared(folder: Path, prepare: dict[str, Any]) -> None:
+def compared(folder: Path, prepare: dict[str, Any], forms: dict[str, str]) -> None:
     """The largest difference of each block in each other form, as a share of the block's largest number."""
     data = open_data(f"idx:{ASSETS}/fashion-mnist", folder)
     images = torch.from_numpy(batch(data, range(ROWS), CANVAS))
     sources = {}
-    for name, spec in (
-        ("weights", WEIGHTS),
-        ("onnx", "onnx:lite0.onnx"),
-        ("runtime", "onnx:lite0.onnx?runtime=onnxruntime"),
-    ):
+    for name, spec in forms.items():
         card = make_card(name, spec, root=folder, canvas=CANVAS, prepare=prepare)
         sources[name] = open_source(card, root=folder)
         print(name, "trainable" if card.trainable else "frozen", f"{card.parameters:,} numbers")
     with torch.no_grad():
         blocks = {name: source(images, ["vector", "logits"]) for name, source in sources.items()}
-    for name in ("onnx", "runtime"):
+    for name in list(forms)[1:]:
         for tap, block in blocks["weights"].items():
             gap = float((blocks[name][tap] - block).abs().max() / block.abs().max())
             print(f"{name}, {tap}: largest difference {gap:.1e} of the largest number, {ROWS} images at {CANVAS} px")
@@ -89,11 +102,12 @@ def main() -> None:
     folder = parser.parse_args().out.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
-    exported(folder)
+    forms = exported(folder)
     prepare = {"size": CANVAS, "scale": 255, "mean": 127.5, "std": 127.5}
-    compared(folder, prepare)
-    for name, spec in (("weights", WEIGHTS), ("onnx", "onnx:lite0.onnx")):
-        judged(folder, name, spec, prepare)
+    compared(folder, prepare, forms)
+    for name, spec in forms.items():
+        if name != "onnxruntime":
+            judged(folder, name, spec, prepare)
 
 
 if __name__ == "__main__":
