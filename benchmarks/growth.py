@@ -13,14 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+# So many that pairs of a million are too many to look for look-alikes.
+JUDGED = 1_000
 DECADES, APART, SIDE, CLASSES = (1_000, 10_000, 100_000), 250, 8, 10
 NAMES = ("a", "b", "c")
+MANY_SOURCES, MANY_SEEDS = (2, 4, 8), (1, 10, 100)
 PREPARE = {"size": SIDE, "scale": 1, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 # Three small networks of different draws; their features have 64 columns each.
 NETWORKS = """
@@ -56,16 +60,35 @@ def table() -> list[str]:
             folder = world(Path(name), items)
             course = watched(folder)
             rows.append(told(folder, items, course))
+    return [*rows, "", *planned()]
+
+
+def planned() -> list[str]:
+    """Steps that a plan may run, and the CPU seconds it takes to make it, by sources and seeds."""
+    from transfuse.run.prepare import prepare
+    from transfuse.store import Store
+
+    rows = [" ".join(f"{name:>9}" for name in ("sources", "seeds", "steps", "plan s"))]
+    with tempfile.TemporaryDirectory() as name:
+        folder, store = world(Path(name), 2 * APART), Store(Path(name) / "store")
+        sys.path.append(name)
+        for sources in MANY_SOURCES:
+            for seeds in MANY_SEEDS:
+                given = recipe([f"s{number}" for number in range(sources)], seeds)
+                began = time.process_time()
+                plan = prepare(given, root=folder, store=store).plan
+                spent = time.process_time() - began
+                rows.append(f"{sources:>9} {seeds:>9} {len(plan.steps):>9} {spent:>9.2f}")
     return rows
 
 
-def world(folder: Path, items: int) -> Path:
-    """Synthetic canvases whose classes differ in brightness, and the networks that look at them."""
+def world(folder: Path, items: int, apart: int = APART) -> Path:
+    """Synthetic canvases whose classes differ in brightness, so many of them apart, and the networks that look."""
     rng = np.random.default_rng(0)
-    count = items + 2 * APART
+    count = items + 2 * apart
     labels = rng.integers(0, CLASSES, count)
     images = rng.integers(0, 64, (count, SIDE, SIDE), dtype=np.uint8) + (labels * 19).astype(np.uint8)[:, None, None]
-    split = np.array(["train", "val", "test"])[np.repeat([0, 1, 2], [items, APART, APART])]
+    split = np.array(["train", "val", "test"])[np.repeat([0, 1, 2], [items, apart, apart])]
     np.savez(folder / "data.npz", x=images, y=labels, split=split)
     (folder / "tiny.py").write_text(NETWORKS, encoding="utf-8")
     return folder
@@ -76,34 +99,40 @@ def carry_out(folder: Path) -> None:
     import torch
 
     from transfuse.events import Journal
-    from transfuse.plan.recipe import validated
     from transfuse.run.engine import Engine, Walk
     from transfuse.run.prepare import prepare
     from transfuse.run.run import place_of
     from transfuse.store import Store
 
     torch.set_num_threads(1)
-    recipe = validated(
-        {
-            "sources": {
-                name: {"spec": f"factory:tiny:make?seed={number}", "seen": "none", "prepare": PREPARE}
-                for number, name in enumerate(NAMES)
-            },
-            "data": {"read": "npz:data.npz", "canvas": SIDE},
-            "candidates": ["features/concat"],
-            "ladder": "quick",
-            # Two seeds draw more than there is, so that all items are looked at.
-            "seeds": 2,
-            "train": {"frozen": TRAINING},
-        },
-        where="benchmark",
-    )
+    # Two seeds draw more than there is, so that all items are looked at.
+    given = recipe(NAMES, 2)
     store, journal = Store(folder / "store"), Journal(folder / "journal.jsonl")
-    prepared = prepare(recipe, root=folder, store=store, emit=journal.emit)
+    prepared = prepare(given, root=folder, store=store, emit=journal.emit)
     journal.emit("prepared", cpu_seconds=time.process_time())
     wanted = [f"fit {arm} s0" for arm in (*(f"frozen/{name}" for name in NAMES), "concat")]
     Engine(Walk(prepared.plan, store), place_of(prepared, store, journal), journal).run(wanted)
     journal.emit("finished")
+
+
+def recipe(names: Sequence[str], seeds: int) -> Any:
+    """The comparison of these networks, as a recipe says it."""
+    from transfuse.plan.recipe import validated
+
+    return validated(
+        {
+            "sources": {
+                name: {"spec": f"factory:tiny:make?seed={number}", "seen": "none", "prepare": PREPARE}
+                for number, name in enumerate(names)
+            },
+            "data": {"read": "npz:data.npz", "canvas": SIDE},
+            "candidates": ["features/concat"],
+            "ladder": "quick",
+            "seeds": seeds,
+            "train": {"frozen": TRAINING},
+        },
+        where="benchmark",
+    )
 
 
 def watched(folder: Path, kill_at: int | None = None) -> Course:
@@ -170,7 +199,7 @@ def main() -> None:
     """So many items, killed when half of the shards are kept and started again, with a plot."""
     items, picture = int(sys.argv[1]), Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as name:
-        folder = world(Path(name), items)
+        folder = world(Path(name), items, JUDGED)
         half = len(NAMES) * -(-items // 16_384) // 2
         first = watched(folder, half)
         kept = shards(folder, "step_done")
