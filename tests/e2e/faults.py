@@ -20,8 +20,8 @@ from e2e.house import IMPORTED, _child, environment, wait_for
 
 RECIPE = """
 sources:
-  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
-  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
+  residual: {spec: "demo:residual", seen: none}
+  depthwise: {spec: "demo:depthwise", seen: none}
 data: {read: "sklearn:digits", splits: {per_class: 3, val: 40, test: 60}, canvas: 16}
 ladder: quick
 candidates: [features/concat]

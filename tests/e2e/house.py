@@ -15,11 +15,10 @@ from pathlib import Path
 from haste import hasten
 
 COMMAND = [sys.executable, "-c", "from transfuse.doors.cli import main; main()"]
-# Half the pixels the networks learned on: they need not answer well, and take a quarter of the time.
 RECIPE = """
 sources:
-  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
-  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
+  residual: {spec: "demo:residual", seen: none}
+  depthwise: {spec: "demo:depthwise", seen: none}
 data: {read: "sklearn:digits", splits: {per_class: 5, val: 60, test: 200}, canvas: 28}
 candidates: [features/concat]
 train: {frozen: {epochs: 4, rates: [0.01], least_steps: 20}}

@@ -28,8 +28,8 @@ from transfuse.store import Store
 
 RECIPE = {
     "sources": {
-        "vgg": {"spec": "demo:vgg", "seen": "none", "prepare": {"size": 14}},
-        "second": {"spec": "demo:vgg@random", "seen": "none", "prepare": {"size": 14}},
+        "vgg": {"spec": "demo:vgg", "seen": "none"},
+        "second": {"spec": "demo:vgg@random", "seen": "none"},
     },
     "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 12},
     "candidates": {

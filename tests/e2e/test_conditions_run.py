@@ -19,12 +19,12 @@ from transfuse.steps import evaluate
 
 RECIPE = """
 sources:
-  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
-  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
+  residual: {spec: "demo:residual", seen: none}
+  depthwise: {spec: "demo:depthwise", seen: none}
 data:
   read: "sklearn:digits"
   splits: {per_class: 4, val: 40, test: 60}
-  canvas: 28
+  canvas: 14
   extra: {"ood:noise": {read: "npz:noise.npz", take: 30}, "own:residual": {read: own/}}
 candidates: {whole: {fuse: features/concat, train: {regime: full, epochs: 1, rates: [0.01]}}}
 train: {frozen: {epochs: 2, rates: [0.001], least_steps: 1}}
@@ -33,9 +33,9 @@ judge: {conditions: {gaussian_noise: [1, 5], jpeg: 3}}
 run: {store: store}
 """
 CROSSFIT = """
-sources: {residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}}
+sources: {residual: {spec: "demo:residual", seen: none}}
 repeats: 2
-data: {read: "npz:small.npz", canvas: 28, extra: {"ood:noise": {read: "npz:noise.npz", take: 12}}}
+data: {read: "npz:small.npz", canvas: 14, extra: {"ood:noise": {read: "npz:noise.npz", take: 12}}}
 candidates: [features/concat]
 train: {frozen: {epochs: 2, rates: [0.01], least_steps: 1}}
 judge: {conditions: {brightness: 5}}

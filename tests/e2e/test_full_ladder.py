@@ -19,9 +19,9 @@ from transfuse.store import Store
 
 SOURCES = {"residual": "demo:residual", "depthwise": "demo:depthwise", "twin": "demo:residual@random?seed=1"}
 RECIPE: dict[str, Any] = {
-    "sources": {name: {"spec": spec, "seen": "none", "prepare": {"size": 14}} for name, spec in SOURCES.items()},
-    "alternative": {"spec": "demo:residual@random?seed=3", "seen": "none", "prepare": {"size": 14}},
-    "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 28},
+    "sources": {name: {"spec": spec, "seen": "none"} for name, spec in SOURCES.items()},
+    "alternative": {"spec": "demo:residual@random?seed=3", "seen": "none"},
+    "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 14},
     "candidates": {"concat": {"fuse": "features/concat"}},
     "ladder": "full",
     "sizes": [0.5, 1.0],

@@ -26,8 +26,8 @@ CLASSES = (
 RECIPE = """
 title: "<script>alert(2)</script> \\e[31m [x](javascript:alert(2))"
 sources:
-  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
-  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
+  residual: {spec: "demo:residual", seen: none}
+  depthwise: {spec: "demo:depthwise", seen: none}
 data: {read: "npz:named.npz", splits: {per_class: 4, val: 48, test: 48}, canvas: 16}
 ladder: quick
 candidates: {"mean<b>": {fuse: outputs/mean_prob, of: [frozen/residual, frozen/depthwise]}}

@@ -33,8 +33,8 @@ def outcome(tmp_path_factory) -> Outcome:
     folder = tmp_path_factory.mktemp("kinds")
     sources = {"residual": "demo:residual", "depthwise": "demo:depthwise", "twin": "demo:residual@random?seed=1"}
     recipe = {
-        "sources": {name: {"spec": spec, "seen": "none", "prepare": {"size": 14}} for name, spec in sources.items()},
-        "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 28},
+        "sources": {name: {"spec": spec, "seen": "none"} for name, spec in sources.items()},
+        "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 14},
         "candidates": CANDIDATES,
         "ladder": "standard",
         "judge": {"test": "all"},
@@ -81,7 +81,7 @@ def test_what_partial_freezes_does_not_move_by_one_bit_and_the_rest_does(outcome
     root = Path()
     moved = {}
     for name in ("residual", "depthwise"):
-        source = open_source(make_card(name, f"demo:{name}", root=root, canvas=28), root=root)
+        source = open_source(make_card(name, f"demo:{name}", root=root, canvas=14), root=root)
         for key, value in source.network.state_dict().items():
             (kept,) = [
                 array for full, array in state.items() if full.endswith(f"network.{key}") and f"members.{name}" in full
@@ -105,18 +105,15 @@ def test_the_shipped_model_opens_and_answers(outcome):
     study = load(outcome.folder.path)
     model = study.model()
     with torch.no_grad():
-        given = model.probabilities(torch.rand(3, 3, 28, 28))
+        given = model.probabilities(torch.rand(3, 3, 14, 14))
     assert given.shape == (3, 10)
     np.testing.assert_allclose(given.sum(1).numpy(), 1.0, rtol=1e-5)
 
 
 def test_a_time_limit_ends_with_a_verdict_on_what_is_done_and_running_again_continues(tmp_path):
     recipe = {
-        "sources": {
-            name: {"spec": f"demo:{name}", "seen": "none", "prepare": {"size": 14}}
-            for name in ("residual", "depthwise")
-        },
-        "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 28},
+        "sources": {name: {"spec": f"demo:{name}", "seen": "none"} for name in ("residual", "depthwise")},
+        "data": {"read": "sklearn:digits", "splits": {"per_class": 4, "val": 40, "test": 60}, "canvas": 14},
         "candidates": ["features/concat"],
         "train": {"frozen": {"epochs": 2, "rates": [0.01]}},
         "seeds": 2,

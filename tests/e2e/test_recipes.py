@@ -85,8 +85,8 @@ def test_a_small_folder_with_copies_is_judged_in_whole_clusters(tmp_path):
     (tmp_path / "small.yaml").write_text(
         """
 sources:
-  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
-  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
+  residual: {spec: "demo:residual", seen: none}
+  depthwise: {spec: "demo:depthwise", seen: none}
 data: {read: photos, groups: near_duplicates, canvas: 28}
 candidates: [features/concat]
 train: {frozen: {epochs: 2, rates: [0.01], least_steps: 10}}

@@ -10,9 +10,7 @@ from transfuse.plan.recipe import validated
 from transfuse.run.run import Outcome, Request, run
 
 RECIPE = {
-    "sources": {
-        name: {"spec": f"demo:{name}", "seen": "none", "prepare": {"size": 14}} for name in ("residual", "depthwise")
-    },
+    "sources": {name: {"spec": f"demo:{name}", "seen": "none"} for name in ("residual", "depthwise")},
     "data": {"read": "sklearn:digits", "splits": {"per_class": 8, "val": 60, "test": 80}, "canvas": 16},
     "candidates": "auto",
     "search": {"finalists": 2, "trials": 2, "space": {"rate": [1e-3, 1e-1]}},

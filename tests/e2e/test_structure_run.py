@@ -34,10 +34,7 @@ def outcome(tmp_path_factory) -> Outcome:
     folder = tmp_path_factory.mktemp("structure")
     (folder / "structure_run_factory.py").write_text(FACTORY)
     recipe = {
-        "sources": {
-            name: {"spec": f"demo:{name}", "seen": "none", "prepare": {"size": 14}}
-            for name in ("residual", "depthwise")
-        },
+        "sources": {name: {"spec": f"demo:{name}", "seen": "none"} for name in ("residual", "depthwise")},
         "recipient": "structure_run_factory:small",
         "data": {"read": "sklearn:digits", "splits": {"per_class": 3, "val": 30, "test": 40}, "canvas": 16},
         "candidates": CANDIDATES,

@@ -25,8 +25,8 @@ from transfuse.store import Store
 NAMES = ("even", "large", "loop")
 SOURCES = """
 sources:
-  residual: {spec: "demo:residual", seen: none, prepare: {size: 14}}
-  depthwise: {spec: "demo:depthwise", seen: none, prepare: {size: 14}}
+  residual: {spec: "demo:residual", seen: none}
+  depthwise: {spec: "demo:depthwise", seen: none}
 """
 TRAIN = "train: {frozen: {epochs: 3, rates: [0.01], least_steps: 9}}\n"
 LABELS = (
