@@ -11,6 +11,7 @@ import contextlib
 import json
 import math
 import mmap
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
             raise ValueError("the header is longer than the file")
         header = json.loads(handle.read(length))
         handle.seek(0)
-        content = bytearray(handle.read()) if size < READ_BYTES else _mapping(handle.fileno())
+        mapped = None if size < READ_BYTES else _mapping(handle.fileno())
+        content = bytearray(handle.read()) if mapped is None else mapped
     found = {name: _array(content, entry, 8 + length) for name, entry in header.items() if name != "__metadata__"}
     return dict(sorted(found.items()))
 
@@ -78,23 +80,24 @@ def _array(content: bytearray | mmap.mmap, entry: Mapping[str, object], start: i
     return np.frombuffer(content, dtype, count, start + begin).reshape(shape)
 
 
-def _mapping(descriptor: int) -> mmap.mmap:
-    try:
+def _mapping(descriptor: int) -> mmap.mmap | None:
+    """The file mapped; None where its file system, or the number of open files, does not allow it."""
+    with contextlib.suppress(OSError):
         return mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
-    except OSError:
-        # The number of files a process may hold is small by custom, not by need.
-        with contextlib.suppress(ImportError, ValueError, OSError):
-            import resource
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
 
-            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        # The number of files a process may hold is small by custom, not by need.
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         return mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
+    return None
 
 
 def room(shape: Sequence[int], dtype: np.dtype, folder: Path | None = None) -> np.ndarray:
     """An array to be written to, of any content: in memory, or in a file without a name in `folder` where it is large.
 
-    The file goes with the array, or with the process, however that ends.
+    The file goes with the array, or with the process, however that ends. Raises OSError where the disk is full.
     """
     size = math.prod(shape) * dtype.itemsize
     if size <= ROOM_BYTES:
@@ -102,7 +105,11 @@ def room(shape: Sequence[int], dtype: np.dtype, folder: Path | None = None) -> n
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as handle:
-        handle.truncate(size)
+        # A hole in a file on a full disk would end the process as soon as it is written to.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, size)
+        else:
+            handle.truncate(size)
         content = mmap.mmap(handle.fileno(), size)
     return np.frombuffer(content, dtype).reshape(shape)
 

@@ -103,6 +103,41 @@ def test_lines_of_pieces_are_those_of_the_whole(sizes: list[int], data: st.DataO
     np.testing.assert_array_equal(picked(pieces, places), whole[places])
 
 
+def test_what_cannot_be_mapped_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object, **named: object) -> None:
+        raise OSError("no such ability")
+
+    monkeypatch.setattr(room, "READ_BYTES", 0)
+    monkeypatch.setattr(room.mmap, "mmap", refuse)
+    same(arrays_of(written(tmp_path / "a", ARRAYS)), ARRAYS)
+
+
+def test_many_files_are_mapped_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    monkeypatch.setattr(room, "READ_BYTES", 0)
+    path = written(tmp_path / "a", ARRAYS)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(few, 256), most))
+        kept = [arrays_of(path) for _ in range(300)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    same(kept[-1], ARRAYS)
+
+
+def test_a_full_disk_is_an_error_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not hasattr(room.os, "posix_fallocate"):
+        pytest.skip("files cannot be given their room beforehand here")
+
+    def full(*given: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(room, "ROOM_BYTES", 0)
+    monkeypatch.setattr(room.os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        room.room((3, 4), np.dtype(np.float32), tmp_path)
+
+
 @pytest.mark.parametrize("most", [0, 1 << 20])
 def test_room_is_the_same_in_memory_and_in_a_file_and_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
