@@ -22,6 +22,7 @@ from typing import Any
 
 from asset_archives import ROOT, Archive, obtain, unpack
 from asset_pictures import choose_clipart
+from asset_texts import list_mails, take_wordllama
 from asset_weights import convert_lite, convert_squeezenet, top1
 from transfuse.errors import UserError, unknown_name
 from transfuse.jsonio import canonical
@@ -32,6 +33,8 @@ CONVERSIONS: dict[str, Callable[[Path, Path], object]] = {
     "lite0": functools.partial(convert_lite, name="lite0"),
     "lite1": functools.partial(convert_lite, name="lite1"),
     "squeezenet": convert_squeezenet,
+    "wordllama": take_wordllama,
+    "mails": list_mails,
     "clipart": choose_clipart,
     "clipart-small": functools.partial(choose_clipart, per_class=30),
 }

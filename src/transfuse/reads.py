@@ -148,6 +148,8 @@ def default_taps(traits: Mapping[str, Any], card: Card) -> list[str]:
     `levels`: the ends of the deepest stages that give maps, or tokens where none does. `layers`: stages spread evenly,
     and the features.
     """
+    if card.field != "image":
+        return [default_tap(traits, card)]
     asked, known = traits.get("taps"), stage_ends(card) if "taps" in traits else []
     if asked == "levels":
         maps = [name for name in known if card.taps[name].kind == "map"]
@@ -262,6 +264,13 @@ def check_reads(entry: Entry, cards: Mapping[str, Card], reads: Sequence[Read]) 
         kind = f"{tap.kind} of width {tap.width}"
         accepts = entry.traits.get("accepts", "vector")
         fine = {"map": ("map",), "any": ("map", "tokens")}.get(accepts, (tap.kind,))
+        if card.field == "text" and tap.kind == "tokens":
+            raise UserError(
+                f"{entry.full_name} would take the padding of texts for words",
+                where=where,
+                got=kind,
+                hint="tap 'vector', in which only a text's own tokens are averaged",
+            )
         own = bool(entry.reads) and read.tap == features_tap(card)
         if not own and (tap.kind not in fine or (accepts != "vector" and tap.pooled)):
             wanted = "maps [N, C, H, W]" + (" or tokens [N, T, D]" if accepts == "any" else "")

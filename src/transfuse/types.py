@@ -24,7 +24,7 @@ CLEAN = "clean"
 
 @dataclass(frozen=True)
 class Undefined:
-    """A number that does not exist, with the reason; it stays what it is through JSON and the report."""
+    """A number that does not exist, with the reason; it stays so through JSON and the report."""
 
     reason: str
 
@@ -49,7 +49,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Prepare:
-    """How a source wants the canvas: applied inside its door, differentiable.
+    """How a source wants the canvas, applied inside its door. Of a source of texts `size` is the most tokens it reads.
 
     `mean` and `std` are per channel, in units of `scale` (1.0: images in [0, 1]; 255.0: images in [0, 255]).
     `size` is the side the source was trained at, in pixels; `order` is rgb or bgr; `channels` is 3 or 1 (luma).

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,13 @@ ROUNDING = 1e-5
 
 def images(side: int, rows: int = 4) -> Tensor:
     return torch.rand(rows, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def texts(rows: int = 4, length: int = 80) -> Tensor:
+    """Texts of several lengths as bytes; one has no words at all."""
+    said = ["salt and then the oven", "wind", "", "the rope of a boat with an anchor and very little tide again"]
+    raws = [np.frombuffer(text.encode(), dtype=np.uint8) for text in said[:rows]]
+    return torch.from_numpy(np.stack([np.pad(raw, (0, length - len(raw))) for raw in raws]))
 
 
 def state(source: Source) -> dict[str, Tensor]:
@@ -91,16 +99,19 @@ def frozen_is_frozen_to_the_bit(source: Source, x: Tensor, folder: Path) -> None
 
 
 def gradients_come_through_if_the_card_says_so_and_only_then(source: Source, x: Tensor, folder: Path) -> None:
-    entered = x.clone().requires_grad_()
+    # Bytes of texts have no gradient, whatever reads them.
+    entered = x.clone().requires_grad_(x.is_floating_point())
     logits = source(entered)
-    assert logits.requires_grad == source.card.differentiable
+    assert logits.requires_grad == (source.card.differentiable or source.card.trainable)
+    assert not (source.card.differentiable and not x.is_floating_point())
     learned = [parameter for parameter in source.parameters() if parameter.requires_grad]
     assert bool(learned) == source.card.trainable
-    if source.card.differentiable:
+    if source.card.trainable:
         logits.square().sum().backward()
+        assert any(parameter.grad is not None and parameter.grad.any() for parameter in learned)
+    if source.card.differentiable:
         assert entered.grad is not None
         assert entered.grad.any()
-        assert any(parameter.grad is not None and parameter.grad.any() for parameter in learned)
 
 
 def a_trained_step_changes_the_answer(source: Source, x: Tensor, folder: Path) -> None:

@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from contracts.source_laws import LAWS, images
+from contracts.source_laws import LAWS, images, texts
 from source.onnx_files import PREPARE, SIDE, network, write
+from source.text_folders import write_table
 from transfuse.errors import MissingExtraError
 from transfuse.registry import shelf
 from transfuse.source.open import make_card, open_source
@@ -29,6 +30,7 @@ CASES = {
     "timm": ("timm:test_resnet@random?classes=3", 32),
     "file": ("file:w.safetensors?arch=timm:test_resnet&classes=3", 32), "module": ("", SIDE),
     "onnx": ("onnx:m.onnx", SIDE), "onnx, frozen": ("onnx:m.onnx?runtime=onnxruntime", SIDE),
+    "static": ("static:words?tokens=12", 80),
     "torchvision": ("torchvision:squeezenet1_1@random?classes=3", 48),
 }  # fmt: skip
 MAKE = """
@@ -43,6 +45,7 @@ def opened(tmp_path_factory):
     """name -> a fresh source; each is opened from its spec once."""
     root = tmp_path_factory.mktemp("sources")
     write(root / "m.onnx", network())
+    write_table(root / "words")
     (root / "made_here.py").write_text(MAKE)
     import timm
 
@@ -65,7 +68,8 @@ def opened(tmp_path_factory):
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
 @pytest.mark.parametrize("name", CASES)
 def test_law(name, law, opened, tmp_path):
-    law(opened(name), images(CASES[name][1]), tmp_path)
+    source = opened(name)
+    law(source, texts() if source.card.field == "text" else images(CASES[name][1]), tmp_path)
 
 
 def test_every_adapter_is_held_to_the_laws():

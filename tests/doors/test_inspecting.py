@@ -99,6 +99,15 @@ def test_a_hugging_face_folder_is_one_model_with_the_spec_to_use_it_by(tmp_path:
     assert "not told: no preprocessor_config.json" in said
 
 
+def test_a_model_of_texts_says_which_words_it_knows(tmp_path: Path):
+    folder = hugging_face(tmp_path / "bert", "model.safetensors")
+    facts = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**facts, "vocab_size": 9}))
+    assert facts_of(folder)["metadata"]["reads texts"] == "not told: no tokenizer.json"
+    (folder / "tokenizer.json").write_text("{}")
+    assert facts_of(folder)["metadata"]["reads texts"] == "as tokenizer.json says"
+
+
 def test_a_folder_is_as_safe_as_its_worst_file_and_lacks_what_its_index_names(tmp_path: Path):
     folder = hugging_face(tmp_path / "vit", "a.safetensors", "b.safetensors")
     (folder / "b.safetensors").write_bytes(b"x" * 20)

@@ -36,6 +36,8 @@ LAYERS = (
         "labels",
         "partial",
         "threads",
+        "texts",
+        "fields",
     ),
     ("files",),
     ("demo",),

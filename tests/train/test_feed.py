@@ -58,7 +58,7 @@ BATCHES = [np.array(rows) for rows in ([0, 1, 2], [2, 3, 3, 0], [4, 0, 1, 5], [3
 @pytest.mark.parametrize("room_for", [0, 1, 2, 4, 100])
 def test_canvases_are_the_same_whether_or_not_they_are_kept(monkeypatch: pytest.MonkeyPatch, room_for: int) -> None:
     monkeypatch.setattr(room, "CANVAS_CACHE_BYTES", room_for * 3 * 2 * 2 * 4 + 5)
-    feed = CanvasFeed(Album().read, 2, CPU)
+    feed = CanvasFeed(Album().read, CPU)
     for rows in BATCHES:
         (canvas,) = feed.batch(rows)
         np.testing.assert_array_equal(canvas.numpy(), Album().read(rows.tolist()))
@@ -67,13 +67,13 @@ def test_canvases_are_the_same_whether_or_not_they_are_kept(monkeypatch: pytest.
 
 def test_a_kept_canvas_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     album = Album()
-    feed = CanvasFeed(album.read, 2, CPU)
+    feed = CanvasFeed(album.read, CPU)
     for rows in BATCHES:
         feed.batch(rows)
     assert album.asked == [[0, 1, 2], [3], [4, 5]]
     monkeypatch.setattr(room, "CANVAS_CACHE_BYTES", 0)
     album = Album()
-    feed = CanvasFeed(album.read, 2, CPU)
+    feed = CanvasFeed(album.read, CPU)
     feed.batch(BATCHES[1])
     feed.batch(BATCHES[1])
     assert album.asked == [[2, 3, 0]] * 2

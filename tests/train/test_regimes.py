@@ -83,7 +83,7 @@ def fused() -> Callable[[], Fused]:
 def taught() -> Callable[..., Any]:
     """(network, settings of the regime) -> what `fit` found; two epochs on twelve random canvases."""
     canvases = np.random.default_rng(0).random((12, 3, 24, 24), dtype=np.float32)
-    feed = CanvasFeed(lambda rows: canvases[np.asarray(rows)], 24, CPU)
+    feed = CanvasFeed(lambda rows: canvases[np.asarray(rows)], CPU)
 
     def teach(model: Fused, held: np.ndarray | None = ROWS[8:], **given: Any) -> Any:
         plan = schedule({"regime": "full", "epochs": 2, "batch": 4, "rates": [0.01], **given}, where="test")

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from transfuse import texts
 from transfuse.data.open import Data
 from transfuse.errors import UserError
+from transfuse.fields import TEXT
 
 
 def place(raw: np.ndarray, size: int) -> np.ndarray:
@@ -26,7 +28,12 @@ def place(raw: np.ndarray, size: int) -> np.ndarray:
 
 
 def batch(data: Data, rows: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-    """The canvases of these rows, float32 `[n, 3, S, S]`; each is `place` of its row, whatever the others are."""
+    """The canvases of these rows, float32 `[n, 3, S, S]`; each is `place` of its row, whatever the others are.
+
+    Of texts their bytes, uint8 `[n, S]` with zeros after the end; what does not fit is cut off.
+    """
+    if data.field == TEXT:
+        return texts.laid([data.raw(int(row)) for row in rows], _checked(size))
     canvases = np.empty((len(rows), 3, _checked(size), size), dtype=np.float32)
     for canvas, row in zip(canvases, rows, strict=True):
         _place_into(canvas, data.raw(int(row)), size)

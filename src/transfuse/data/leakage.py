@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from transfuse.data.items import DIGEST_DIGITS, Items
-from transfuse.data.near_duplicates import BLOCK, alike, marks
+from transfuse.data.near_duplicates import BLOCK, THRESHOLDS, alike, marks
 from transfuse.data.split import Partition, Run
 from transfuse.errors import UserError
+from transfuse.fields import IMAGE
 
 EXAMPLES = 5
 # About a minute of one core.
@@ -39,7 +40,9 @@ def duplicates(items: Items, partition: Partition) -> tuple[Duplicates, ...]:
     return tuple(_duplicates(items, run) for run in partition.runs)
 
 
-def look_alikes(items: Items, partition: Partition, raw: Callable[[int], np.ndarray]) -> list[tuple[str, str]] | None:
+def look_alikes(
+    items: Items, partition: Partition, raw: Callable[[int], np.ndarray], field: str = IMAGE
+) -> list[tuple[str, str]] | None:
     """Judged rows that look almost like a row of the other side of their run: pairs (judged id, the other id).
 
     Each judged row is listed once, with the first such row of the first run that has one; exact copies are left to
@@ -59,7 +62,7 @@ def look_alikes(items: Items, partition: Partition, raw: Callable[[int], np.ndar
             block = fresh[start : start + BLOCK]
             ones = images[np.searchsorted(rows, block)]
             for column in range(0, len(places), OTHERS):
-                near = alike(ones, images[places[column : column + OTHERS]])
+                near = alike(ones, images[places[column : column + OTHERS]], THRESHOLDS[field])
                 for hit in np.flatnonzero(near.any(axis=1)):
                     found.setdefault(int(block[hit]), int(others[column + near[hit].argmax()]))
     return [(items.ids[row], items.ids[found[row]]) for row in sorted(found)]

@@ -1,7 +1,8 @@
-"""Pictures that look almost the same: without it a drawing and its resized copy could stand on both sides of a split.
+"""Items that look almost the same: without it a drawing and its resized copy could stand on both sides of a split.
 
 Two images are near-duplicates where their marks, 16 x 16 grey values of the whole image, correlate at 0.99 or more:
 resized, recompressed, brightened and lightly edited copies do. Mirrored, turned and cropped copies are not found.
+Texts have marks and a threshold of their own (text_marks.py).
 Correlations rest on whole numbers and are exact, so neither blocks nor the order of rows change what is found.
 """
 
@@ -13,32 +14,40 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from transfuse.data import text_marks
 from transfuse.data.items import Items, Label
 from transfuse.errors import UserError
+from transfuse.fields import IMAGE, TEXT
 
 # With 16 x 16 values of eight bits a sum of products stays below 2**24: exact in float32, whatever adds it up.
 SIDE = 16
 THRESHOLD = 0.99
 MOST_IMAGES = 20_000
 BLOCK = 512
+THRESHOLDS = {IMAGE: THRESHOLD, TEXT: text_marks.THRESHOLD}
 # Raise it when the same images would be found to be others' near-duplicates than before.
 REVISION = 1
 
 
 def marks(raw: Callable[[int], np.ndarray], rows: Sequence[int] | np.ndarray) -> np.ndarray:
-    """The marks `[n, 256]` uint8 of these rows: grey, averaged to 16 x 16, darkest value to 0 and lightest to 255."""
-    return np.array([_mark(raw(int(row))) for row in rows], dtype=np.uint8).reshape(len(rows), SIDE * SIDE)
+    """The marks `[n, 256]` uint8 of these rows: grey, averaged to 16 x 16, darkest value to 0 and lightest to 255.
+
+    What `raw` gives as `[n]` are the bytes of a text.
+    """
+    found = (raw(int(row)) for row in rows)
+    each = [text_marks.mark(one) if one.ndim == 1 else _mark(one) for one in found]
+    return np.array(each, dtype=np.uint8).reshape(len(rows), SIDE * SIDE)
 
 
-def alike(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+def alike(ones: np.ndarray, others: np.ndarray, threshold: float = THRESHOLD) -> np.ndarray:
     """Which of the marks `[n, 256]` and `[m, 256]` are near-duplicates, bool `[n, m]`; one tone is like none."""
     sums, other_sums = ones.sum(axis=1, dtype=np.float64), others.sum(axis=1, dtype=np.float64)
     products = (ones.astype(np.float32) @ others.astype(np.float32).T).astype(np.float64)
     covariance = ones.shape[1] * products - sums[:, None] * other_sums
-    return covariance >= THRESHOLD * (_spread(ones, sums)[:, None] * _spread(others, other_sums))
+    return covariance >= threshold * (_spread(ones, sums)[:, None] * _spread(others, other_sums))
 
 
-def clustered(items: Items, raw: Callable[[int], np.ndarray]) -> Items:
+def clustered(items: Items, raw: Callable[[int], np.ndarray], field: str = IMAGE) -> Items:
     """The items with clusters as groups: near-duplicates of near-duplicates, exact copies, and declared groups whole.
 
     `raw(row)` are the pixels. A cluster is named by its first id in alphabetical order. Errors: more images than can be
@@ -46,9 +55,9 @@ def clustered(items: Items, raw: Callable[[int], np.ndarray]) -> Items:
     """
     if len(items) > MOST_IMAGES:
         raise UserError(
-            "too many images to look for near-duplicates among all pairs",
+            f"too many {field}s to look for near-duplicates among all pairs",
             where="data.groups",
-            expected=f"at most {MOST_IMAGES:,} images",
+            expected=f"at most {MOST_IMAGES:,} {field}s",
             got=f"{len(items):,}",
             hint="give a column of groups instead: {csv: FILE, group: COLUMN}",
         )
@@ -56,7 +65,7 @@ def clustered(items: Items, raw: Callable[[int], np.ndarray]) -> Items:
     for names in (items.digests, items.groups):
         if names is not None:
             first = _joined(first, *_same(names))
-    for start, rows, columns in _pairs(images):
+    for start, rows, columns in _pairs(images, THRESHOLDS[field]):
         first = _joined(first, rows + start, columns + start)
     name: dict[int, str] = {}
     for place, item in zip(first.tolist(), items.ids, strict=True):
@@ -64,23 +73,23 @@ def clustered(items: Items, raw: Callable[[int], np.ndarray]) -> Items:
     return replace(items, groups=tuple(name[place] for place in first.tolist()))
 
 
-def described(items: Items) -> list[str]:
-    """Sentences on clusters for the report; none where every cluster is a single image."""
+def described(items: Items, field: str = IMAGE) -> list[str]:
+    """Sentences on clusters for the report; none where every cluster is a single item."""
     labels: dict[str, list[Label]] = {}
     for group, label in zip(items.groups or (), items.labels, strict=bool(items.groups)):
         labels.setdefault(group, []).append(label)
     several = [held for held in labels.values() if len(held) > 1]
     if not several:
-        return ["no two images are near-duplicates"]
+        return [f"no two {field}s are near-duplicates"]
     largest = max(len(held) for held in several)
     sentences = [
-        f"{len(several)} clusters of near-duplicates cover {sum(map(len, several))} images (the largest {largest}); "
+        f"{len(several)} clusters of near-duplicates cover {sum(map(len, several))} {field}s (the largest {largest}); "
         "they stay on one side"
     ]
     if items.kind != "multiclass":
         return sentences
     mixed = sum(len(set(held) - {None}) > 1 for held in several)
-    return [*sentences, f"{mixed} of these clusters hold images of more than one class"] if mixed else sentences
+    return [*sentences, f"{mixed} of these clusters hold {field}s of more than one class"] if mixed else sentences
 
 
 def nearest_pairs(
@@ -130,10 +139,10 @@ def _spread(images: np.ndarray, sums: np.ndarray) -> np.ndarray:
     return np.where(spread > 0, spread, np.inf)
 
 
-def _pairs(images: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _pairs(images: np.ndarray, threshold: float) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Near-duplicates block by block: where the block starts, and (row, column) counted from there."""
     for start in range(0, len(images), BLOCK):
-        rows, columns = np.nonzero(alike(images[start : start + BLOCK], images[start:]))
+        rows, columns = np.nonzero(alike(images[start : start + BLOCK], images[start:], threshold))
         yield start, rows, columns
 
 

@@ -1,6 +1,7 @@
 """The one door to data sets: without it every caller would have to know which reader reads what.
 
-What stands under `data:` in a recipe, or a Python object, goes in; a checked item table and raw pixels by row come out.
+What stands under `data:` in a recipe, or a Python object, goes in; a checked item table and raw pixels by row come out,
+or the bytes of texts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from transfuse.data import near_duplicates
 from transfuse.data.items import Items
 from transfuse.errors import UserError, unknown_name
+from transfuse.fields import IMAGE
 from transfuse.jsonio import digest
 from transfuse.kinds import kind_of
 from transfuse.registry import Entry, kinds_of, shelf
@@ -32,8 +34,9 @@ CANVAS_LIMITS = (1, 4096)
 class Reader(Protocol):
     """What each module in `data/readers` offers; `root` is the folder that relative paths start from.
 
-    A reader that declares `TRAITS["kinds"]` (names of kinds of task, with commas) takes the kind as a third argument of
-    `index`; any other reads classes only and is not asked for more.
+    What its items are (images where it does not say) stands in `TRAITS["field"]`; a reader of both has a function
+    `field(spec, root)`. A reader that declares `TRAITS["kinds"]` (names of kinds of task, with commas) takes the kind
+    as a third argument of `index`; any other reads classes only and is not asked for more.
     """
 
     def matches(self, spec: Any) -> bool:
@@ -72,10 +75,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Data:
-    """An item table and its pixels: `raw(row)` is `[H, W]` or `[H, W, 3]`, uint8 or float32 in [0, 1]."""
+    """An item table and its pixels: `raw(row)` is `[H, W]` or `[H, W, 3]`, uint8 or float32 in [0, 1].
+
+    Of texts `raw(row)` are the bytes `[n]` uint8, in UTF-8.
+    """
 
     items: Items
     raw: Callable[[int], np.ndarray]
+    field: str = IMAGE
 
 
 def settings(spec: Any) -> Settings:
@@ -121,6 +128,14 @@ def is_path(spec: Any) -> bool:
     return isinstance(spec, str) and SCHEME.match(spec) is None
 
 
+def field_of(spec: Any, root: Path) -> str:
+    """What the items of a data set are: `image` or `text`."""
+    read = settings(spec).read
+    entry, reader = _reader(read)
+    asked = getattr(reader, "field", None)
+    return str(asked(read, root)) if callable(asked) else str(entry.traits.get("field", IMAGE))
+
+
 def reads(spec: Any, kind: str) -> bool:
     """Whether the reader of a spec has labels for this kind of task."""
     return kind in kinds_of(_reader(settings(spec).read)[0])
@@ -162,7 +177,8 @@ def index(spec: Any, root: Path) -> Items:
     items = _indexed(wanted, root)
     if not wanted.groups:
         return items
-    return near_duplicates.clustered(items, _reader(wanted.read)[1].reader(wanted.read, root, items))
+    raw = _reader(wanted.read)[1].reader(wanted.read, root, items)
+    return near_duplicates.clustered(items, raw, field_of(wanted, root))
 
 
 def _indexed(wanted: Settings, root: Path) -> Items:
@@ -184,7 +200,7 @@ def open_data(spec: Any, root: Path, items: Items | None = None) -> Data:
     """Items and pixels of a data set; `items` from an earlier `index` saves making them again."""
     wanted = settings(spec)
     known = index(wanted, root) if items is None else items
-    return Data(known, _reader(wanted.read)[1].reader(wanted.read, root, known))
+    return Data(known, _reader(wanted.read)[1].reader(wanted.read, root, known), field_of(wanted, root))
 
 
 def _reader(read: Any) -> tuple[Entry, Reader]:
@@ -197,7 +213,7 @@ def _reader(read: Any) -> tuple[Entry, Reader]:
     if isinstance(read, str) and (scheme := SCHEME.match(read)):
         raise unknown_name("kind of data", scheme[1], [form.split(":")[0] for form in forms if ":" in form], where=read)
     if isinstance(read, Mapping):
-        keys = (*WRAPPER_KEYS, "csv", "path", "label", "group", "split", "separator")
+        keys = (*WRAPPER_KEYS, "csv", "path", "text", "label", "group", "split", "separator")
         for key in read:
             if key not in keys:
                 raise unknown_name("key", str(key), keys, where="data")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from transfuse import __version__
 from transfuse.doors.predicting import canvas_of, classes_of, model_folder, opened
+from transfuse.errors import UserError
+from transfuse.fields import IMAGE
 from transfuse.jsonio import canonical
 from transfuse.registry import shelf
 
@@ -24,6 +26,12 @@ def exported_model(path: Path, form: str, out: Path | None) -> Path:
 
     folder = model_folder(path)
     source, description = opened(folder)
+    if source.card.field != IMAGE:
+        raise UserError(
+            f"a model of {source.card.field}s has no form {form}: its tokenizer is no part of a graph",
+            where=str(folder),
+            hint="the folder itself is the model: transfuse.load(folder) reads it, transfuse predict uses it",
+        )
     facts = {
         "classes": canonical(list(classes_of(source, description))),
         "canvas": str(canvas_of(description, folder)),

@@ -77,7 +77,7 @@ def _model(folder: Path, settings: Mapping[str, Any], pickled: bool) -> dict[str
     told = {
         "architecture": ", ".join(map(str, settings.get("architectures") or ["not told"])),
         "classes": f"{len(classes)} ({', '.join(classes[:SHOWN])}{more})" if classes else "not told",
-        "prepares images": f"as {PROCESSOR} says" if (folder / PROCESSOR).is_file() else f"not told: no {PROCESSOR}",
+        **_prepares(folder, settings),
         "as a source": f"hf:{folder}",
     }
     if pickled:
@@ -86,6 +86,14 @@ def _model(folder: Path, settings: Mapping[str, Any], pickled: bool) -> dict[str
         told["as a source"] = "not as it is: its weights are quantised"
     code = sorted(path.name for path in folder.glob("*.py"))
     return told | ({"code": f"{', '.join(code)}: never runs"} if code else {})
+
+
+def _prepares(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
+    """How the model wants its images, or which words it knows."""
+    from transfuse.source.hf_texts import TOKENIZER, reads_texts
+
+    what, name = ("reads texts", TOKENIZER) if reads_texts(settings) else ("prepares images", PROCESSOR)
+    return {what: f"as {name} says" if (folder / name).is_file() else f"not told: no {name}"}
 
 
 def _adapter(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:

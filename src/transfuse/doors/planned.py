@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.events import silent
+from transfuse.fields import IMAGE
 from transfuse.kinds import kind_of
+from transfuse.plan.fields import canvas_in_words
 from transfuse.plan.graph import Plan
 from transfuse.plan.recipe import Recipe, short_name, validated
 from transfuse.report.numbers import plural
@@ -56,9 +58,11 @@ def _head(prepared: Prepared) -> list[str]:
     items, parts = prepared.items, prepared.partition
     first = parts.runs[0]
     arms = [*prepared.ladder.arms().values()]
+    field = next((card.field for card in prepared.cards.values()), IMAGE)
     side, per_fold = prepared.setting.canvas, "" if parts.protocol == "locked" else " in each fold"
     lines = [
-        f"data: {len(items):,} items, {plural(len(items.classes), kind_of(items.kind).column)}, canvas {side} x {side}",
+        f"data: {len(items):,} items, {plural(len(items.classes), kind_of(items.kind).column)}, "
+        f"canvas {canvas_in_words(field, side)}",
         f"protocol: {parts.protocol}, runs {', '.join(run.name for run in parts.runs)}; "
         f"{len(first.train):,} rows train, {len(first.judge):,} judge{per_fold}",
         *(f"note: {note}" for note in parts.notes),

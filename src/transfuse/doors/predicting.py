@@ -19,6 +19,7 @@ import numpy as np
 from transfuse.data.familiar import Familiar, looks
 from transfuse.doors.study import Study
 from transfuse.errors import UserError
+from transfuse.fields import IMAGE, TEXT, check_field
 from transfuse.kinds import kind_of
 from transfuse.store import write_text
 
@@ -82,14 +83,16 @@ class Answers:
 def predict(model: Path, data: str, root: Path, report: Report | None = None) -> Answers:
     """The answers of a saved model, or of the model that a run recommends, for all items of a data set.
 
-    `data` is anything a recipe reads, labelled or not; a folder with images right inside it is read as `images:DIR`.
+    `data` is anything a recipe reads, labelled or not; a folder with images right inside it is read as `images:DIR`,
+    any folder as `texts:DIR` where the model reads texts.
     Raises: `UserError` where there is no model, no image, or the model was given in Python.
     """
     if model.suffix == ".onnx":
         return _of_graph(model, opened_data(data, root), report)
     folder = model_folder(model)
     source, description = opened(folder)
-    found, canvas = opened_data(data, root, source.kind), canvas_of(description, folder)
+    found, canvas = opened_data(data, root, source.kind, source.card.field), canvas_of(description, folder)
+    check_field(source.card.name, source.card.field, str(folder), found.field)
     classes = classes_of(source, description)
     known, seen = Familiar.from_record(description.get("familiar")), []
     rows = probabilities(source, found, canvas, report, seen)
@@ -159,7 +162,7 @@ def probabilities(
     with torch.no_grad():
         for rows in _slices(len(data.items)):
             canvases = batch(data, rows, canvas)
-            if seen is not None:
+            if seen is not None and data.field == IMAGE:
                 seen.append(looks(canvases))
             images = torch.from_numpy(canvases)
             answers = source(images) if source.kind == "regression" else source.probabilities(images)
@@ -192,7 +195,7 @@ def opened(folder: Path) -> tuple[Source, dict[str, Any]]:
     return saved.load(folder), saved.read(folder)
 
 
-def opened_data(spec: str, root: Path, kind: TaskKind = "multiclass") -> Data:
+def opened_data(spec: str, root: Path, kind: TaskKind = "multiclass", field: str = IMAGE) -> Data:
     """A data set of a recipe's form; a folder with images right inside it needs no classes.
 
     Labels there may be of the model's kind of task; a reader that knows classes only is read as it is.
@@ -201,7 +204,9 @@ def opened_data(spec: str, root: Path, kind: TaskKind = "multiclass") -> Data:
     from transfuse.data.photos import images_in
 
     folder = root / Path(spec).expanduser()
-    if is_path(spec) and folder.is_dir() and images_in(folder, deep=False):
+    if is_path(spec) and folder.is_dir() and field == TEXT:
+        spec = f"texts:{spec}"
+    elif is_path(spec) and folder.is_dir() and images_in(folder, deep=False):
         spec = f"images:{spec}"
     return open_data(read_as(spec, kind) if reads(spec, kind) else spec, root)
 
@@ -211,7 +216,7 @@ def written(answers: Answers, out: Path) -> str:
     write_text(out, answers.table())
     said = [answers.summary(), f"written: {out}"]
     if answers.unlike is None:
-        said.append("this model does not tell which images are unlike those it learnt from")
+        said.append("this model does not tell which items are unlike those it learnt from")
     elif strange := [(item, why) for item, why in zip(answers.items, answers.unlike, strict=True) if why]:
         beside = out.with_name(f"{out.stem}.unlike.csv")
         write_text(beside, _csv([("item", "why"), *strange]))

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.fields import IMAGE, check_works_on, one_field
+from transfuse.fields import views as views_of
 from transfuse.fusion.contract import Front
 from transfuse.fusion.fused import Crown, Fused
 from transfuse.fusion.parts import Opened, Parts, Shapes, UnseenError
 from transfuse.jsonio import digest, plain
 from transfuse.kinds import kind_of
-from transfuse.reads import CANVAS, RECIPIENT, VIEWS, Read, check_reads, pools, reads_of
+from transfuse.reads import CANVAS, RECIPIENT, Read, check_reads, pools, reads_of
 from transfuse.registry import Entry, method
 from transfuse.seeds import integer
 from transfuse.source.base import Source
@@ -48,6 +50,7 @@ def crown(
     every = {**cards, **({} if recipient is None else {RECIPIENT: recipient})}
     chosen = list(reads or reads_of(entry, cards, recipient=recipient))
     _check(entry, every, chosen)
+    check_works_on(entry, one_field(every, entry.full_name), entry.full_name)
     if len(set(classes)) != len(classes) or len(classes) < kind_of(kind).least:
         least = "two or more distinct" if kind == "multiclass" else "one or more distinct"
         raise UserError(f"a fusion needs {least} {kind_of(kind).columns}", got=", ".join(classes) or "none")
@@ -124,8 +127,9 @@ def _check(entry: Entry, cards: Mapping[str, Card], reads: Sequence[Read]) -> No
     for read in reads:
         if read.member not in cards and not read.of_canvas:
             raise unknown_name("member", read.member, cards)
-        if read.view not in VIEWS:
-            raise unknown_name("view", read.view, VIEWS, where=f"source '{read.member}', tap '{read.tap}'")
+        known = views_of(IMAGE if read.of_canvas else cards[read.member].field)
+        if read.view not in known:
+            raise unknown_name("view", read.view, known, where=f"source '{read.member}', tap '{read.tap}'")
     check_reads(entry, cards, reads)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transfuse import texts
 from transfuse.errors import UserError
 from transfuse.fusion.dropping import Dropping, averaged
 from transfuse.fusion.heads import head
@@ -16,7 +17,7 @@ from transfuse.fusion.joints import Plain, Standardise, pooled
 from transfuse.fusion.made import Made, made_card
 from transfuse.reads import CANVAS, Read
 from transfuse.source.base import Source, hold
-from transfuse.source.door import canvas_of
+from transfuse.source.door import inputs_of
 from transfuse.types import Card, Tap, TaskKind
 
 
@@ -163,7 +164,7 @@ class Fused(Made):
 
         Each member runs once per view for all of its taps.
         """
-        canvas = canvas_of(batch)
+        canvas = inputs_of(batch, self.card.field)
         reads = [read for read in self.reads if read.use == "block" or (targets and read.use == "target")]
         found: dict[Read, Tensor] = {}
         for member, view in dict.fromkeys((read.member, read.view) for read in reads if read.member not in self.absent):
@@ -213,7 +214,12 @@ class Fused(Made):
 
 
 def turned(canvas: Tensor, view: str) -> Tensor:
-    """An exact rearrangement of the canvas [N, 3, S, S]: as it is, mirrored, upside down, or turned by half."""
+    """An exact rearrangement of the canvas [N, 3, S, S]: as it is, mirrored, upside down, or turned by half.
+
+    Of texts [N, L] a view of their words: all, every other one from the first or the second on, or all backwards.
+    """
+    if view in texts.VIEWS[1:]:
+        return torch.from_numpy(texts.seen(canvas.cpu().numpy(), view)).to(canvas.device)
     axes = {"plain": [], "mirror": [3], "flip": [2], "turn": [2, 3]}[view]
     return torch.flip(canvas, axes) if axes else canvas
 

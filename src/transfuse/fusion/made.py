@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
+from transfuse.fields import one_field
 from transfuse.source.base import Source
-from transfuse.source.door import canvas_of
+from transfuse.source.door import inputs_of
 from transfuse.source.weights import StateReader
 from transfuse.types import Card, Prepare, Tap
 
@@ -22,7 +23,7 @@ class Made(Source):
 
     def prepared(self, batch: Tensor | Mapping[str, Any]) -> Tensor:
         """The canvas as it is."""
-        return canvas_of(batch)
+        return inputs_of(batch, self.card.field)
 
     def leading_to(self, tap: str) -> dict[str, nn.Module]:
         """Every module: which of them a tap needs is known to the members only."""
@@ -55,7 +56,7 @@ def made_card(name: str, spec: str, made: Made, members: Sequence[Source], taps:
         class_count=logits.width,
         parameters=sum(parameter.numel() for parameter in made.parameters()),
         licence=", ".join(sorted({card.licence for card in cards})),
-        field=cards[0].field,
+        field=one_field({card.name: card for card in cards}, f"{name} ({spec})"),
         flexible=all(card.flexible for card in cards),
         random=any(card.random for card in cards),
         trainable=all(card.trainable for card in cards),

@@ -19,7 +19,7 @@ from transfuse.fusion.made import Made, made_card
 from transfuse.kinds import kind_of
 from transfuse.registry import method
 from transfuse.source.base import Source
-from transfuse.source.door import canvas_of
+from transfuse.source.door import inputs_of
 from transfuse.types import Card, Tap, TaskKind
 
 
@@ -54,7 +54,7 @@ class Pool(Made):
             self.card.tap(tap)
         if self.kind != "multiclass":
             return {"logits": self._other(batch)}
-        canvas, entry = canvas_of(batch), method(self.method)
+        canvas, entry = inputs_of(batch, self.card.field), method(self.method)
 
         def ask(member: int, rows: np.ndarray) -> np.ndarray:
             some = canvas if len(rows) == len(canvas) else canvas[torch.from_numpy(rows).to(canvas.device)]

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from transfuse.fields import IMAGE, views
 from transfuse.plan.arms import ArmSpec, Scene, single
-from transfuse.reads import RECIPIENT, VIEWS, Read, pools, reads_of
+from transfuse.reads import RECIPIENT, Read, pools, reads_of
 from transfuse.registry import method
 from transfuse.schedules import Schedule
 
@@ -25,14 +26,14 @@ def branches(arm: ArmSpec) -> int:
     return len(arm.members) + arm.recipient if method(arm.method).reads else len(arm.reads)
 
 
-def copies(fusion: ArmSpec, alone: ArmSpec) -> ArmSpec:
+def copies(fusion: ArmSpec, alone: ArmSpec, field: str = IMAGE) -> ArmSpec:
     """As many copies of one source as the fusion has branches, each on another view of the canvas, fused in its way.
 
     A fusion that reads more than features works inside its members, where one source has no views to give: copies are
     concatenated.
     """
-    views = VIEWS[: min(branches(fusion), len(VIEWS))]
-    reads = tuple(replace(read, view=view) for view in views for read in alone.reads)
+    looks = views(field)[: branches(fusion)]
+    reads = tuple(replace(read, view=view) for view in looks for read in alone.reads)
     how_read = method(fusion.method)
     shared = pools(how_read) and not how_read.reads
     how = (fusion.method, fusion.settings) if shared else (alone.method, alone.settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from transfuse.fields import TEXT
 from transfuse.plan import controls
 from transfuse.plan.abilities import check_attacks, possible
 from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
@@ -68,6 +69,12 @@ class Ladder:
         """The arms that always run, by name."""
         return {arm.name: arm for arm in (*self.fixed, *self.singles, *self.candidates)}
 
+    def every(self) -> list[ArmSpec]:
+        """All arms that may run, whatever is chosen."""
+        followers = (arm for follower in self.followers for arm in follower.options.values())
+        tuned = (*self.tuned_singles.values(), *self.tuned_fusions.values())
+        return [*self.fixed, *self.singles, *self.candidates, *tuned, *followers]
+
     @property
     def ready(self) -> list[ArmSpec]:
         """The fixed arms that may be the best single: sources as they are, and tuned ones that are asked for."""
@@ -99,7 +106,7 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
     sources = {name: card for name, card in cards.items() if name in recipe.sources}
     scene = Scene(recipe, sources, cards.get(RECIPIENT) if recipe.recipient is not None else None, classes)
     check_attacks(recipe.judge.conditions, sources)
-    tuning = recipe.ladder != "quick"
+    tuning, of_texts = recipe.ladder != "quick", any(card.field == TEXT for card in sources.values())
     frozen, full = scene.schedule("frozen"), scene.schedule("full") if tuning else None
     singles = [single(scene, f"frozen/{name}", name, frozen) for name in sources]
     fixed, skipped = _fixed(scene, singles)
@@ -114,6 +121,8 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
     found = {name: arm for name, arm in found.items() if arm.role != "baseline"}
     if not tuning:
         skipped += [(what, "the ladder is 'quick'; 'standard' has it") for what in ("tuned/…", "scratch")]
+    if recipe.ladder == "full" and recipe.alternative is None and of_texts:
+        skipped.append((ALTERNATIVE, "the stated accuracies of other models are of images; write `alternative: SPEC`"))
     if recipe.ladder != "full":
         skipped += [(what, f"the ladder is '{recipe.ladder}'; 'full' has it") for what in FULL_ONLY]
     tuned = {arm.name: replace(arm, name=f"tuned/{arm.members[0]}", schedule=full) for arm in singles if tuning}
@@ -128,7 +137,8 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
         followers=(),
         not_measured=(),
         curves=bool(recipe.smaller_sizes),
-        proposes=recipe.ladder == "full" and recipe.alternative is None and bool(found),
+        # What is known of other models is how well they tell images.
+        proposes=recipe.ladder == "full" and recipe.alternative is None and bool(found) and not of_texts,
     )
     tuned = {name: replace(arm, name=f"tuned/{name}", schedule=full) for name, arm in made.frozen_fusions.items()}
     tuned_fusions, missing = possible(tuned if tuning else {}, cards)
@@ -196,7 +206,9 @@ def _followers(scene: Scene, made: Ladder) -> list[Follower]:
             "copies",
             "copied",
             {
-                f"{name}{controls.TOGETHER}{alone.name}": controls.copies(arm, alone)
+                f"{name}{controls.TOGETHER}{alone.name}": controls.copies(
+                    arm, alone, scene.cards[alone.members[0]].field
+                )
                 for name, arm in branched.items()
                 for alone in made.singles
             },

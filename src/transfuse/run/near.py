@@ -16,10 +16,12 @@ from transfuse.data.leakage import look_alikes
 from transfuse.data.open import Settings
 from transfuse.data.split import Partition
 from transfuse.events import Emit
+from transfuse.fields import IMAGE, TEXT
 from transfuse.jsonio import digest
 from transfuse.store import Store
 
 NAMED = 3
+COMPARED = {IMAGE: "16 x 16 grey values", TEXT: "counts of runs of three words"}
 
 
 def notes(
@@ -29,34 +31,51 @@ def notes(
     raw: Callable[[], Callable[[int], np.ndarray]],
     store: Store,
     emit: Emit,
+    field: str = IMAGE,
+    side: int = 0,
 ) -> tuple[str, ...]:
     """Sentences for the report: the clusters kept together, else the judged images with a look-alike on the other side.
 
-    `raw()` opens the pixels; it is called only where they were not looked at before.
+    `raw()` opens pixels or texts; it is called only where they were not looked at before. Of texts how many do not fit
+    a canvas of `side` bytes is told too.
     """
+    short = cut(items, side, raw, store) if field == TEXT else ()
     if wanted.groups:
-        return tuple(near_duplicates.described(items))
+        return (*near_duplicates.described(items, field), *short)
     key = digest(["look-alikes", near_duplicates.REVISION, items.fingerprint, parts.to_json()])
     known = store.get(key)
     if known is None:
         emit("step_started", step="look-alikes", kind="index", key=key)
-        store.put(key, {"pairs": look_alikes(items, parts, raw())})
+        store.put(key, {"pairs": look_alikes(items, parts, raw(), field)})
         emit("step_done", step="look-alikes", kind="index", key=key)
         known = store.get(key)
     found: Any = None if known is None else known.meta["pairs"]
-    return _sentences(found, parts, declared=any(items.splits))
+    return (*_sentences(found, parts, field, declared=any(items.splits)), *short)
 
 
-def _sentences(found: list[list[str]] | None, parts: Partition, *, declared: bool) -> tuple[str, ...]:
+def cut(items: Items, side: int, raw: Callable[[], Callable[[int], np.ndarray]], store: Store) -> tuple[str, ...]:
+    """A sentence on the texts that do not fit the canvas, whose ends nobody reads; none where all do."""
+    key = digest(["cut", items.fingerprint, side])
+    known = store.get(key)
+    if known is None:
+        read = raw()
+        store.put(key, {"cut": sum(len(read(row)) > side for row in range(len(items)))})
+        known = store.get(key)
+    count: Any = 0 if known is None else known.meta["cut"]
+    share = 100 * count / max(len(items), 1)
+    return (f"{count:,} of {len(items):,} texts ({share:.1f} %) are cut off after {side:,} bytes",) if count else ()
+
+
+def _sentences(found: list[list[str]] | None, parts: Partition, field: str, *, declared: bool) -> tuple[str, ...]:
     if found is None:
-        return ("near-duplicates across the split were not looked for: there are too many pairs of images",)
+        return ("near-duplicates across the split were not looked for: there are too many pairs of items",)
     if not found:
         return ()
     judged = len(np.unique(np.concatenate([run.judge for run in parts.runs])))
     pairs = "; ".join(f"{left} and {right}" for left, right in found[:NAMED])
     sentence = (
-        f"{len(found)} of {judged:,} judged images ({100 * len(found) / judged:.1f} %) look almost like a training "
-        f"image (16 x 16 grey values correlate at {near_duplicates.THRESHOLD} or more), e.g. {pairs}"
+        f"{len(found)} of {judged:,} judged {field}s ({100 * len(found) / judged:.1f} %) look almost like a training "
+        f"{field} ({COMPARED[field]} correlate at {near_duplicates.THRESHOLDS[field]} or more), e.g. {pairs}"
     )
     if parts.protocol == "crossfit" or not declared:
         sentence += "; `groups: near_duplicates` under `data` keeps them on one side"

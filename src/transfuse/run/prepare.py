@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 
 from transfuse import __version__
-from transfuse.data.extra import extras
 from transfuse.data.items import Items
-from transfuse.data.open import Settings, index, open_data, read_as, settings, signature
+from transfuse.data.open import Settings, field_of, index, open_data, read_as, settings, signature
 from transfuse.data.prefix import prefix
 from transfuse.data.split import Fit, Partition, Run, partition
-from transfuse.errors import UserError
 from transfuse.events import Emit, silent
 from transfuse.jsonio import digest, plain
 from transfuse.plan.build import RowBlock, RunRows, Setting
+from transfuse.plan.fields import check_arms, check_asked
 from transfuse.plan.graph import Plan
 from transfuse.plan.heads import with_mappings
 from transfuse.plan.ladder import Ladder, ladder
@@ -30,16 +29,13 @@ from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import Recipe
 from transfuse.plan.search_entry import check_search
 from transfuse.run import near
+from transfuse.run.cards import auto_canvas, cards_of, checked_extras
 from transfuse.run.leaks import leaks
 from transfuse.run.own_metrics import own_metrics
-from transfuse.run.pressed import asked, pressed
 from transfuse.run.shards import shards
 from transfuse.run.surroundings import Surroundings, check_own, surroundings
-from transfuse.source.open import CARD_REVISION, identity, make_card
 from transfuse.store import Store
 from transfuse.types import Card
-
-AUTO_CANVAS, SMALLEST_AUTO_CANVAS, LOOKED_AT = 224, 8, 16
 
 
 @dataclass(frozen=True)
@@ -72,13 +68,15 @@ def prepare(
     digests = own_metrics(recipe, root)
     items_key, items = _items(wanted, root, store, emit)
     parts = _partition(items, wanted.splits, recipe, store)
-    noted = near.notes(wanted, items, parts, lambda: open_data(wanted, root, items=items).raw, store, emit)
+    field = field_of(wanted, root)
+    check_asked(recipe, field)
+    side = wanted.canvas or auto_canvas(recipe, root, store, modules or {}, items, emit, field)
+    noted = near.notes(wanted, items, parts, lambda: open_data(wanted, root, items=items).raw, store, emit, field, side)
     parts = replace(parts, notes=(*parts.notes, *noted))
-    side = wanted.canvas or _auto_canvas(recipe, root, store, modules or {}, items, emit)
-    card_keys, cards = _cards(recipe, side, root, store, modules or {}, emit)
+    card_keys, cards = cards_of(recipe, side, root, store, modules or {}, emit, field)
     around = surroundings(
         recipe,
-        extras(wanted.extra, wanted.read),
+        checked_extras(wanted, root, field),
         items,
         parts,
         table=lambda read: _items(settings(read), root, store, emit),
@@ -118,17 +116,8 @@ def prepare(
         metric_digests=digests,
     )
     arms = ladder(recipe, cards, items.classes)
+    check_arms(arms.every(), field)
     return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint, around)
-
-
-def _cards(
-    recipe: Recipe, side: int, root: Path, store: Store, modules: Mapping[str, Any], emit: Emit
-) -> tuple[dict[str, str], dict[str, Card]]:
-    """Keys and cards of all sources, by name."""
-    found = {
-        name: _card(name, entry, side, root, store, modules.get(name), emit) for name, entry in recipe.entries.items()
-    }
-    return {name: key for name, (key, _) in found.items()}, {name: card for name, (_, card) in found.items()}
 
 
 def _fixed(recipe: Recipe) -> dict[str, Any]:
@@ -163,50 +152,6 @@ def _partition(items: Items, splits: Mapping[str, Any] | None, recipe: Recipe, s
     made = partition(items, splits=splits, protocol=recipe.protocol, seeds=recipe.seeds, **repeats)
     store.put(key, made.to_json())
     return made
-
-
-def _card(name: str, entry: Any, side: int, root: Path, store: Store, module: Any, emit: Emit) -> tuple[str, Card]:
-    """A source's card by the content of its files; its name is not part of what it is keyed by."""
-    seen = entry.seen if isinstance(entry.seen, str) else "listed"
-    if module is not None:
-        from transfuse.source.weights import state_digest
-
-        known_by: Any = [type(module).__qualname__, state_digest(module)]
-    elif isinstance(entry.spec, str):
-        known_by = identity(entry.spec, root)
-    else:
-        raise UserError(
-            "a source is a spec such as torchvision:resnet18", where=f"source '{name}'", got=repr(entry.spec)
-        )
-    press = asked(entry.compress, f"source '{name}', compress")
-    key = digest(
-        ["card", __version__, CARD_REVISION, known_by, side, plain(entry.prepare), seen, *([press] if press else [])]
-    )
-    known = store.get(key)
-    if known is not None:
-        return key, replace(Card.from_record(known.meta), name=name)
-    emit("step_started", step=f"card {name}", kind="card", key=key)
-    card = make_card(
-        name, entry.spec if module is None else module, root=root, canvas=side, prepare=entry.prepare, seen=seen
-    )
-    card = pressed(card, press, side, root, module)
-    store.put(key, card.record())
-    emit("step_done", step=f"card {name}", kind="card", key=key)
-    return key, card
-
-
-def _auto_canvas(recipe: Recipe, root: Path, store: Store, modules: Mapping[str, Any], items: Items, emit: Emit) -> int:
-    """The largest size any source was trained at, up to 224 pixels; where none states one, the images' own side."""
-    sizes = [
-        _card(name, entry, AUTO_CANVAS, root, store, None, emit)[1].prepare.size
-        for name, entry in recipe.sources.items()
-        if name not in modules
-    ]
-    sizes += [entry.prepare["size"] for entry in recipe.sources.values() if entry.prepare and "size" in entry.prepare]
-    if not sizes:
-        data = open_data(settings(recipe.data).read, root, items=items)
-        sizes = [min(data.raw(row).shape[:2]) for row in range(min(len(items), LOOKED_AT))]
-    return min(max([*sizes, SMALLEST_AUTO_CANVAS]), AUTO_CANVAS)
 
 
 def _kept(store: Store, arrays: Mapping[str, np.ndarray]) -> str:

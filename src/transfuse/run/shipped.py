@@ -15,6 +15,7 @@ from transfuse.data.familiar import Familiar, fit, looks
 from transfuse.data.open import open_data, settings
 from transfuse.errors import UserError
 from transfuse.evaluation import temperature
+from transfuse.fields import IMAGE
 from transfuse.jsonio import pretty
 from transfuse.run.deliver import Folder, file_name
 from transfuse.run.prepare import Prepared
@@ -64,13 +65,16 @@ def deliver_model(
 def familiar(prepared: Prepared, run: str, fitted: Artifact) -> Familiar | None:
     """What images like the training rows look like, and how sure the model is of rows that it did not learn from.
 
-    Under cross-fitting rows stand on both sides in turn: every other one is kept apart. None where the images are gone.
+    Under cross-fitting rows stand on both sides in turn: every other one is kept apart.
+    None where the images are gone, and of texts, which have no such looks.
     """
     found = next((each for each in prepared.partition.runs if each.name == run), prepared.partition.runs[0])
     learnt = np.setdiff1d(found.train, found.calibrate)
     training, apart = (learnt, found.calibrate) if len(learnt) else (found.train[::2], found.train[1::2])
     try:
         data = open_data(settings(prepared.recipe.data).read, prepared.root, prepared.items)
+        if data.field != IMAGE:
+            return None
         seen = [looks(batch(data, _some(rows), prepared.setting.canvas)) for rows in (training, apart)]
     except (UserError, OSError, ValueError):
         return None

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from transfuse.errors import UserError
-from transfuse.source.door import Preparation, block_of, raw_of
+from transfuse.source.door import block_of, example, preparation, raw_of
 from transfuse.source.taps import main_tensor, still, watched
 from transfuse.source.trace import divide, trace
 from transfuse.source.weights import StateReader
@@ -70,7 +70,7 @@ class Source(HeldModule):
         super().__init__()
         self.card = card
         self.network = network
-        self.preparation = Preparation(card.prepare, resize=not card.flexible)
+        self.preparation = preparation(card, network)
 
     @property
     def where(self) -> str:
@@ -82,8 +82,8 @@ class Source(HeldModule):
     ) -> Tensor | dict[str, Tensor]:
         """Logits [N, C]; or, with taps, {tap: block} from one pass.
 
-        `batch` is a canvas [N, 3, S, S] in [0, 1], or a mapping that has it as `image`. Raises UserError for an unknown
-        tap or images that lie on no canvas.
+        `batch` is a canvas [N, 3, S, S] in [0, 1], or a mapping that has it as `image`; of texts a list of strings, or
+        their bytes [N, L]. Raises UserError for an unknown tap or images that lie on no canvas.
         """
         if taps is None:
             return self.blocks(batch, ("logits",))["logits"]
@@ -138,8 +138,7 @@ class Source(HeldModule):
 
     def _before(self, tap: Tap) -> tuple[list[nn.Module], list[nn.Parameter]]:
         """The modules that have ended when the tap is read, and the parameters that its block depends on."""
-        side = self.card.prepare.size
-        images = torch.full((2, 3, side, side), 0.5, device=self.preparation.mean.device)
+        images = example(self.card.field, 2, self.card.prepare.size, self.preparation.here.device)  # pyright: ignore
         with still(self), torch.enable_grad(), watched(self.network) as calls:
             block = _read(self.network, self.prepared(images), [tap], self.where)[tap.name]
         last = next(call for call in calls if call.path == tap.place)
@@ -175,7 +174,7 @@ class Source(HeldModule):
     def _require_equal(self, front: nn.Module, tail: nn.Module, tap: str) -> None:
         """A statement that changes a value without naming it is lost in a graph; the numbers would tell."""
         side = min(self.card.prepare.size, CUT_SIDE) if self.card.flexible else self.card.prepare.size
-        ramp = torch.linspace(0, 1, 3 * side * side, device=self.preparation.mean.device)
+        ramp = torch.linspace(0, 1, 3 * side * side, device=self.preparation.here.device)  # pyright: ignore
         images = torch.stack([ramp, ramp.flip(0)]).reshape(2, 3, side, side)
         with still(self), still(front), still(tail), torch.no_grad():
             whole, parts = self(images), tail(front(images))
@@ -272,7 +271,7 @@ def _unchanged(tap: Tap, kept: tuple[Tensor, int | None] | None, where: str) -> 
 class Front(HeldModule):
     """The part of a source before a cut: canvas in, block out."""
 
-    def __init__(self, preparation: Preparation, tap: Tap, part: fx.GraphModule) -> None:
+    def __init__(self, preparation: nn.Module, tap: Tap, part: fx.GraphModule) -> None:
         super().__init__()
         self.preparation = preparation
         self.tap = tap

@@ -13,8 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from transfuse import texts
 from transfuse.errors import UserError
-from transfuse.types import Prepare, Tap
+from transfuse.fields import TEXT
+from transfuse.source.tokens import texts_of
+from transfuse.types import Card, Prepare, Tap
 
 # Luma of ITU-R BT.601, as Pillow converts to grey.
 LUMA = (0.299, 0.587, 0.114)
@@ -43,6 +46,25 @@ def canvas_of(batch: Tensor | Mapping[str, Any]) -> Tensor:
     return images
 
 
+def inputs_of(batch: Any, field: str) -> Tensor:
+    """What a source of this field takes of a batch: images on a canvas, or the bytes of texts."""
+    return texts_of(batch) if field == TEXT else canvas_of(batch)
+
+
+def example(field: str, rows: int, side: int, device: torch.device | None = None) -> Tensor:
+    """A batch that says nothing: grey images [N, 3, S, S], or texts that common words fill [N, L]."""
+    if field == TEXT:
+        return torch.from_numpy(texts.example(rows, side)).to(device)
+    return torch.full((rows, 3, side, side), 0.5, device=device)
+
+
+def preparation(card: Card, network: nn.Module) -> nn.Module:
+    """What turns the canvas into what a network wants: a network of texts brings its own."""
+    if card.field == TEXT:
+        return network.door(card.prepare.size)  # pyright: ignore[reportCallIssue]
+    return Preparation(card.prepare, resize=not card.flexible)
+
+
 class Preparation(nn.Module):
     """Canvas to network input: resize if the network is bound to its size, grey or reorder, scale, normalise.
 
@@ -52,6 +74,7 @@ class Preparation(nn.Module):
     mean: Tensor
     std: Tensor
     luma: Tensor
+    here: Tensor
 
     def __init__(self, prepare: Prepare, *, resize: bool) -> None:
         super().__init__()
@@ -60,6 +83,7 @@ class Preparation(nn.Module):
         shape = (1, prepare.channels, 1, 1)
         self.register_buffer("mean", torch.tensor(prepare.mean).reshape(shape), persistent=False)
         self.register_buffer("std", torch.tensor(prepare.std).reshape(shape), persistent=False)
+        self.register_buffer("here", torch.empty(0), persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA).reshape(1, 3, 1, 1), persistent=False)
 
     def forward(self, batch: Tensor | Mapping[str, Any]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Vision models of Hugging Face's library, loaded as they are and in no other way: without this file a folder in half
+"""Models of Hugging Face's library, loaded as they are and in no other way: without this file a folder in half
 precision, a missing head or a line of remote code would come in unseen."""
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from torch import Tensor, nn
 
 from transfuse.errors import UserError, missing_extra
 from transfuse.files.texts import json_object
-from transfuse.source import prepare
+from transfuse.source import hf_texts, prepare
 from transfuse.source.hub import offline
+from transfuse.source.text_models import Transformer
 from transfuse.types import Prepare
 
 CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
-HEADED = "ForImageClassification"
+HEADED = {"ForImageClassification": "AutoModelForImageClassification", **hf_texts.HEADED}
 
 
 class Headless(nn.Module):
     """A backbone without a classifier: prepared images in, its last block averaged over tokens or plane out [N, D]."""
+
+    headless = True
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -65,18 +68,22 @@ def _quiet(library: Any) -> Iterator[None]:
 
 
 def found(place: str, revision: str | None, where: str) -> dict[str, Path]:
-    """The configuration and what there is of the image processor: in a folder, else from the cache, else the hub.
+    """The configuration, and what there is of the image processor, or a model of texts' tokenizer: in a folder, else
+    from the cache, else the hub.
 
     Raises UserError where nothing is there, or the hub is out of reach.
     """
     if Path(place).is_dir():
-        there = {name: Path(place) / name for name in (CONFIG, PROCESSOR)}
+        there = {name: Path(place) / name for name in (CONFIG, PROCESSOR, hf_texts.TOKENIZER)}
         if not there[CONFIG].is_file():
             raise UserError("this folder holds no model", where=where, expected=CONFIG)
         return {name: path for name, path in there.items() if path.is_file()}
     library = package(where)
     with _quiet(library):
         made = {name: _fetched(library, place, name, revision, where) for name in (CONFIG, PROCESSOR)}
+        config = made[CONFIG]
+        if config is not None and hf_texts.reads_texts(_read(config, where)):
+            made[hf_texts.TOKENIZER] = _fetched(library, place, hf_texts.TOKENIZER, revision, where)
     return {name: path for name, path in made.items() if path is not None}
 
 
@@ -87,7 +94,7 @@ def _fetched(library: Any, place: str, name: str, revision: str | None, where: s
         try:
             path = library.utils.cached_file(place, name, revision=revision, local_files_only=local)
         except OSError as error:
-            if name == PROCESSOR:
+            if name in (PROCESSOR, hf_texts.TOKENIZER):
                 return None
             if local and not alone:
                 continue
@@ -146,15 +153,22 @@ def drawn(files: Mapping[str, Path], where: str) -> nn.Module:
 
 
 def _kind(library: Any, settings: Mapping[str, Any]) -> Any:
-    return library.AutoModelForImageClassification if _headed(settings) else library.AutoModel
+    return getattr(library, _headed(settings) or "AutoModel")
 
 
-def _headed(settings: Mapping[str, Any]) -> bool:
+def _headed(settings: Mapping[str, Any]) -> str:
+    """The library's class for a model with a classifier; empty for a backbone."""
     given = settings.get("architectures")
-    return isinstance(given, list) and any(str(name).endswith(HEADED) for name in given)
+    names = [str(name) for name in given] if isinstance(given, list) else []
+    return next((kind for end, kind in HEADED.items() if any(name.endswith(end) for name in names)), "")
 
 
 def _network(model: nn.Module, settings: Mapping[str, Any]) -> nn.Module:
+    if hf_texts.reads_texts(settings):
+        # What a pooler makes of the first token is read by nobody, and often drawn at random.
+        if not _headed(settings) and getattr(model, "pooler", None) is not None:
+            model.pooler = None  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
+        return Transformer(model, headed=bool(_headed(settings)), padding=hf_texts.padding(settings)).eval()
     return (model if _headed(settings) else Headless(model)).eval()
 
 

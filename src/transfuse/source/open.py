@@ -13,7 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfuse import texts
 from transfuse.errors import UserError
+from transfuse.fields import TEXT, check_field, field_of
 from transfuse.files.weights import existing
 from transfuse.jsonio import digest, file_digest
 from transfuse.registry import find
@@ -33,7 +35,7 @@ STEP_PIXELS = 32
 # Without a graph cuts are found by trying: so many taps at most, and so deep inside the network.
 TRIED_CUTS, TRIED_DEPTH = 24, 2
 # Raised where a card tells more than it did, so that kept cards are made anew.
-CARD_REVISION = 2
+CARD_REVISION = 3
 
 
 def identity(spec: str, root: Path) -> dict[str, Any]:
@@ -86,18 +88,21 @@ def make_card(
     canvas: int,
     prepare: Mapping[str, Any] | None = None,
     seen: str = "unknown",
+    field: str | None = None,
 ) -> Card:
     """Everything the plan needs to know of a source, found by building it and watching one forward at the canvas size.
 
     `prepare` goes over what the package or file states. A module without it takes images in [0, 1] as they are, which
-    its notes say. Raises UserError for anything in the way: unknown names, unfit or non-finite weights, a missing
-    `prepare`, a network that accepts no such images or gives no class scores.
+    its notes say. With `field` the data are known to be images, or texts. Raises UserError for anything in the way:
+    unknown names, unfit or non-finite weights, a missing `prepare`, a network that accepts no such images or gives no
+    class scores, or that reads items of another field.
     """
     from torch import nn
 
     from transfuse.source.base import Source
 
     if isinstance(spec, Source):
+        check_field(name, spec.card.field, spec.card.spec, field)
         return replace(spec.card, name=name)
     if isinstance(spec, nn.Module):
         text = f"module:{type(spec).__name__}"
@@ -106,6 +111,7 @@ def make_card(
         text = spec
         built = find(SHELF, parse(spec).scheme).load().build(parse(spec), root)
     where = f"source '{name}' ({text})"
+    check_field(name, field_of(built.module), text, field)
     wanted, notes = _prepare(built, parse(text), prepare, canvas, where)
     return _card(name, text, replace(built, prepare=wanted, notes=notes), root=root, canvas=canvas, seen=seen)
 
@@ -113,6 +119,8 @@ def make_card(
 def _prepare(
     built: Built, spec: Spec, stated: Mapping[str, Any] | None, canvas: int, where: str
 ) -> tuple[Prepare, tuple[str, ...]]:
+    if stated is not None and field_of(built.module) == TEXT:
+        raise UserError("a source of texts is prepared by its own tokenizer", where=where, hint="leave `prepare` out")
     if stated is not None:
         return read(stated, where=where, base=built.prepare), built.notes
     if built.prepare is not None:
@@ -162,10 +170,11 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
         classes=built.classes,
         parameters=sum(parameter.numel() for parameter in module.parameters()) + getattr(module, "stored", 0),
         licence=built.licence,
+        field=field_of(module),
         flexible=flexible,
         random=spec.random,
         trainable=not built.frozen,
-        differentiable=not built.frozen,
+        differentiable=not built.frozen and field_of(module) != TEXT,
         cuttable=cuttable and not built.frozen,
         has_weights=not built.frozen,
         seen="none" if spec.random else built.seen if seen == "unknown" else seen,
@@ -190,6 +199,8 @@ def _digest(spec: Spec, module: nn.Module, root: Path) -> str:
 def _taps(module: nn.Module, prepare: Prepare, canvas: int, where: str) -> tuple[dict[str, Tap], bool]:
     """The taps, and whether the network takes the canvas as it is; else it is resized to the size it was trained at."""
     at_canvas = _look(module, prepare, canvas, where)
+    if field_of(module) == TEXT and not isinstance(at_canvas, UserError):
+        return at_canvas, True
     other = prepare.size if prepare.size != canvas else canvas + STEP_PIXELS
     at_other = _look(module, prepare, other, where)
     if not isinstance(at_canvas, UserError) and not isinstance(at_other, UserError):
@@ -201,8 +212,11 @@ def _taps(module: nn.Module, prepare: Prepare, canvas: int, where: str) -> tuple
 
 
 def _ramp(module: nn.Module, prepare: Prepare, side: int) -> Tensor:
-    """Two different prepared images."""
+    """Two different prepared images, or texts."""
     import torch
+
+    if field_of(module) == TEXT:
+        return module.door(prepare.size)(torch.from_numpy(texts.example(ROWS, side)))  # pyright: ignore
 
     parameter = next(iter(module.parameters()), torch.empty(0))
     ramp = torch.linspace(-1, 1, ROWS * prepare.channels * side * side, device=parameter.device)
@@ -234,6 +248,9 @@ def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: in
     from transfuse.source.hooked import by_hooks
     from transfuse.source.trace import cuttable, trace
 
+    if field_of(module) == TEXT:
+        # With the words always crosses which of them are there.
+        return False, set()
     blocks = {name: tap for name, tap in taps.items() if tap.kind in ("map", "tokens", "vector") and not tap.pooled}
     try:
         return True, cuttable(trace(module), blocks.values())

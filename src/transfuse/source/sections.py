@@ -105,7 +105,7 @@ def section(source: Source, begin: str | None, end: str, *, traced: Traced | Non
 def look(source: Source) -> Tensor:
     """Two different images, small where the network takes any size."""
     side = min(source.card.prepare.size, LARGEST_LOOK) if source.card.flexible else source.card.prepare.size
-    ramp = torch.linspace(0, 1, 3 * side * side, device=source.preparation.mean.device)
+    ramp = torch.linspace(0, 1, 3 * side * side, device=source.preparation.here.device)  # pyright: ignore
     return torch.stack([ramp, ramp.flip(0)]).reshape(2, 3, side, side)
 
 

@@ -165,7 +165,7 @@ def random_twin(text: str, seed: int = 0) -> str:
 
 def _only(options: dict[str, str]) -> dict[str, str]:
     """The options that belong to the architecture."""
-    return {name: options[name] for name in ("classes", "size") if name in options}
+    return {name: options[name] for name in ("classes", "size", "tokens") if name in options}
 
 
 def local(root: Path, name: str) -> Path:

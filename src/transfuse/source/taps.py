@@ -110,7 +110,9 @@ def _version(tensor: Tensor | None) -> int:
 
 
 def find(network: nn.Module, images: Tensor, *, where: str = "") -> dict[str, Tap]:
-    """All taps of a network by name, in order of their place; `images` [N, C, S, S] are prepared, N at least 2.
+    """All taps of a network by name, in order of their place.
+
+    `images` [N, C, S, S] (of texts token numbers [N, T]) are prepared, N at least 2.
 
     Raises UserError where the output is not [N, C]. Mode, buffers and random stream stay as they were.
     """
@@ -122,7 +124,8 @@ def find(network: nn.Module, images: Tensor, *, where: str = "") -> dict[str, Ta
     count = Counter(call.path for call in calls)
     once = [call for call in calls if count[call.path] == 1 and call.path and call.end >= 0]
     classes = output.shape[1]
-    classifier = _classifier(once, classes)
+    # A layer of a backbone without a head may happen to give as many numbers as its features have.
+    classifier = None if getattr(network, "headless", False) else _classifier(once, classes)
     width = None if classifier is None or classifier.entered is None else _channels(classifier)
     taps: dict[str, Tap] = {}
     for call in sorted(once, key=lambda call: call.end):

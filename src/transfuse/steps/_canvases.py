@@ -15,7 +15,10 @@ Canvases = Callable[[Sequence[int] | np.ndarray], np.ndarray]
 
 
 def canvases(params: Mapping[str, Any], items: Artifact, context: Context) -> Canvases:
-    """Rows to canvases [n, 3, S, S] float32 in [0, 1]; `params` hold `canvas`, perhaps `condition` and `extra`."""
+    """Rows to canvases [n, 3, S, S] float32 in [0, 1], or [n, S] uint8 of texts.
+
+    `params` hold `canvas`, perhaps `condition` and `extra`.
+    """
     from transfuse.data.canvas import batch
 
     data, side, condition = context.open(items, params.get("extra")), params["canvas"], params.get("condition")

@@ -69,7 +69,7 @@ def pool(
         feed: Feed = BlockFeed(*blocks_of(own), device)
     else:
         read = canvases({**params, "extra": params["stream"]}, own["items"], context)
-        feed = CanvasFeed(read, params["canvas"], device)
+        feed = CanvasFeed(read, device)
     return {POOL: Stream(feed, rows, None, said)}
 
 

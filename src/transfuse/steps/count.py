@@ -39,11 +39,12 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
 
     import torch
 
+    from transfuse.source.door import example
     from transfuse.steps import _networks
 
-    canvas = torch.full((1, 3, params["canvas"], params["canvas"]), 0.5)
     if params["kind"] == "as_is":
         source = _networks.source(_networks.cards(inputs)[0], context)
+        canvas = example(source.card.field, 1, params["canvas"])
         source.freeze(None)
         flops = forward_flops(source, canvas)
         return {
@@ -53,6 +54,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
             "member_flops": flops,
         }, None
     network = _networks.whole(params, inputs, context, _networks.new_crown(params, inputs, 0, context))
+    canvas = example(network.card.field, 1, params["canvas"])
     frozen = params["regime"] == "frozen"
     for member in network.members.values() if frozen else []:
         member.freeze(None)  # pyright: ignore[reportCallIssue]

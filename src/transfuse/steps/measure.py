@@ -30,13 +30,15 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     import numpy as np
     import torch
 
+    from transfuse.fields import one_field
+    from transfuse.source.door import example
     from transfuse.steps._model import opened
 
     device = context.torch_device()
     names = {role.split("|")[1]: key for role, key in context.keys.items() if "failed" not in inputs[role].meta}
     models = {name: opened(key, context, name).to(device) for name, key in sorted(names.items())}
-    one = torch.full((1, 3, params["canvas"], params["canvas"]), 0.5, device=device)
-    many = one.expand(BATCH, -1, -1, -1).contiguous()
+    field = one_field({name: model.card for name, model in models.items()}, "measure")
+    one, many = (example(field, rows, params["canvas"], device) for rows in (1, BATCH))
     times: dict[str, list[float]] = {name: [] for name in models}
     began = time.perf_counter()
     with torch.no_grad():

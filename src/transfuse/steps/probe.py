@@ -24,15 +24,14 @@ SECONDS = 0.4
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """CPU milliseconds per item over 20 batches of 32 after one to warm up, or as many as begin within 0.4 CPU seconds;
     `backward_ms` is forward and backward."""
-    import torch
-
+    from transfuse.source.door import example
     from transfuse.steps import _networks
 
     source = _networks.source(_networks.cards(inputs)[0], context, fresh=params["fresh"])
-    images = torch.full((BATCH, 3, params["canvas"], params["canvas"]), 0.5)
+    images = example(source.card.field, BATCH, params["canvas"])
 
     def ask(rows: np.ndarray) -> np.ndarray:
-        timed = _timed(source, images[rows], backward=params["backward"] and source.card.differentiable)
+        timed = _timed(source, images[rows], backward=params["backward"] and source.card.trainable)
         return np.tile(timed, (len(rows), 1))
 
     # One batch whose size shrinks where memory does not suffice: the last is the one that was timed.

@@ -38,7 +38,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     for until in plan.until.split(",") if plan.until else []:
         start.freeze(until.strip())
     shrunk = is_shrunk(start)
-    feed = CanvasFeed(canvases(params, inputs["items"], context), params["canvas"], device, keep=True)
+    feed = CanvasFeed(canvases(params, inputs["items"], context), device, keep=True)
     lesson = lesson_of(params, items, feed, OnCanvas, context)
     try:
         tuned, told = trained(lambda _: copy.deepcopy(start), lesson, rows, params, context)

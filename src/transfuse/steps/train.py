@@ -158,7 +158,7 @@ def _canvases(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context
     from transfuse.steps._canvases import canvases
     from transfuse.train.feed import CanvasFeed
 
-    return CanvasFeed(canvases(params, inputs["items"], context), params["canvas"], context.torch_device(), keep=keep)
+    return CanvasFeed(canvases(params, inputs["items"], context), context.torch_device(), keep=keep)
 
 
 def _builder(

@@ -64,12 +64,10 @@ class CanvasFeed:
     Without `keep` none is: rows that are asked for once would fill a gigabyte for nothing.
     """
 
-    def __init__(
-        self, read: Callable[[Sequence[int]], np.ndarray], side: int, device: torch.device, *, keep: bool = True
-    ) -> None:
+    def __init__(self, read: Callable[[Sequence[int]], np.ndarray], device: torch.device, *, keep: bool = True) -> None:
         self.read = read
         self.device = device
-        self.room = CANVAS_CACHE_BYTES // (3 * side * side * 4) if keep else 0
+        self.room = CANVAS_CACHE_BYTES if keep else 0
         self.kept: dict[int, np.ndarray] = {}
 
     def batch(self, rows: np.ndarray) -> list[Tensor]:
@@ -77,7 +75,8 @@ class CanvasFeed:
         fresh = [row for row in dict.fromkeys(wanted) if row not in self.kept]
         read = dict(zip(fresh, self.read(fresh), strict=True)) if fresh else {}
         for row, canvas in read.items():
-            if len(self.kept) < self.room:
+            if self.room >= canvas.nbytes:
                 self.kept[row] = canvas
+                self.room -= canvas.nbytes
         stacked = np.stack([self.kept[row] if row in self.kept else read[row] for row in wanted])
         return [torch.from_numpy(stacked).to(self.device)]

@@ -1,11 +1,12 @@
-"""`csv:FILE` is a table of images and labels; without this reader only folders could say what an image shows.
+"""`csv:FILE` is a table of images or texts and labels; without it only folders could say what an item is.
 
-Columns are called path, label, group and split, or `{csv: FILE, path: COL, label: COL, group: COL, split: COL}` says
-otherwise; only label must be there, and an empty label is none. Paths are relative to the CSV and are the items' names.
+Columns are called path, text, label, group and split, or `{csv: FILE, path: COL, label: COL, group: COL, split: COL}`
+says otherwise; only label must be there, and an empty label is none. Paths are relative to the CSV and are the items'
+names. Without a path column the column `text` holds the texts themselves; items are then `00000`, `00001`, …
 For a multilabel task `label: [COL, COL, …]` names columns of 0 and 1, or one column holds names such as `cat;dog`
 (`separator: ";"`; a lone separator is an item of no label). For a regression `label` names one column of numbers, or
 several. A row whose label cells are all empty is unlabelled.
-Without a path column, all other columns are the grey values of square images, at least 4 x 4: whole numbers 0 to 255,
+With neither, all other columns are the grey values of square images, at least 4 x 4: whole numbers 0 to 255,
 or numbers in [0, 1]; items are then `00000`, `00001`, …
 """
 
@@ -20,15 +21,17 @@ from typing import Any
 
 import numpy as np
 
+from transfuse import texts
 from transfuse.data import labels as kinds_of_labels
-from transfuse.data.items import Items, Label, array_digest, table
+from transfuse.data.items import Items, Label, array_digest, content_digest, table
 from transfuse.data.open import is_path
 from transfuse.data.photos import digests, pixels_of
 from transfuse.errors import UserError, unknown_name
+from transfuse.fields import IMAGE, TEXT
 from transfuse.types import TaskKind
 
 TRAITS = {"form": "csv:FILE", "kinds": "multiclass, multilabel, regression"}
-ROLES = ("path", "label", "group", "split")
+ROLES = ("path", "text", "label", "group", "split")
 KEYS = ("csv", *ROLES, "separator")
 SMALLEST_SIDE = 4
 DARKEST_FULL_SCALE = 64
@@ -71,6 +74,11 @@ def files(spec: Any, root: Path) -> list[Path]:
     return [sheet.path, *(_images(sheet) if "path" in sheet.roles else [])]
 
 
+def field(spec: Any, root: Path) -> str:
+    """What the rows are: texts, or images by their paths or pixels."""
+    return TEXT if "text" in _sheet(spec, root).roles else IMAGE
+
+
 def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
     """The item table. Errors: no such file or column, ragged rows, an image twice, torn images, odd pixels, labels that
     are none of their kind."""
@@ -78,6 +86,9 @@ def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
     where = str(sheet.path)
     if "path" in sheet.roles:
         ids, hashes = sheet.column("path"), digests(_images(sheet), where)
+    elif "text" in sheet.roles:
+        hashes = [content_digest(text.encode(errors="replace")) for text in sheet.column("text")]
+        ids = [f"{row:05d}" for row in range(len(hashes))]
     else:
         hashes = [array_digest(image) for image in _pixels(sheet)]
         ids = [f"{row:05d}" for row in range(len(hashes))]
@@ -109,10 +120,10 @@ def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
     sheet = _sheet(spec, root)
     if "path" in sheet.roles:
         return pixels_of([sheet.path.parent / item for item in items.ids])
-    images = _pixels(sheet)
-    if len(images) != len(items):
+    raws = [texts.content(text) for text in sheet.column("text")] if "text" in sheet.roles else _pixels(sheet)
+    if len(raws) != len(items):
         raise UserError("the CSV has changed since it was indexed", where=str(sheet.path))
-    return lambda row: images[row]
+    return lambda row: raws[row]
 
 
 def _sheet(spec: Any, root: Path) -> Sheet:
@@ -138,6 +149,11 @@ def _sheet(spec: Any, root: Path) -> Sheet:
             roles[role] = name
         elif role in given or role == "label":
             raise unknown_name("column", name, header, where=str(path))
+    if "path" in given and "text" in given:
+        raise UserError("a row is an image or a text, not both", where=str(path), got="path and text")
+    if "path" in roles and "text" in roles:
+        # A caption beside images, or paths beside texts, is one more column unless it is named.
+        del roles["path" if "text" in given else "text"]
     return Sheet(path, header, roles, rows, labels, str(given.get("separator", kinds_of_labels.SEPARATOR)))
 
 
@@ -182,9 +198,9 @@ def _pixels(sheet: Sheet) -> np.ndarray:
         raise UserError(
             "CSV has no path column, and its other columns are no square images",
             where=where,
-            expected=f"a column 'path', or {SMALLEST_SIDE}² or more grey values, a square number of columns",
+            expected=f"a column 'path' or 'text', or {SMALLEST_SIDE}² or more grey values, a square number of columns",
             got=f"{len(places)} other columns",
-            hint="name the column of image paths: {csv: FILE, path: COLUMN, label: COLUMN}",
+            hint="name the column of image paths, or of texts: {csv: FILE, path: COLUMN, label: COLUMN}",
         )
     values = np.empty((len(sheet.rows), len(places)), dtype=np.float64)
     for number, row in enumerate(sheet.rows):

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.data.items import ALIASES, SPLITS, Items, table
+from transfuse.data.class_folders import found
+from transfuse.data.items import Items, table
 from transfuse.data.open import is_path
 from transfuse.data.photos import digests, images_in, pixels_of
-from transfuse.errors import UserError, many_problems
+from transfuse.errors import UserError
 
 TRAITS = {"form": "a folder with one folder a class"}
 ORDER = 200
@@ -29,19 +30,19 @@ def matches(spec: Any) -> bool:
 
 def files(spec: str, root: Path) -> list[Path]:
     """All image files, sorted by their path inside the folder."""
-    return [path for _, _, path in _found(_folder(spec, root))]
+    return [path for _, _, path in found(_folder(spec, root), images_in, "image")]
 
 
 def index(spec: str, root: Path) -> Items:
     """The item table: labels are folder names. Errors: no class folders, an empty one, images outside, torn images."""
     folder = _folder(spec, root)
-    found = _found(folder)
-    paths = [path for _, _, path in found]
+    there = found(folder, images_in, "image")
+    paths = [path for _, _, path in there]
     return table(
         [path.relative_to(folder).as_posix() for path in paths],
-        [label for _, label, _ in found],
+        [label for _, label, _ in there],
         digests(paths, str(folder)),
-        splits=[split for split, _, _ in found],
+        splits=[split for split, _, _ in there],
         where=str(folder),
     )
 
@@ -60,44 +61,3 @@ def _folder(spec: str, root: Path) -> Path:
             kind, where=str(folder), hint="files are named csv:FILE or npz:FILE" if folder.exists() else None
         )
     return folder
-
-
-def _found(folder: Path) -> list[tuple[str | None, str, Path]]:
-    """(split, class, path) of every image, sorted by path."""
-    _refuse_stray(folder)
-    tops = _subfolders(folder)
-    if not tops:
-        raise UserError(
-            "no class folders", where=str(folder), expected=f"{folder}/CLASS/IMAGE, or {folder}/train/CLASS/IMAGE"
-        )
-    parts = [top for top in tops if ALIASES.get(top.name.lower(), top.name.lower()) in SPLITS]
-    if len(parts) == len(tops) and any(_subfolders(part) for part in parts):
-        return sorted((part.name, label, path) for part in parts for label, path in _classes(part))
-    nested = [part.name for part in parts if _subfolders(part) and not images_in(part, deep=False)]
-    if nested:
-        names = ", ".join(top.name for top in tops if top not in parts)
-        raise UserError(
-            "split folders and class folders are mixed", where=str(folder), got=f"{', '.join(nested)} beside {names}"
-        )
-    return sorted((None, label, path) for label, path in _classes(folder))
-
-
-def _classes(folder: Path) -> list[tuple[str, Path]]:
-    _refuse_stray(folder)
-    found = {top.name: images_in(top, deep=True) for top in _subfolders(folder)}
-    if not found:
-        raise UserError("no class folders", where=str(folder), expected=f"{folder}/CLASS/IMAGE")
-    empty = [f"{name}: no image in it" for name, paths in found.items() if not paths]
-    if empty:
-        raise many_problems("empty class folders", empty, where=str(folder), hint="add images, or remove the folder")
-    return [(name, path) for name, paths in found.items() for path in paths]
-
-
-def _refuse_stray(folder: Path) -> None:
-    if stray := images_in(folder, deep=False):
-        got = f"{stray[0].name}" + (f" and {len(stray) - 1} more" if len(stray) > 1 else "")
-        raise UserError("images stand outside the class folders", where=str(folder), got=got, hint="move them into one")
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -78,7 +78,7 @@ def _lattice(row: Evidence, found: list[Subset], priced: bool) -> Chart:
     """All sets where they are few, else the best of each size and what lies on the front."""
     front = _front(found)
     best = max(found, key=lambda subset: subset.gain)
-    near = next(subset for subset in found if subset.gain >= (1 - NEAR) * best.gain)
+    near = next(subset for subset in found if subset.gain >= best.gain - NEAR * abs(best.gain))
     shown = found if len(found) <= MOST else [subset for subset in found if subset in front or subset in (best, near)]
     points = [
         trade.Point(subset.name, subset.cost, subset.gain, None, None, "baseline", subset in front, subset == near)

@@ -16,10 +16,22 @@ from transfuse.source.spec import Built, Spec, local
 TRAITS = {"carries": "*", "drawn": True, "packages": "transformers"}
 PARAMETERS = {
     "adapter": {"type": "str", "default": None, "doc": "the folder of a LoRA adapter, as PEFT writes it"},
+    "tokens": {
+        "type": "int",
+        "default": None,
+        "low": 1,
+        "doc": "how many tokens of a text are read; at most 256 where not said",
+    },
     "revision": {"type": "str", "default": None, "doc": "a branch, tag or commit of a model on the hub"},
     "seed": {"type": "int", "default": 0, "low": 0, "doc": "which random network"},
 }
-OURS = ("config.json", "preprocessor_config.json", "model.safetensors", "model.safetensors.index.json")
+OURS = (
+    "config.json",
+    "preprocessor_config.json",
+    "tokenizer.json",
+    "model.safetensors",
+    "model.safetensors.index.json",
+)
 
 
 def matches(spec: Spec) -> bool:
@@ -40,7 +52,8 @@ def files(spec: Spec, root: Path) -> list[Path]:
 
 def build(spec: Spec, root: Path) -> Built:
     """The model. Raises UserError where it cannot be had, needs code of its own, or lacks weights."""
-    from transfuse.source import hf_models
+    from transfuse.source import hf_models, hf_texts
+    from transfuse.source.text_models import Transformer
 
     if spec.tag not in (None, "random"):
         raise unknown_name("tag of hf:", str(spec.tag), ["random"], where=spec.text)
@@ -59,9 +72,17 @@ def build(spec: Spec, root: Path) -> Built:
         if "adapter" in spec.options:
             _adapt(module, local(root, spec.options["adapter"]), spec)
             notes = (*notes, "the LoRA adapter's changes are added to the weights")
+    if isinstance(module, Transformer):
+        tokens = spec.number("tokens", 0) if "tokens" in spec.options else None
+        prepare = hf_texts.given_words(module, there, there[hf_models.CONFIG], tokens, spec.text)
+        notes = (*notes, f"reads the first {prepare.size} tokens of a text")
+    elif "tokens" in spec.options:
+        raise UserError("a model of images reads no tokens", where=spec.text, hint="leave `tokens` out")
+    else:
+        prepare = hf_models.prepare_of(there, spec.text)
     return Built(
         module,
-        hf_models.prepare_of(there, spec.text),
+        prepare,
         classes=hf_models.classes(there, spec.text),
         notes=notes,
     )
@@ -72,9 +93,10 @@ def _adapt(module: object, folder: Path, spec: Spec) -> None:
 
     from transfuse.source.adapted import AdaptedReader
     from transfuse.source.hf_models import Headless
+    from transfuse.source.text_models import Transformer
     from transfuse.source.weights import StateReader
 
-    network = module.backbone if isinstance(module, Headless) else module
+    network = module.backbone if isinstance(module, Headless | Transformer) else module
     state = network.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
     reader = AdaptedReader(StateReader(state, spec.text), folder)
     changed = {name: torch.from_numpy(reader.read(name).copy()).to(state[name].dtype) for name in reader.names()}

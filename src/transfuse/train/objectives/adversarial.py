@@ -27,7 +27,7 @@ PARAMETERS = {
     "steps": {"type": "int", "default": 7, "low": 1, "high": 200, "doc": "of the search; 1 is the fast one"},
     "clean": {"type": "float", "default": 0.0, "low": 0.0, "high": 1.0, "doc": "weight of the inputs as they are"},
 }
-TRAITS = {"complete": True, "kinds": "multiclass, multilabel, regression", "resists": True}
+TRAITS = {"fields": "image", "complete": True, "kinds": "multiclass, multilabel, regression", "resists": True}
 
 
 class Objective(_contract.Objective):

@@ -31,7 +31,7 @@ PARAMETERS = {
     "pull": {"type": "float", "default": 1.0, "low": 0.0, "high": 100.0, "doc": "weight of the believed rows"},
     "strength": {"type": "float", "default": 1.0, "low": 0.0, "high": 2.0, "doc": "of the strong change"},
 }
-TRAITS = {"complete": True, "kinds": "multiclass"}
+TRAITS = {"fields": "image", "complete": True, "kinds": "multiclass"}
 NEEDS = ("pool",)
 SHIFT, SQUARE, LIGHT, COLUMNS, NOISE = 0.125, 0.5, 0.4, 0.3, 0.3
 

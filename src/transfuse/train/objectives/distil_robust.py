@@ -26,7 +26,7 @@ PARAMETERS = {
     "temperature": {"type": "float", "default": 4.0, "low": 0.1, "high": 100.0, "doc": "softens both sides"},
     "hard": {"type": "float", "default": 0.1, "low": 0.0, "high": 1.0, "doc": "weight of the labels; the rest teaches"},
 }
-TRAITS = {"complete": True, "kinds": "multiclass", "labelled": True, "resists": True}
+TRAITS = {"fields": "image", "complete": True, "kinds": "multiclass", "labelled": True, "resists": True}
 NEEDS = ("teacher",)
 
 

@@ -25,7 +25,7 @@ PARAMETERS = {
     "steps": {"type": "int", "default": 7, "low": 1, "high": 200, "doc": "of the search"},
     "price": {"type": "float", "default": 6.0, "low": 0.0, "high": 1000.0, "doc": "weight of the divergence"},
 }
-TRAITS = {"complete": True, "kinds": "multiclass", "resists": True}
+TRAITS = {"fields": "image", "complete": True, "kinds": "multiclass", "resists": True}
 # At x itself the divergence is 0 and has no slope.
 ASIDE = 0.001
 
