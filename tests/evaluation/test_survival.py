@@ -100,6 +100,23 @@ def test_time_to_target_by_items_and_flops_cold_and_warm() -> None:
     assert values["speed_up:concat-vs-frozen/a:selection:clean:flops"] == pytest.approx(257 / 157)
 
 
+def test_what_starts_from_nothing_is_run_against_too() -> None:
+    case = full_case()
+    scratch = changed(case.arms[0], name="scratch", role="control")
+    curves = (
+        curve("concat", "s0", [0.9, 0.4]),
+        curve("frozen/a", "s0", [0.9, 0.8, 0.4]),
+        curve("scratch", "s0", [0.9] * 7 + [0.4]),
+    )
+    found = changed(
+        case, arms=(*case.arms, scratch), observations=tuple(each for one in curves for each in one), target=0.5
+    )
+    speed = {row.id: row.value for row in time_to_target.ask(found) if row.quantity == "speed_up"}
+    assert speed["speed_up:concat-vs-scratch:selection:clean:items"] == pytest.approx(80 / 20)
+    assert speed["speed_up:frozen/a-vs-scratch:selection:clean:items"] == pytest.approx(80 / 30)
+    assert speed["speed_up:scratch-vs-frozen/a:selection:clean:items"] == pytest.approx(30 / 80)
+
+
 def test_censored_runs_count_up_to_the_common_horizon() -> None:
     rows = rows_for(
         curve("concat", "s0", [0.9, 0.4]),

@@ -12,6 +12,7 @@ from transfuse.evaluation.learning import ratio_interval
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, mean_of_runs
 from transfuse.evaluation.survival import Times, first_reached, log_rank, median, restricted_mean
+from transfuse.reads import RECIPIENT
 from transfuse.types import Evidence, Observation, Undefined, Value
 
 ORDER = 95
@@ -25,6 +26,8 @@ CLOCKS = {
     "time_to_target_flops": ("flops", "FLOPs"),
     "time_to_target_flops_warm": ("warm_flops", "FLOPs"),
 }
+# The user's own network by itself, and the winner's form with random weights.
+BEGINNERS = (RECIPIENT, f"{RECIPIENT}/scratch", "scratch")
 SPEED_UP = Quantity("speed_up", "times", "higher", 0.0)
 
 
@@ -38,7 +41,8 @@ class Arrivals:
 
 
 def ask(case: Case) -> list[Evidence]:
-    """Items and FLOPs until each arm's training first reaches the target, and the speed-up against the best single.
+    """Items and FLOPs until each arm's training first reaches the target, and the speed-up against the best single and
+    against what starts from nothing: the user's own network, and the fusion from scratch.
 
     Runs that never get there are censored, not dropped: the mean is the area under Kaplan–Meier's curve. The target is
     a value of the primary metric on the selection rows, fixed before the run.
@@ -55,10 +59,15 @@ def ask(case: Case) -> list[Evidence]:
     for name, (clock, unit) in CLOCKS.items():
         known = {each.arm: each for each in _arrivals(case, seen, clock, case.target)}
         rows += [_alone(case, each, Quantity(name, unit, "lower", 0.0)) for each in known.values()]
-        base = known.get(case.best_single)
-        if base is not None:
+        for base in (known[name] for name in _bases(case) if name in known):
             rows += [_speed_up(each, base, clock) for each in known.values() if each is not base]
     return rows
+
+
+def _bases(case: Case) -> tuple[str, ...]:
+    """Who is run against: the best single, and arms that start from nothing."""
+    names = (case.best_single, *(arm.name for arm in case.arms if arm.name in BEGINNERS))
+    return tuple(dict.fromkeys(names))
 
 
 def _arrivals(case: Case, seen: Iterable[Observation], clock: str, target: float) -> list[Arrivals]:

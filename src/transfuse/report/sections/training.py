@@ -25,12 +25,13 @@ CURVES = {"items": "training items gone through (logarithmic)", "flops": "traini
 
 
 def blocks(view: View) -> list[Block]:
-    """Training curves over items and over compute, then when each run reached the target that was fixed beforehand."""
+    """Training curves over items and over compute, then when each run reached the target that was fixed beforehand, and
+    how much faster than the best single and than what starts from nothing."""
     curved = view.find("training_curve")
     drawn = [drawing for clock in CURVES if (drawing := _curves(view, curved, clock)) is not None]
     timed = [drawing for name in CLOCKS if (drawing := _arrivals(view, name)) is not None]
-    table = _table(view)
-    if not drawn and not timed and not table:
+    tables = _tables(view)
+    if not drawn and not timed and not tables:
         return []
     told = "Measured on the selection rows while training; it explains, it does not decide."
     finding = (
@@ -41,7 +42,7 @@ def blocks(view: View) -> list[Block]:
         *drawn,
         Text((told,)),
         *timed,
-        *([table] if table else []),
+        *tables,
     ]
 
 
@@ -114,10 +115,14 @@ def _arrival(row: Evidence) -> arrivals.Arrival:
     return arrivals.Arrival(row.arm, reached, watched, mean, words)
 
 
-def _table(view: View) -> Table | None:
-    rows = view.all("speed_up")
-    if not rows:
-        return None
+def _tables(view: View) -> list[Table]:
+    """One table for each arm that others run against: the best single, and whoever starts from nothing."""
+    found = view.all("speed_up")
+    bases = dict.fromkeys(row.versus for row in found)
+    return [_table(view, [row for row in found if row.versus == base]) for base in bases]
+
+
+def _table(view: View, rows: list[Evidence]) -> Table:
     clocks = list(dict.fromkeys(str(row.provenance.get("clock")) for row in rows))
     titles = {"items": "by items", "flops": "by compute", "warm_flops": "by compute, features kept"}
     arms = list(dict.fromkeys(row.arm for row in rows))
