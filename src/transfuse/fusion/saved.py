@@ -25,6 +25,7 @@ from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.parts import Opened
 from transfuse.fusion.pooled import Narrowed, Pool
 from transfuse.fusion.rounded import Rounded
+from transfuse.fusion.viewed import Viewed
 from transfuse.jsonio import file_digest, plain, pretty
 from transfuse.kinds import kind_of
 from transfuse.reads import Read, pools
@@ -40,7 +41,7 @@ from transfuse.types import Card
 
 SCHEMA = "transfuse/model/1"
 DESCRIPTION, TENSORS = "model.json", "model.safetensors"
-KINDS = ("source", "narrowed", "pool", "fused", "lowered", "rounded", "graph")
+KINDS = ("source", "narrowed", "pool", "fused", "lowered", "rounded", "viewed", "graph")
 # What a description that was not written by `save` can run into while a model is built of it.
 NOT_A_MODEL = (AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError, ValueError)
 
@@ -71,6 +72,9 @@ def describe(model: nn.Module, card_of: Callable[[Source], Card] = moved_card) -
     if isinstance(model, Lowered | Rounded):
         kind = "lowered" if isinstance(model, Lowered) else "rounded"
         return {"kind": kind, "source": describe(model.source, card_of)}
+    if isinstance(model, Viewed):
+        views = {"reach": model.reach, "mirror": model.mirror}
+        return {"kind": "viewed", **views, "source": describe(model.source, card_of)}
     if isinstance(model, Graphed):
         return {"kind": "graph", "card": model.card.record(), "bytes": model.graph.numel()}
     if isinstance(model, Fused):
@@ -174,6 +178,9 @@ def build(record: Mapping[str, Any], folder: Path, modules: Mapping[str, nn.Modu
         return Pool(record["name"], members, record["method"], state, record.get("task", "multiclass"))
     if kind in ("lowered", "rounded"):
         return (Lowered if kind == "lowered" else Rounded)(build(record["source"], folder, modules))
+    if kind == "viewed":
+        source = build(record["source"], folder, modules)
+        return Viewed(source, float(record["reach"]), bool(record["mirror"]))
     if kind == "graph":
         return Graphed.blank(Card.from_record(record["card"]), int(record["bytes"]))
     members = {name: build(member, folder, modules) for name, member in record["members"]}
