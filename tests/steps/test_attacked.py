@@ -44,7 +44,8 @@ class Smooth(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = images.flatten(1)
         x = (x * self.steps).round().detach() / self.steps if self.steps else x
-        return self.head(torch.tanh(self.inner(x))) + self.noise * torch.randn(len(x), 3)
+        found = self.head(torch.tanh(self.inner(x)))
+        return found + self.noise * torch.randn(len(x), 3) if self.noise else found
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -201,3 +202,17 @@ def test_the_mean_slope_over_draws_is_that_of_the_mean():
     x = torch.zeros(1, 3, 2, 2, requires_grad=True)
     (found,) = torch.autograd.grad(Expected(forward, draws=300)(x)[:, 0].sum(), x)
     torch.testing.assert_close(found, torch.full_like(x, 0.5), atol=0.2, rtol=0.0)
+
+
+@pytest.mark.exhaustive
+def test_a_network_that_onnxruntime_runs_in_eight_bits_falls_as_its_float_form_does(context, canvas, monkeypatch):
+    from transfuse.compress._contract import rows_of
+    from transfuse.compress._lift import compressed
+
+    whole = source("whole", Smooth(0))
+    int8 = compressed(method("compress/quantise"), whole, rows_of(canvas, torch.zeros(COUNT)), {}).model
+    monkeypatch.setattr(_model, "opened", lambda key, context, name: whole)
+    key = fitted(context, "int8", "compress", "whole")
+    made_against, words = attacked(key, int8, context, canvas, gradient=True)
+    assert words == "what it was compressed from (itself)"
+    assert kept(made_against, int8, canvas) < 0.7
