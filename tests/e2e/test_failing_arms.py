@@ -11,7 +11,7 @@ from transfuse.train.objectives import _adversary, coral
 
 HEARING = {"epochs": 1, "rates": [0.003], "stream": "pool"}
 RECIPE = {
-    "sources": {name: {"spec": f"demo:{name}", "seen": "none"} for name in ("residual", "depthwise")},
+    "sources": {name: {"spec": f"demo:{name}", "seen": "none"} for name in ("depthwise",)},
     "data": {
         "read": "sklearn:digits",
         "splits": {"per_class": 3, "val": 40, "test": 60},
@@ -51,7 +51,7 @@ def test_each_ends_with_its_own_reason_and_the_others_go_on(outcome):
     for arm, why in WHY.items():
         assert why in told[arm]
     judged = {row["arm"] for row in outcome.evidence["evidence"] if row["quantity"] == "log_loss"}
-    assert {"sound", "ensemble", "frozen/residual", "nowhere/untaught", "idle/untaught"} <= judged
+    assert {"sound", "frozen/depthwise", "nowhere/untaught", "idle/untaught"} <= judged
     assert not judged & WHY.keys()
 
 

@@ -176,10 +176,10 @@ def test_a_random_network_is_attacked_through_the_mean_of_its_draws(context, can
     state = torch.get_rng_state()
     assert kept(made_against, arm, canvas, "fgsm") < 0.7
     assert torch.equal(state, torch.get_rng_state())
-    wide = Expected(forward_of(arm), draws=300)(canvas)
-    noise = 3.0 * torch.randn(300, 3, generator=torch.Generator().manual_seed(1))
+    wide = Expected(forward_of(arm), draws=150)(canvas)
+    noise = 3.0 * torch.randn(150, 3, generator=torch.Generator().manual_seed(1))
     wanted = (still(canvas)[:, None] + noise).softmax(dim=2).mean(dim=1)
-    torch.testing.assert_close(wide.exp(), wanted, atol=0.12, rtol=0.0)
+    torch.testing.assert_close(wide.exp(), wanted, atol=0.15, rtol=0.0)
 
 
 def test_draws_are_the_same_for_the_same_attack_and_new_at_every_call(canvas):
@@ -200,8 +200,8 @@ def test_the_mean_slope_over_draws_is_that_of_the_mean():
         return torch.stack([slope * x.flatten(1).sum(dim=1), torch.zeros(len(x))], dim=1)
 
     x = torch.zeros(1, 3, 2, 2, requires_grad=True)
-    (found,) = torch.autograd.grad(Expected(forward, draws=300)(x)[:, 0].sum(), x)
-    torch.testing.assert_close(found, torch.full_like(x, 0.5), atol=0.2, rtol=0.0)
+    (found,) = torch.autograd.grad(Expected(forward, draws=120)(x)[:, 0].sum(), x)
+    torch.testing.assert_close(found, torch.full_like(x, 0.5), atol=0.3, rtol=0.0)
 
 
 @pytest.mark.exhaustive
