@@ -64,6 +64,7 @@ def tracks(method: str, **settings: Any) -> list[Track]:
     [
         ("features/concat", {}),
         ("features/gate", {"width": 5}),
+        ("features/scalar_mix", {"width": 4}),
         ("features/mixture", {"width": 5, "top": 1}),
         ("features/select", {}),
         ("features/pca_concat", {"columns": 3}),

@@ -51,7 +51,7 @@ class BodyStack:
         self.decaying = sum(shape.numel() for shape in self.shapes.values() if len(shape) > 1)
         self.decay = schedule.weight_decay
         self.optimisers: dict[int, AdamW] = {}
-        self._lay(torch.cat([stacked[name].detach().flatten(1) for name in self.shapes], dim=1))
+        self._lay(torch.cat([stacked[name].detach().reshape(len(models), -1) for name in self.shapes], dim=1))
         self.blocks = [group.computed(lambda given, at=group.tracks[0]: models[at].joined(given)) for group in groups]
         self.places = {place: number for number, group in enumerate(groups) for place in group.tracks}
 
