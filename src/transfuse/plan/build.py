@@ -161,6 +161,8 @@ class Builder:
                 work = Work(_run_again(arm), **items, crown=fits * -(-run.train_count // arm.schedule.batch))
             else:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
+                ranks = self.setting.recipe.run.ranks
+                params |= {"ranks": ranks} if ranks > 1 else {}
         elif arm.kind in KINDS:
             more, made_of, digests, work = fitting(self, arm, run)
             params, inputs = params | more, inputs | made_of

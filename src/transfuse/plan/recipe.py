@@ -86,13 +86,17 @@ class Judge(Strict):
 
 
 class RunEntry(Strict):
-    """Where and how steps run; `threads` and `precision` change low bits, so they belong to the plan."""
+    """Where and how steps run; `threads`, `precision` and `ranks` change low bits, so they belong to the plan.
+
+    `ranks` is how many processes, or graphics cards, train one network together where more than a head is trained.
+    """
 
     device: str = "auto"
     workers: StrictInt | Literal["auto"] = 1
     threads: StrictInt = Field(default=1, ge=1, le=1024)
     store: str = "default"
     precision: Literal["float32", "bf16"] = "float32"
+    ranks: StrictInt = Field(default=1, ge=1, le=64)
 
     @field_validator("workers")
     @classmethod

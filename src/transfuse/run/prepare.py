@@ -122,8 +122,8 @@ def prepare(
 
 def _fixed(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe makes a plan another plan: not where it runs, for how long, or what it is called."""
-    left_out = {"budget": True, "data": True, "sources": True, "title": True, "run": {"workers", "store", "device"}}
-    return recipe.model_dump(exclude=left_out)
+    run = {"workers", "store", "device", *(("ranks",) if recipe.run.ranks == 1 else ())}
+    return recipe.model_dump(exclude={"budget": True, "data": True, "sources": True, "title": True, "run": run})
 
 
 def _items(wanted: Settings, root: Path, store: Store, emit: Emit) -> tuple[str, Items]:

@@ -15,6 +15,7 @@ from typing import Any
 from transfuse.errors import UserError, out_of_memory
 from transfuse.events import Emit, Journal
 from transfuse.registry import find
+from transfuse.run.ranked import together
 from transfuse.store import Artifact, LostArtifactError, Store
 from transfuse.threads import linear_algebra
 
@@ -56,8 +57,10 @@ class Done:
     lost: str | None = None
 
 
-def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | None = None) -> Done:
-    """Load the inputs, run the step's file, keep its result."""
+def carry_out(
+    job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | None = None, *, leads: bool = True
+) -> Done:
+    """Load the inputs, run the step's file, keep its result; of several at one step the leading one does."""
     from transfuse.steps._context import Context
 
     store = Store(place.store)
@@ -83,7 +86,7 @@ def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | N
     if "torch" in step.needs:
         set_threads(place.threads)
     try:
-        with linear_algebra(place.threads):
+        with linear_algebra(place.threads), together(job, place) if leads else contextlib.nullcontext():
             meta, arrays = step.load().run(job.params, inputs, context)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
@@ -94,7 +97,8 @@ def carry_out(job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | N
             where=job.step,
             hint="fewer --workers, a smaller canvas or batch, or other programs closed; what is done is kept",
         ) from error
-    store.put(job.key, meta, arrays)
+    if leads:
+        store.put(job.key, meta, arrays)
     return Done(time.process_time() - began)
 
 

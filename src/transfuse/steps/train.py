@@ -41,6 +41,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     """Choose rate and epoch on held rows, keep the final network, score what choices and temperature need."""
     from transfuse.steps import _networks
     from transfuse.train.loop import DivergedError, score
+    from transfuse.train.ranks import here
 
     if reason := failure(inputs):
         return failed(reason)
@@ -61,6 +62,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         watch=_watch(params, plan, feed, targets, context),
         past=_networks.past(params, inputs, context),
         scratch=context.store.scratch,
+        ranks=here(),
     )
     try:
         tuned, told = trained(_builder(params, inputs, context, plan, feed), lesson, rows, params, context)

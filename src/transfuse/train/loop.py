@@ -24,6 +24,7 @@ from transfuse.train.health import Health, Watch
 from transfuse.train.held import held_loss, spread_of
 from transfuse.train.objectives._contract import About, DivergedError, Objective, objective, total
 from transfuse.train.past import PastOf, go_on, unknown
+from transfuse.train.ranks import Ranks
 from transfuse.train.rates import cosine, groups
 from transfuse.types import TaskKind
 
@@ -95,6 +96,7 @@ class Lesson:
     watch: Watch | None = None
     past: PastOf = unknown
     scratch: Path | None = None
+    ranks: Ranks = Ranks()
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The labelled batch of these rows."""
@@ -131,6 +133,7 @@ def fit(
         for epoch in range(1, (stop_after or schedule.epochs) + 1):
             depth.thaw(epoch)
             model.train()
+            lesson.ranks.check(schedule, model, rows)
             told: dict[str, float] = {}
             for step in range((epoch - 1) * per_epoch, epoch * per_epoch):
                 batches = next(given)
@@ -139,13 +142,14 @@ def fit(
                     loss = total(losses, goal.weights(step / (per_epoch * schedule.epochs)))
                 optimiser.zero_grad()
                 loss.backward()
+                lesson.ranks.join([*model.parameters(), *goal.parameters()], len(batches[TRAIN].rows))
                 torch.nn.utils.clip_grad_norm_([*model.parameters(), *goal.parameters()], GRADIENT_NORM)
                 optimiser.step(share(step))
                 average.update()
                 _tell(told, loss, losses, len(batches[TRAIN].rows))
                 result.items += sum(len(batch.rows) for batch in batches.values())
                 result.items += goal.further(len(batches[TRAIN].rows))
-            means = {name: value / len(rows) for name, value in told.items()}
+            means = {name: value / len(rows) for name, value in lesson.ranks.summed(told).items()}
             _check(means["train"], "training", epoch, rate)
             with average.in_place(lambda: _pass(lesson, model, rows)):
                 scores, loss_held = _scored(lesson, model, held)
@@ -157,6 +161,7 @@ def fit(
             goal.after(epoch, lambda asked: _measured(lesson, model, goal, asked))
             if not better and epoch - result.epoch >= schedule.patience:
                 break
+    result.items = int(lesson.ranks.summed({"items": result.items})["items"])
     result.put_back(model, rate)
     result.items += _finish(goal, forward, lesson)
     result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
@@ -226,7 +231,7 @@ def _given(lesson: Lesson, rows: np.ndarray, streams: Mapping[str, Stream]) -> I
     augmented = Augmenting(schedule.augment, lesson.classes, lambda: lesson.batch(rows))
     while True:
         for chosen in in_batches(order.permutation(rows), schedule.batch):
-            batch = augmented(lesson.batch(chosen), draws)
+            batch = augmented(lesson.batch(lesson.ranks.part(chosen)), draws)
             yield {TRAIN: batch, **{name: next(each) for name, each in others.items()}}
 
 

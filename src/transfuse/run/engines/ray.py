@@ -57,7 +57,9 @@ def pool(workers: int | None, place: Place) -> Iterator[Pool]:
 
         def submit(job: Job) -> Future[Done]:
             needs_torch = "torch" in find("steps", job.kind).needs
-            wanted = task.options(num_cpus=place.threads, num_gpus=gpus if needs_torch else 0, name=job.step)
+            ranks = int(job.params.get("ranks", 1)) if job.kind == "train" else 1
+            cards = gpus * ranks if needs_torch else 0
+            wanted = task.options(num_cpus=place.threads * ranks, num_gpus=cards, name=job.step)
             return _settled(wanted.remote(job, place).future(), job, Store(place.store))
 
         yield Pool(submit, workers or max(1, int(cluster.get("CPU", 1)) // place.threads))
