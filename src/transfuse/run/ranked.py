@@ -71,7 +71,7 @@ def meet(meeting: Path, rank: int, count: int, device: str) -> None:
     card = device != "cpu" and torch.cuda.is_available()
     if card:
         torch.cuda.set_device(rank)
-    store = torch.distributed.FileStore(str(meeting.resolve()), count)
+    store = torch.distributed.FileStore(str(meeting.resolve()), count)  # pyright: ignore[reportPrivateImportUsage]
     torch.distributed.init_process_group(
         "nccl" if card else "gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE
     )
