@@ -52,12 +52,13 @@ def line(arm: str, runs: dict[int, Rows]) -> str:
         return f"| {arm} | never, watched for {max(seen, default=0):,.0f} items | | | | | |"
     lost, of = _lost(runs[best]["items", arm])
     cells = [arm, f"{best}, {of - lost} of {of}"]
+    # Times that were cut off are no match for whole ones.
+    fair = arm != BASE and base is not None and not lost and not _lost(runs[base]["items", BASE])[0]
     for unit in SCALES:
         own = runs[best].get((unit, arm), {}).get("value")
-        other = None if base is None or arm == BASE else runs[base].get((unit, BASE), {}).get("value")
-        cells.append(
-            _figure(unit, runs[best].get((unit, arm), {})) + (f"; × {other / own:.2f}" if own and other else "")
-        )
+        other = runs[base].get((unit, BASE), {}).get("value") if base is not None and fair else None
+        found = _figure(unit, runs[best].get((unit, arm), {}))
+        cells.append(found + (f"; × {other / own:,.1f}" if own and other else ""))
     every = [rows["cold", arm]["value"] for rows in runs.values() if "value" in rows.get(("cold", arm), {})]
     cells.append(f"{sum(every) / SCALES['cold'][0]:,.0f}")
     return f"| {' | '.join(cells)} |"
