@@ -141,14 +141,13 @@ def fit(
                     losses = goal(forward, batches)
                     loss = total(losses, goal.weights(step / (per_epoch * schedule.epochs)))
                 optimiser.zero_grad()
-                loss.backward()
-                lesson.ranks.join([*model.parameters(), *goal.parameters()], len(batches[TRAIN].rows))
-                torch.nn.utils.clip_grad_norm_([*model.parameters(), *goal.parameters()], GRADIENT_NORM)
+                _backward(lesson, loss, [*model.parameters(), *goal.parameters()], len(batches[TRAIN].rows))
                 optimiser.step(share(step))
                 average.update()
                 _tell(told, loss, losses, len(batches[TRAIN].rows))
-                result.items += sum(len(batch.rows) for batch in batches.values())
-                result.items += goal.further(len(batches[TRAIN].rows))
+                result.items += sum(len(each.rows) for each in batches.values()) + goal.further(
+                    len(batches[TRAIN].rows)
+                )
             means = {name: value / len(rows) for name, value in lesson.ranks.summed(told).items()}
             _check(means["train"], "training", epoch, rate)
             with average.in_place(lambda: _pass(lesson, model, rows)):
@@ -166,6 +165,13 @@ def fit(
     result.items += _finish(goal, forward, lesson)
     result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
     return result
+
+
+def _backward(lesson: Lesson, loss: Tensor, learned: list[nn.Parameter], rows: int) -> None:
+    """Gradients of all that learns, over all ranks, of a bounded length."""
+    loss.backward()
+    lesson.ranks.join(learned, rows)
+    torch.nn.utils.clip_grad_norm_(learned, GRADIENT_NORM)
 
 
 def _finish(goal: Objective, forward: Any, lesson: Lesson) -> int:
