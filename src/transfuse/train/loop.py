@@ -148,23 +148,28 @@ def fit(
                 result.items += sum(len(each.rows) for each in batches.values()) + goal.further(
                     len(batches[TRAIN].rows)
                 )
-            means = {name: value / len(rows) for name, value in lesson.ranks.summed(told).items()}
-            _check(means["train"], "training", epoch, rate)
+            means = _means(lesson, told, len(rows), epoch, rate)
             with average.in_place(lambda: _pass(lesson, model, rows)):
                 scores, loss_held = _scored(lesson, model, held)
                 _check(loss_held or 0.0, "held", epoch, rate)
                 if better := loss_held is None or loss_held < result.loss:
                     result.keep(model, epoch, scores, loss_held)
                 _report(lesson, model, held, {"epoch": epoch, "train": means["train"], "held": loss_held})
-            result.note({"epoch": epoch} | means | _named(loss_held), scores)
+            result.note({"epoch": epoch} | means | ({} if loss_held is None else {"held": loss_held}), scores)
             goal.after(epoch, lambda asked: _measured(lesson, model, goal, asked))
             if not better and epoch - result.epoch >= schedule.patience:
                 break
-    result.items = int(lesson.ranks.summed({"items": result.items})["items"])
     result.put_back(model, rate)
-    result.items += _finish(goal, forward, lesson)
+    result.items = int(lesson.ranks.summed({"items": result.items})["items"]) + _finish(goal, forward, lesson)
     result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
     return result
+
+
+def _means(lesson: Lesson, told: Mapping[str, float], rows: int, epoch: int, rate: float) -> dict[str, float]:
+    """Each loss per row, over all ranks. Raises DivergedError where the whole is no number."""
+    means = {name: value / rows for name, value in lesson.ranks.summed(told).items()}
+    _check(means["train"], "training", epoch, rate)
+    return means
 
 
 def _backward(lesson: Lesson, loss: Tensor, learned: list[nn.Parameter], rows: int) -> None:
@@ -291,7 +296,3 @@ def _check(loss: float, which: str, epoch: int, rate: float) -> None:
 def _accelerators(model: nn.Module) -> list[torch.device]:
     """The devices whose random state training uses beside the CPU's, to be given back as it was."""
     return list({parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"})
-
-
-def _named(held: float | None) -> dict[str, float]:
-    return {} if held is None else {"held": held}
