@@ -139,3 +139,11 @@ def test_a_measure_that_nobody_judged_has_no_column() -> None:
     record["evidence"] = [row for row in record["evidence"] if row["quantity"] != "accuracy"]
     (table,) = only(ladder.blocks(View(record)), Table)
     assert not [column.title for column in table.columns if "accuracy" in column.title]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(0.5, "0.50 times"), (1.0, "about"), (2.34, "2.3 times"), (99.96, "100.0 times"), (43_417.2, "43,000 times")],
+)
+def test_a_cost_is_told_in_as_many_digits_as_help(ratio, said):
+    assert verdict._times(ratio) == said

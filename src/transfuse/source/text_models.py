@@ -11,8 +11,9 @@ from transfuse.source.tokens import NOTHING, Tokens, Words
 
 def averaged(tokens: Tensor, there: Tensor) -> Tensor:
     """The mean of the tokens [N, T, D] that are `there` [N, T]; zeros where none is. [N, D]"""
-    weights = there.to(tokens.dtype).unsqueeze(2)
-    return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1)
+    weights = there.to(tokens.dtype).unsqueeze(1)
+    # A product of matrices, so that its cost is counted.
+    return (weights @ tokens).squeeze(1) / weights.sum(2).clamp(min=1)
 
 
 class Reading(nn.Module):

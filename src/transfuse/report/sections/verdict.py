@@ -117,6 +117,15 @@ def deciding(view: View) -> Claim | None:
     return next((claim for claim in own if claim.quantity == view.metric), next(iter(own), None))
 
 
+def _times(ratio: float) -> str:
+    """How many times as much, in as many digits as help."""
+    if ratio >= 100:
+        return f"{float(f'{ratio:.2g}'):,.0f} times"
+    if ratio > 1.05:
+        return f"{ratio:.1f} times"
+    return "about" if ratio > 0.95 else f"{ratio:.2f} times"
+
+
 def _cost(view: View) -> Prose:
     """The counted cost of what ships, and how many times the best single's that is."""
     flops, size = (_own(view, name) for name in ("inference_flops", "parameters"))
@@ -133,14 +142,7 @@ def _cost(view: View) -> Prose:
     own, other = defined(flops), defined(base)
     if view.judged_as == view.best_single or base is None or not own or not other:
         return (*said, ".")
-    times = (
-        f"{own / other:.1f} times"
-        if own > 1.05 * other
-        else "about"
-        if own > 0.95 * other
-        else f"{own / other:.2f} times"
-    )
-    said = (*said, "; ", Span(times, (flops.id, base.id)), " the compute of the best single model.")
+    said = (*said, "; ", Span(_times(own / other), (flops.id, base.id)), " the compute of the best single model.")
     found = deciding(view)
     if found is None or found.status in ("better", "worse") or found.arm != view.winner or own <= 1.05 * other:
         return said
