@@ -16,7 +16,7 @@ from filelock import FileLock
 from transfuse.jsonio import canonical, digest
 
 SUFFIXES = (".opening.json", ".opening.copy.json")
-DAMAGE = (ValueError, OSError, LookupError, TypeError)
+DAMAGE = (ValueError, OSError, LookupError, TypeError, RecursionError)
 Write = Callable[[Path, bytes], None]
 
 

@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -106,8 +106,9 @@ def _write(changed: Callable[[Path, bytes, int, Callable[[Path, bytes], None]], 
 
     real, count = transfuse.store.write_bytes, itertools.count(1)
 
-    def write(path: Path, data: bytes) -> None:
-        changed(path, data, next(count), real)
+    def write(path: Path, data: bytes | Iterable[bytes]) -> None:
+        whole = data if isinstance(data, bytes) else b"".join(data)
+        changed(path, whole, next(count), real)
 
     for module in list(sys.modules.values()):
         if getattr(module, "write_bytes", None) is real:

@@ -19,7 +19,7 @@ BLUR = {"blur": [3]}
 
 def outside(made: Setting) -> Exposure:
     rows = {run.name: RowBlock(run.name, f"outside-{run.name}", 7) for run in made.runs}
-    return Exposure("ood:x", {"extra": "ood:x"}, (), "outside-items", RowBlock("items", "outside-rows", 14), rows)
+    return Exposure("ood:x", {"extra": "ood:x"}, (), "outside-items", (RowBlock("items", "outside-rows", 14),), rows)
 
 
 def exposed(*, ood: bool = False, asked: dict[str, list[Any]] | None = None, **recipe: Any) -> Setting:

@@ -22,7 +22,7 @@ def asked(made: Plan, **chosen: str) -> dict[str, Any]:
 
 
 def with_own(made: Setting) -> Setting:
-    own = Exposure("own:a", {"extra": "own:a"}, (), "own-items", RowBlock("items", "own-rows", 9))
+    own = Exposure("own:a", {"extra": "own:a"}, (), "own-items", (RowBlock("items", "own-rows", 9),))
     return replace(made, own={"a": own})
 
 

@@ -35,8 +35,8 @@ class Reader(Protocol):
     """What each module in `data/readers` offers; `root` is the folder that relative paths start from.
 
     What its items are (images where it does not say) stands in `TRAITS["field"]`; a reader of both has a function
-    `field(spec, root)`. A reader that declares `TRAITS["kinds"]` (names of kinds of task, with commas) takes the kind
-    as a third argument of `index`; any other reads classes only and is not asked for more.
+    `items_are(spec, root)`. A reader that declares `TRAITS["kinds"]` (names of kinds of task, with commas) takes the
+    kind as a third argument of `index`; any other reads classes only and is not asked for more.
     """
 
     def matches(self, spec: Any) -> bool:
@@ -132,7 +132,7 @@ def field_of(spec: Any, root: Path) -> str:
     """What the items of a data set are: `image` or `text`."""
     read = settings(spec).read
     entry, reader = _reader(read)
-    asked = getattr(reader, "field", None)
+    asked = getattr(reader, "items_are", None)
     return str(asked(read, root)) if callable(asked) else str(entry.traits.get("field", IMAGE))
 
 

@@ -265,8 +265,15 @@ def _sentence(problem: Any) -> str:
         return f"'{path}' is missing"
     message = problem["msg"].removeprefix("Value error, ")
     if message.startswith(TOLD) and not isinstance(problem["input"], dict | list):
-        message = f"must {message.removeprefix(TOLD)}, got {str(problem['input'])[:LONGEST_SHOWN]!r}"
+        message = f"must {message.removeprefix(TOLD)}, got {_shown(problem['input'])}"
     return f"{path}: {message}" if path else message
+
+
+def _shown(value: Any) -> str:
+    try:
+        return repr(str(value)[:LONGEST_SHOWN])
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _keys(location: tuple[Any, ...]) -> set[str]:

@@ -74,7 +74,7 @@ def files(spec: Any, root: Path) -> list[Path]:
     return [sheet.path, *(_images(sheet) if "path" in sheet.roles else [])]
 
 
-def field(spec: Any, root: Path) -> str:
+def items_are(spec: Any, root: Path) -> str:
     """What the rows are: texts, or images by their paths or pixels."""
     return TEXT if "text" in _sheet(spec, root).roles else IMAGE
 

@@ -18,9 +18,9 @@ Data = Annotated[
 ]
 
 
-def place(text: str) -> Path:
+def place(text: str | Path) -> Path:
     """A folder to write to. Raises UserError for no text, as an unset variable gives: that would be this folder."""
-    if not text.strip():
+    if not str(text).strip():
         raise UserError("--out names no folder", got=repr(text), hint="--out runs/NAME; or . for the current folder")
     return Path(text)
 
