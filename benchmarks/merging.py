@@ -220,7 +220,7 @@ def _pairs(method: str, root: Path, pairs: int, peer: str) -> tuple[dict[str, li
             calls["theirs"] = lambda: _run(theirs, root / "theirs")
         taken: dict[str, object] = {name: _timed(calls[name]) for name in sorted(calls, reverse=bool(number % 2))}
         if theirs is not None:
-            taken["equal"] = compared(method, root)
+            taken["equal"] = compared(method, root, peer)
         for name in ("ours", "theirs", "floor"):
             _remove(root / name)
         with record.open("a", encoding="utf-8") as handle:

@@ -69,7 +69,7 @@ def _config(method: str, root: Path) -> dict[str, object]:
     return config | ({"base_model": str(root / "base")} if method in BASED else {})
 
 
-def compared(method: str, root: Path) -> str:
+def compared(method: str, root: Path, peer: str) -> str:
     """How far the two outputs are apart, relative to the largest number; of DARE, whose draws differ, the moments."""
     ours, theirs = ({k: v for p in sorted((root / n).glob("*.safetensors")) for k, v in load_file(p).items()}
                     for n in ("ours", "theirs"))  # fmt: skip
@@ -88,28 +88,42 @@ def compared(method: str, root: Path) -> str:
     if worst <= 1e-5:
         return f"equal to {worst:.1e}"
     if method == "ties":
-        return _but_for_ties(ours, theirs, root)
+        return _but_for_ties(ours, theirs, root, whole=peer == "fusion-bench")
     return f"differ by {worst:.1e} in {moved_entries} entries"
 
 
-def _but_for_ties(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], root: Path) -> str:
+def _but_for_ties(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], root: Path, whole: bool) -> str:
     """Outputs of TIES where some entry is as large as the last one kept: which of equal ones stays is free.
 
-    Equal ones are looked for in float32, in which mergekit takes the differences.
+    Equal ones are looked for in float32, in which the peers take the differences; the last one kept is that of the
+    `whole` network, or of each tensor.
     """
     states = [load_file(root / name / "model.safetensors") for name in ("base", "a", "b", "c")]
+    last = [_last_kept(states[0], state, whole) for state in states[1:]]
     free, wrong, worst = 0, 0, 0.0
     for name, mine in ours.items():
         gap, limit = np.abs(mine - theirs[name]).reshape(-1), 1e-5 * np.abs(theirs[name]).max()
         odd = np.flatnonzero(gap > limit)
         worst = max(worst, float(np.delete(gap, odd).max()) / (1e5 * limit))
-        if not odd.size:
-            continue
         edge = np.zeros(odd.size, dtype=bool)
-        for state in states[1:]:
-            sizes = np.abs(state[name] - states[0][name]).reshape(-1)
-            kept = max(1, int(DENSITY * sizes.size))
-            edge |= sizes[odd] == np.partition(sizes, sizes.size - kept)[sizes.size - kept]
+        for state, kept in zip(states[1:], last, strict=True):
+            edge |= _sizes(states[0], state, name)[odd] == kept[name]
         free, wrong = free + int(edge.sum()), wrong + int((~edge).sum())
     told = f"equal to {worst:.1e} but for {free} entries that tie on a threshold"
     return told if not wrong else f"{told} and {wrong} that do not"
+
+
+def _sizes(base: dict[str, np.ndarray], state: dict[str, np.ndarray], name: str) -> np.ndarray:
+    return np.abs(state[name] - base[name]).reshape(-1)
+
+
+def _last_kept(base: dict[str, np.ndarray], state: dict[str, np.ndarray], whole: bool) -> dict[str, float]:
+    """For each tensor the size of the last entry kept, of it alone or of all together."""
+    sizes = {name: _sizes(base, state, name) for name in base}
+    groups = {tuple(sizes): np.concatenate(list(sizes.values()))} if whole else {(n,): s for n, s in sizes.items()}
+    found: dict[str, float] = {}
+    for names, together in groups.items():
+        kept = max(1, int(DENSITY * together.size))
+        together.partition(together.size - kept)
+        found |= dict.fromkeys(names, float(together[together.size - kept]))
+    return found
