@@ -137,21 +137,32 @@ MAKERS = {
 }
 
 
-@pytest.mark.tensorflow
-@pytest.mark.parametrize("runtime", ["auto", "tensorflow"])
-def test_keras_tensorflow_onnx_timm_and_torchvision_end_in_one_verdict(runtime, folder):
+@pytest.fixture(scope="module")
+def saved(folder):
+    """The folder, with a SavedModel in it and a store of its own for what is known of that."""
     done = subprocess.run(
         [interpreter(), "-c", EXPORT], cwd=folder, capture_output=True, text=True, check=False,
         env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": "", "CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    sources = {**MAKERS, "tensorflow": {**MAKERS["tensorflow"], "spec": f"tensorflow:saved?runtime={runtime}"}}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRANSFUSE_STORE", str(folder / "programs"))
-        reached, images, _ = learned(folder, sources, LARGE)
-        assert images
-        assert reached == set(sources) - ({"tensorflow"} if runtime == "tensorflow" else set())
-        found = job(folder, sources, "tensorflow.vector, keras.vector, graph.vector, timm.vector, vgg.vector", LARGE)
+        yield folder
+
+
+@pytest.mark.tensorflow
+def test_keras_tensorflow_onnx_timm_and_torchvision_end_in_one_verdict(saved):
+    """Some five minutes of one core: networks of these sizes are opened for every step."""
+    found = job(saved, MAKERS, ", ".join(f"{name}.vector" for name in MAKERS), LARGE)
     arms = {arm["name"] for arm in found.evidence["arms"]}
-    assert {"concat", "partly", "pooled", "ensemble", *(f"frozen/{name}" for name in sources)} <= arms
+    assert {"concat", "partly", "pooled", "ensemble", *(f"frozen/{name}" for name in MAKERS)} <= arms
     assert found.evidence["verdict"]["recommendation"]["arm"] in arms
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("runtime", ["auto", "tensorflow"])
+def test_gradients_reach_a_savedmodel_through_its_graph_and_pass_by_its_own_process(runtime, saved):
+    sources = {**MAKERS, "tensorflow": {**MAKERS["tensorflow"], "spec": f"tensorflow:saved?runtime={runtime}"}}
+    reached, images, _ = learned(saved, sources, LARGE)
+    assert images
+    assert reached == set(sources) - ({"tensorflow"} if runtime == "tensorflow" else set())

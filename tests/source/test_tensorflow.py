@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -251,7 +252,7 @@ def test_the_hostile_program_is_refused_and_could_not_have_filled_a_file(made):
     with pytest.raises(UserError, match="cannot run"):
         # It asks for everything in the program.
         talk.ask("shown", [np.zeros((1, SIDE, SIDE, 3), np.float32)])
-    place = talk._empty
-    assert all(os.path.getsize(os.path.join(place, name)) == 0 for name in os.listdir(place))
+    place = Path(talk._empty)
+    assert all(path.stat().st_size == 0 for path in place.rglob("written"))
     talk.close()
-    assert not os.path.exists(place)
+    assert not place.exists()
