@@ -232,10 +232,14 @@ def plot(first: Course, second: Course, training: float, items: int) -> str:
     courses = ((first, 0.0), (second, ends[0]))
     lines = [line(course, at, column, style) for course, at in courses for column, style in ((1, own), (2, mapped))]
     marks = [(ends[0], "kill -9, run again"), (ends[0] + training, "heads train")]
-    for at, text in marks:
+    for row, (at, text) in enumerate(marks):
         x = left + at * width / sum(ends)
         lines.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{top + height}" stroke="#c33"/>')
-        lines.append(f'<text x="{x + 4:.1f}" y="{top + 12}" fill="#c33">{text}</text>')
+        # Near the right edge words stand before their line.
+        side, anchor = (-4, "end") if x > left + 0.8 * width else (4, "start")
+        lines.append(
+            f'<text x="{x + side:.1f}" y="{top + 12 + 14 * row}" fill="#c33" text-anchor="{anchor}">{text}</text>'
+        )
     for share in (0.0, 0.25, 0.5, 0.75):
         y = top + height * (1 - share)
         lines.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{share * most:.0f}</text>')
