@@ -27,7 +27,7 @@ class Frozen:
     """A signature whose variables are numbers: images in, any of its inner values out."""
 
     def __init__(self, folder: str, signature: str, output: str | None) -> None:
-        import tensorflow as tf
+        import tensorflow as tf  # pyright: ignore
         from tensorflow.python.framework.convert_to_constants import (  # pyright: ignore
             convert_variables_to_constants_v2,
         )
