@@ -123,7 +123,8 @@ def _last_kept(base: dict[str, np.ndarray], state: dict[str, np.ndarray], whole:
     groups = {tuple(sizes): np.concatenate(list(sizes.values()))} if whole else {(n,): s for n, s in sizes.items()}
     found: dict[str, float] = {}
     for names, together in groups.items():
-        kept = max(1, int(DENSITY * together.size))
-        together.partition(together.size - kept)
-        found |= dict.fromkeys(names, float(together[together.size - kept]))
+        # fusion-bench cuts at the largest of those that go, and keeps what is as large.
+        place = together.size - max(1, int(DENSITY * together.size)) - whole
+        together.partition(place)
+        found |= dict.fromkeys(names, float(together[place]))
     return found
