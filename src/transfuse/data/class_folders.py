@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from transfuse.data.items import ALIASES, SPLITS
+from transfuse.data.items import ALIASES, SPLITS, Items, table
 from transfuse.errors import UserError, many_problems
 
 Inside = Callable[..., list[Path]]
+# (split, class, path) of a file.
+Placed = tuple[str | None, str | None, Path]
+
+
+def files_in(folder: Path, suffixes: Collection[str], *, deep: bool) -> list[Path]:
+    """The files of a folder with these endings, and of those below it where `deep`; hidden ones are passed over."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
+        shown = (name for name in sorted(names) if not name.startswith("."))
+        found += [Path(place, name) for name in shown if Path(name).suffix.lower() in suffixes]
+    return found
+
+
+def placed_items(folder: Path, placed: Sequence[Placed], digests: Callable[[list[Path], str], list[str]]) -> Items:
+    """The item table of these files: named by their path inside the folder, with their content's hashes."""
+    paths = [path for _, _, path in placed]
+    return table(
+        [path.relative_to(folder).as_posix() for path in paths],
+        [label for _, label, _ in placed],
+        digests(paths, str(folder)),
+        splits=[split for split, _, _ in placed],
+        where=str(folder),
+    )
 
 
 def found(folder: Path, inside: Inside, what: str) -> list[tuple[str | None, str, Path]]:

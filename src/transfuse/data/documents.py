@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from transfuse import texts
+from transfuse.data.class_folders import files_in
 from transfuse.data.items import content_digest
 from transfuse.errors import UserError, many_problems
 
@@ -53,9 +53,4 @@ def bytes_of(paths: Sequence[Path]) -> Callable[[int], np.ndarray]:
 
 def texts_in(folder: Path, *, deep: bool) -> list[Path]:
     """The text files of a folder, and of those below it where `deep`; hidden files and folders are passed over."""
-    found: list[Path] = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if deep and not name.startswith("."))
-        shown = (name for name in sorted(names) if not name.startswith("."))
-        found += [Path(place, name) for name in shown if Path(name).suffix.lower() in SUFFIXES]
-    return found
+    return files_in(folder, SUFFIXES, deep=deep)

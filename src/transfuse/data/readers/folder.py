@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.data.class_folders import found
-from transfuse.data.items import Items, table
+from transfuse.data.class_folders import found, placed_items
+from transfuse.data.items import Items
 from transfuse.data.open import is_path
 from transfuse.data.photos import digests, images_in, pixels_of
 from transfuse.errors import UserError
@@ -36,15 +36,7 @@ def files(spec: str, root: Path) -> list[Path]:
 def index(spec: str, root: Path) -> Items:
     """The item table: labels are folder names. Errors: no class folders, an empty one, images outside, torn images."""
     folder = _folder(spec, root)
-    there = found(folder, images_in, "image")
-    paths = [path for _, _, path in there]
-    return table(
-        [path.relative_to(folder).as_posix() for path in paths],
-        [label for _, label, _ in there],
-        digests(paths, str(folder)),
-        splits=[split for split, _, _ in there],
-        where=str(folder),
-    )
+    return placed_items(folder, found(folder, images_in, "image"), digests)
 
 
 def reader(spec: str, root: Path, items: Items) -> Callable[[int], np.ndarray]:

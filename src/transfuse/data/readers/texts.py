@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.data.class_folders import found
+from transfuse.data.class_folders import Placed, found, placed_items
 from transfuse.data.documents import SUFFIXES, bytes_of, digests, texts_in
-from transfuse.data.items import Items, table
+from transfuse.data.items import Items
 from transfuse.errors import UserError
 
 TRAITS = {"form": "texts:DIR", "field": "text"}
@@ -34,15 +34,7 @@ def files(spec: str, root: Path) -> list[Path]:
 def index(spec: str, root: Path) -> Items:
     """The item table: labels are folder names. Errors: no text, an empty class folder, texts outside, no UTF-8."""
     folder = _folder(spec, root)
-    there = _found(folder)
-    paths = [path for _, _, path in there]
-    return table(
-        [path.relative_to(folder).as_posix() for path in paths],
-        [label for _, label, _ in there],
-        digests(paths, str(folder)),
-        splits=[split for split, _, _ in there],
-        where=str(folder),
-    )
+    return placed_items(folder, _found(folder), digests)
 
 
 def reader(spec: str, root: Path, items: Items) -> Callable[[int], np.ndarray]:
@@ -51,7 +43,7 @@ def reader(spec: str, root: Path, items: Items) -> Callable[[int], np.ndarray]:
     return bytes_of([folder / item for item in items.ids])
 
 
-def _found(folder: Path) -> list[tuple[str | None, str | None, Path]]:
+def _found(folder: Path) -> list[Placed]:
     """(split, class, path) of every text."""
     alone = texts_in(folder, deep=False)
     deep = alone if alone else texts_in(folder, deep=True)
