@@ -35,7 +35,10 @@ def test_labels_from_arrays_and_columns() -> None:
     [
         ("", "column names|'item' is missing"),
         ("item,label\n", "no rows"),
-        ("id,label\na,b\n", "'item' is missing"),
+        (
+            "id,label\na,b\n",
+            "(?s)'item' is missing.*columns id, label.*rename the column that plays this part to 'item'",
+        ),
         ("item,label\na,b,c\n", "another number of cells"),
         ("item,item\na,b\n", "differ"),
         ("item,label\na,x\na,y\n", r"unique(.|\n)*got: more than once: a$"),

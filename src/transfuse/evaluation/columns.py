@@ -14,7 +14,19 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError
-from transfuse.evaluation.files import GROUP, ITEM, LABEL, SEED, SPLIT, Labels, numbers, read_csv, texts, unique_ids
+from transfuse.evaluation.files import (
+    GROUP,
+    ITEM,
+    LABEL,
+    SEED,
+    SPLIT,
+    Labels,
+    missing_column,
+    numbers,
+    read_csv,
+    texts,
+    unique_ids,
+)
 from transfuse.evaluation.tables import listed
 from transfuse.kinds import kind_of
 from transfuse.types import ItemTable, TaskKind
@@ -46,7 +58,7 @@ def read_truth(source: Any, kind: TaskKind) -> Truth:
 def _of_mapping(source: Mapping[str, Any], kind: TaskKind) -> Truth:
     held = {str(name): np.asarray(values) for name, values in source.items()}
     if ITEM not in held:
-        raise UserError(f"the column '{ITEM}' is missing", where="labels", got=f"columns {', '.join(held)}")
+        raise missing_column(ITEM, held, "labels")
     if LABEL in held and held[LABEL].ndim == 2:
         labels = _labels({name: texts(held[name]) for name in BESIDE if name in held}, "labels")
         targets = _table(held[LABEL], kind, "labels")

@@ -1,12 +1,12 @@
 """Predictions, labels and scores from elsewhere: without this file only models trained here could be judged.
 
-Everything is read into plain records; `evaluate/join.py` ties them together by item id.
+Everything is read into plain records; `evaluation/join.py` ties them together by item id.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,16 @@ class Scores:
     classes: tuple[str, ...] | None = None
 
 
+def missing_column(name: str, columns: Iterable[str], where: str) -> UserError:
+    """The refusal of a table without column `name`."""
+    return UserError(
+        f"the column '{name}' is missing",
+        where=where,
+        got=f"columns {', '.join(columns) or 'none'}",
+        hint=f"rename the column that plays this part to '{name}'",
+    )
+
+
 def read_csv(path: Path, needed: Sequence[str]) -> dict[str, list[str]]:
     """The columns of a CSV file with a header line, as text.
 
@@ -64,9 +74,7 @@ def read_csv(path: Path, needed: Sequence[str]) -> dict[str, list[str]]:
         raise UserError("column names must be there and differ", where=where, got=", ".join(header))
     for name in needed:
         if name not in header:
-            raise UserError(
-                f"the column '{name}' is missing", where=where, got=f"columns {', '.join(header) or 'none'}"
-            )
+            raise missing_column(name, header, where)
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(header):
             raise UserError(
@@ -134,7 +142,7 @@ def read_labels(source: Any) -> Labels:
         where, columns = "labels", {str(name): texts(values) for name, values in source.items()}
         for name in (ITEM, LABEL):
             if name not in columns:
-                raise UserError(f"the column '{name}' is missing", where=where, got=f"columns {', '.join(columns)}")
+                raise missing_column(name, columns, where)
     else:
         where, labels = "labels", texts(source)
         columns = {ITEM: [str(row) for row in range(len(labels))], LABEL: labels}
