@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from benchmarks.cluster import SAME, at_work, cluster, done, started
 
 from e2e.house import COMMAND, environment, events, executed, transfuse, wait_for, write_recipe
 from transfuse.errors import UserError
@@ -71,6 +72,46 @@ def test_an_address_where_nobody_listens_is_one_message_within_seconds(monkeypat
         ray._connect(never, 2, 1)
 
 
+def test_a_head_that_falls_silent_fails_what_waits_for_it_and_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "ASKED_SECONDS", 0.001)
+    waiting: Future[Done] = Future()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        address = listening.getsockname()
+        with ray.Head(address) as head:
+            assert head.watched(waiting) is waiting
+            assert not head.gone.wait(0.1) and not waiting.done()
+            listening.close()
+            with pytest.raises(UserError, match="the head of the Ray cluster is gone") as caught:
+                waiting.result(30)
+    assert caught.value.where == f"127.0.0.1:{address[1]}" and "what is done is kept" in str(caught.value.hint)
+    with pytest.raises(UserError, match="gone"):
+        head.watched(Future()).result(0)
+
+
+def test_what_ended_before_its_head_keeps_its_result_and_what_ends_after_it_is_left_alone(tmp_path: Path) -> None:
+    head, inner = ray.Head(None), Future[Done]()
+    ended = head.watched(ray._settled(inner, JOB, Store(tmp_path)))
+    inner.set_result(Done(1.0))
+    late: Future[Done] = Future()
+    outer = head.watched(ray._settled(late, JOB, Store(tmp_path)))
+    head.gone.set()
+    head._fail(outer)
+    late.set_result(Done(2.0))
+    assert ended.result(0) == Done(1.0)
+    with pytest.raises(UserError, match="gone"):
+        outer.result(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("a:1", ("a", 1)), ("ray://b:22", ("b", 22)), ("auto", None), ("", None), ("host:", None), (":1", None)],
+)
+def test_addresses_are_a_host_and_a_port_or_none(text: str, found: tuple[str, int] | None) -> None:
+    assert ray._address(text) == found
+
+
 def test_without_an_address_a_cluster_of_this_machine_has_room_for_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     asked: dict[str, object] = {}
@@ -99,8 +140,8 @@ def test_a_cluster_gives_the_same_bytes_and_a_killed_worker_changes_none(tmp_pat
         stderr=subprocess.STDOUT,
     ) as run:
         wait_for(lambda: any(event["event"] == "step_started" for event in events(tmp_path / "ray")))
-        wait_for(lambda: bool(at_work()) or run.poll() is not None)
-        killed = at_work()
+        wait_for(lambda: bool(at_work(run.pid)) or run.poll() is not None)
+        killed = [process for process, _ in at_work(run.pid)]
         for process in killed:
             os.kill(process, signal.SIGKILL)
         said = run.communicate(timeout=300)[0].decode()
@@ -111,14 +152,23 @@ def test_a_cluster_gives_the_same_bytes_and_a_killed_worker_changes_none(tmp_pat
         assert (tmp_path / "ray" / name).read_bytes() == (tmp_path / "local" / name).read_bytes()
 
 
-def at_work() -> list[int]:
-    """Ray's workers that carry out a step now: a process is called by its task."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if words.startswith((b"ray::fit", b"ray::extract", b"ray::predict", b"ray::count")):
-            found.append(int(folder.name))
-    return found
+@pytest.mark.exhaustive
+def test_a_killed_head_is_one_message_and_running_again_gives_the_same_bytes(tmp_path: Path) -> None:
+    write_recipe(tmp_path)
+    local = transfuse("run", "small.yaml", "--out", "local", store=tmp_path / "one", cwd=tmp_path)
+    assert local.returncode == 0, local.stderr
+    out, words = tmp_path / "disturbed", ("--engine", "ray", "--workers", "2")
+    with cluster() as (address, head):
+        run = started(tmp_path / "small.yaml", out, *words, RAY_ADDRESS=address)
+        wait_for(lambda: len(done(out)) >= 5 or run.poll() is not None)
+        os.killpg(head.pid, signal.SIGKILL)
+        said = run.communicate(timeout=300)[0]
+    assert run.returncode == 2 and "error: the head of the Ray cluster is gone" in said and address in said, said
+    kept = done(out)
+    assert not (out / "evidence.json").exists()
+    with cluster() as (address, _):
+        again = started(tmp_path / "small.yaml", out, *words, RAY_ADDRESS=address)
+        assert again.wait(300) == 0, again.communicate()[0]
+    assert not kept & set(executed(out))
+    for name in SAME:
+        assert (out / name).read_bytes() == (tmp_path / "local" / name).read_bytes()

@@ -8,10 +8,12 @@ again; results lie in the store, so a lost head costs what was under way, and ru
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -26,6 +28,8 @@ ALWAYS = True
 HINT = "run again; what is done is kept"
 ADDRESS = "RAY_ADDRESS"
 TRIES, PATIENCE_SECONDS = 3, 5.0
+# So often a head is asked for, and so often in a row it may be silent: it may be busy, or come back.
+ASKED_SECONDS, SILENT = 1.0, 15
 
 
 def ended() -> tuple[type[BaseException], ...]:
@@ -49,6 +53,7 @@ def pool(workers: int | None, place: Place) -> Iterator[Pool]:
         journal=None if place.journal is None else place.journal.resolve(),
     )
     _connect(ray, workers, place.threads)
+    head = Head(_address(os.environ.get(ADDRESS, "")) or _address(ray.get_runtime_context().gcs_address))
     try:
         cluster = ray.cluster_resources()
         gpus = 1 if place.device != "cpu" and cluster.get("GPU") else 0
@@ -60,9 +65,10 @@ def pool(workers: int | None, place: Place) -> Iterator[Pool]:
             ranks = int(job.params.get("ranks", 1)) if job.kind == "train" else 1
             cards = gpus * ranks if needs_torch else 0
             wanted = task.options(num_cpus=place.threads * ranks, num_gpus=cards, name=job.step)
-            return _settled(wanted.remote(job, place).future(), job, Store(place.store))
+            return head.watched(_settled(wanted.remote(job, place).future(), job, Store(place.store)))
 
-        yield Pool(submit, workers or max(1, int(cluster.get("CPU", 1)) // place.threads))
+        with head:
+            yield Pool(submit, workers or max(1, int(cluster.get("CPU", 1)) // place.threads))
     finally:
         ray.shutdown()
 
@@ -76,17 +82,72 @@ def _connect(ray: Any, workers: int | None, threads: int) -> None:
         return
     try:
         # Ray itself asks for minutes before it gives up.
-        host, named, port = address.rpartition("//")[2].rpartition(":")
-        if named and port.isdigit():
-            socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS).close()
+        if listens := _address(address):
+            socket.create_connection(listens, timeout=PATIENCE_SECONDS).close()
         ray.init(address=address, **quiet)
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             "no Ray cluster answers",
             where=f"${ADDRESS}",
             got=f"{address}: {(str(error).splitlines() or [''])[0][:160]}",
-            hint=f"ray start --head there, or unset {ADDRESS} to start one on this machine",
+            hint=f"ray start --head there; RAY_AUTH_MODE=token where it asks for one, and its token; or unset {ADDRESS}"
+            " to start one on this machine",
         ) from error
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """Host and port of `host:port`, `ray://host:port` too; None for what is none."""
+    host, _, port = text.rpartition("//")[2].rpartition(":")
+    return (host, int(port)) if host and port.isdigit() else None
+
+
+class Head:
+    """The head of the cluster, asked for every second while steps run; what waits for one that is gone fails."""
+
+    def __init__(self, address: tuple[str, int] | None) -> None:
+        self.address = address
+        self.gone = threading.Event()
+        self._left = threading.Event()
+        self._waiting: set[Future[Done]] = set()
+
+    def __enter__(self) -> Head:
+        if self.address is not None:
+            threading.Thread(target=self._ask, args=(self.address,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._left.set()
+
+    def watched(self, future: Future[Done]) -> Future[Done]:
+        """The same future, which fails where the head is lost before it ends."""
+        self._waiting.add(future)
+        future.add_done_callback(self._waiting.discard)
+        if self.gone.is_set():
+            self._fail(future)
+        return future
+
+    def _ask(self, address: tuple[str, int]) -> None:
+        silent = 0
+        while silent < SILENT:
+            if self._left.wait(ASKED_SECONDS):
+                return
+            try:
+                socket.create_connection(address, timeout=PATIENCE_SECONDS).close()
+                silent = 0
+            except OSError:
+                silent += 1
+        self.gone.set()
+        for future in list(self._waiting):
+            self._fail(future)
+
+    def _fail(self, future: Future[Done]) -> None:
+        host, port = self.address or ("", 0)
+        with contextlib.suppress(InvalidStateError):
+            future.set_exception(
+                UserError(
+                    "the head of the Ray cluster is gone", where=f"{host}:{port}", hint=f"start it again, and {HINT}"
+                )
+            )
 
 
 def _carried_out(job: Job, place: Place) -> Done | TransfuseError:
@@ -110,10 +171,12 @@ def _settled(inner: Future[Done | TransfuseError], job: Job, store: Store) -> Fu
                 expected=f"the store {store.root} on every machine of the cluster",
                 hint="run: {store: FOLDER} with a folder on a shared file system",
             )  # fmt: skip
-        if isinstance(found, BaseException):
-            outer.set_exception(found)
-        else:
-            outer.set_result(found)
+        # Once the head is gone it has failed already.
+        with contextlib.suppress(InvalidStateError):
+            if isinstance(found, BaseException):
+                outer.set_exception(found)
+            else:
+                outer.set_result(found)
 
     inner.add_done_callback(settle)
     return outer
