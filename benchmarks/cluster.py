@@ -78,8 +78,8 @@ def disturbed(recipe: Path, out: Path, count: int) -> str:
         kept = len(done(out))
         os.killpg(head.pid, signal.SIGKILL)
         began = time.monotonic()
-        code = run.wait(PATIENCE_SECONDS)
-        waited = time.monotonic() - began
+        run.communicate(timeout=PATIENCE_SECONDS)
+        code, waited = run.returncode, time.monotonic() - began
     with cluster() as (address, _):
         finished(started(recipe, out, "--engine", "ray", "--workers", "2", RAY_ADDRESS=address))
     return (

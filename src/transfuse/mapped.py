@@ -94,13 +94,14 @@ def _mapping(descriptor: int) -> mmap.mmap | None:
     return None
 
 
-def room(shape: Sequence[int], dtype: np.dtype, folder: Path | None = None) -> np.ndarray:
-    """An array to be written to, of any content: in memory, or in a file without a name in `folder` where it is large.
+def room(shape: Sequence[int], dtype: np.dtype, folder: Path | None = None, *, most: int | None = None) -> np.ndarray:
+    """An array to be written to, of any content: in memory, or in a file without a name in `folder` where it is larger
+    than `most` bytes (256 MB).
 
     The file goes with the array, or with the process, however that ends. Raises OSError where the disk is full.
     """
     size = math.prod(shape) * dtype.itemsize
-    if size <= ROOM_BYTES:
+    if size <= (ROOM_BYTES if most is None else most):
         return np.empty(shape, dtype)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from benchmarks.cluster import SAME, at_work, cluster, done, started
+from benchmarks.cluster import SAME, at_work, cluster, done, finished, started
 
 from e2e.house import COMMAND, environment, events, executed, transfuse, wait_for, write_recipe
 from transfuse.errors import UserError
@@ -167,8 +167,7 @@ def test_a_killed_head_is_one_message_and_running_again_gives_the_same_bytes(tmp
     kept = done(out)
     assert not (out / "evidence.json").exists()
     with cluster() as (address, _):
-        again = started(tmp_path / "small.yaml", out, *words, RAY_ADDRESS=address)
-        assert again.wait(300) == 0, again.communicate()[0]
+        finished(started(tmp_path / "small.yaml", out, *words, RAY_ADDRESS=address))
     assert not kept & set(executed(out))
     for name in SAME:
         assert (out / name).read_bytes() == (tmp_path / "local" / name).read_bytes()

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.doors.inspecting_folders import folder_facts, is_model
+from transfuse.doors.inspecting_remote import remote_facts
 from transfuse.errors import MissingExtraError, UserError, printable
+from transfuse.files.remote import Place, Remote
 from transfuse.files.texts import json_object
 from transfuse.files.weights import SUFFIXES, describe, existing
 from transfuse.jsonio import file_digest, pretty
@@ -25,7 +27,7 @@ IDX = ("ubyte", ".idx", ".gz")
 LONGEST_VALUE = 200
 
 
-def inspected(paths: Sequence[Path], *, as_json: bool) -> str:
+def inspected(paths: Sequence[Place], *, as_json: bool) -> str:
     """Each file's kind, contents, origin and safety. Raises UserError for what is not there."""
     found = {str(path): facts_of(path) for path in paths}
     if as_json:
@@ -33,12 +35,14 @@ def inspected(paths: Sequence[Path], *, as_json: bool) -> str:
     return "\n\n".join(_file(name, facts) for name, facts in found.items())
 
 
-def facts_of(path: Path) -> dict[str, Any]:
+def facts_of(path: Place) -> dict[str, Any]:
     """The record of one file, of a saved model's folder, of a run's folder (that of the model it recommends), of a
-    folder of Hugging Face's library, or of a SavedModel.
+    folder of Hugging Face's library, or of a SavedModel; of what lies behind a URL, that of its headers.
 
     Keys: those of `files.weights.describe`, and for models `origin`: where they come from, as lines to read.
     """
+    if isinstance(path, Remote):
+        return remote_facts(path)
     if path.is_dir():
         if (path / PROGRAM).is_file():
             return _looked(path / PROGRAM, "TensorFlow SavedModel", _program, "its operations are arithmetic alone")

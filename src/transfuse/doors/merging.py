@@ -11,6 +11,7 @@ from typing import Any
 
 from transfuse import registry
 from transfuse.errors import UserError, unknown_name
+from transfuse.files.remote import Place, place
 from transfuse.fusion.buffers import Buffers
 from transfuse.fusion.streamed import Given, Sizes, merge_files, opened
 from transfuse.registry import Entry, Parameter, shelf
@@ -26,7 +27,7 @@ class Order:
 
     method: str
     sources: Sequence[str]
-    out: Path
+    out: Place
     base: str | None = None
     weights: str | None = None
     parameters: Sequence[str] = ()
@@ -57,7 +58,7 @@ def carried_out(order: Order, workers: int | None, *, hashes: bool) -> str:
     return f"{entry.full_name} of {', '.join(given)}{turned}\nwritten: {order.out}"
 
 
-def aligned(order: Order, given: Mapping[str, Given], base: Given | None) -> tuple[dict[str, Path | Given], str]:
+def aligned(order: Order, given: Mapping[str, Given], base: Given | None) -> tuple[dict[str, Place | Given], str]:
     """The sources with their units in one order, and how much was moved; the network comes from `--arch`."""
     import torch
 
@@ -80,14 +81,14 @@ def aligned(order: Order, given: Mapping[str, Given], base: Given | None) -> tup
         base=None if base is None else base.reader,
     )
     moved = ", ".join(f"{name} {100 * share:.0f} %" for name, share in found.moved.items())
-    lenses: dict[str, Path | Given] = {
+    lenses: dict[str, Place | Given] = {
         name: Given(found.members[name], one.files, f"{one.said} aligned by {order.align}")
         for name, one in given.items()
     }
     return lenses, f"\naligned by {order.align}: moved {moved}"
 
 
-def configured(path: Path, out: Path) -> Order:
+def configured(path: Path, out: Place) -> Order:
     """The merge that a mergekit configuration asks for; its paths are relative to the working directory."""
     from transfuse.doors.mergekit import translated
     from transfuse.plan.text import loaded, text_of
@@ -108,9 +109,9 @@ def named_method(name: str) -> Entry:
     return known[short]
 
 
-def named_sources(given: Sequence[str]) -> dict[str, Path | Given]:
+def named_sources(given: Sequence[str]) -> dict[str, Place | Given]:
     """Sources by name, from FILE or NAME=FILE; names come from file names and must differ."""
-    found: dict[str, Path | Given] = {}
+    found: dict[str, Place | Given] = {}
     for text in given:
         name, _, file = text.partition("=") if _is_named(text) else ("", "", text)
         name = name or _stem(file)
@@ -121,7 +122,9 @@ def named_sources(given: Sequence[str]) -> dict[str, Path | Given]:
 
 
 def _stem(text: str) -> str:
-    """`a` of `folder/a.safetensors`, `resnet18` of `torchvision:resnet18@TAG`."""
+    """`a` of `folder/a.safetensors` or `s3://folder/a.safetensors`, `resnet18` of `torchvision:resnet18@TAG`."""
+    if "://" in text:
+        return Path(place(text).name).stem
     if text.partition(":")[0] in shelf(ADAPTERS) and not Path(text).exists():
         return re.split(r"[?@]", text.split(":", 1)[1])[0].rpartition("/")[2].removesuffix(".safetensors")
     base, plus, adapter = text.rpartition("+")
@@ -133,8 +136,11 @@ def _is_named(text: str) -> bool:
     return bool(re.match(r"[\w.+-]+=", text)) and not Path(text).exists()
 
 
-def source(text: str) -> Path | Given:
-    """A file or folder, `BASE+ADAPTER` for weights with a LoRA adapter added, or a spec like torchvision:resnet18."""
+def source(text: str) -> Place | Given:
+    """A file or folder, also by its URL, `BASE+ADAPTER` for weights with a LoRA adapter added, or a spec like
+    torchvision:resnet18."""
+    if "://" in text:
+        return place(text)
     path = Path(text)
     if path.exists():
         return path

@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -66,19 +66,30 @@ def existing(path: Path) -> Path:
 
 
 def safetensors_header(path: Path) -> Header:
-    """The header of a safetensors file, believed only after it agrees with itself and with the file's size.
-
-    Checked: header length, JSON without repeated names, known dtypes, shapes, dtype size × shape = bytes, and that the
-    tensors fill the rest of the file without overlap or gap. Raises UserError naming the file and the tensor.
-    """
+    """The header of a safetensors file; raises UserError for what `header_of` refuses."""
     size = existing(path).stat().st_size
     with path.open("rb") as handle:
-        if size < 8:
-            raise _damaged(path, f"it has {size} bytes, too few for a header")
-        length = int.from_bytes(handle.read(8), "little")
-        if not 2 <= length <= min(HEADER_LIMIT_BYTES, size - 8):
-            raise _damaged(path, f"its header claims {length} bytes in a file of {size}")
-        text = handle.read(length)
+
+        def read(begin: int, end: int) -> bytes:
+            handle.seek(begin)
+            return handle.read(end - begin)
+
+        return header_of(str(path), size, read)
+
+
+def header_of(path: str, size: int, read: Callable[[int, int], bytes]) -> Header:
+    """The header of a safetensors file of so many bytes, believed only after it agrees with itself and with the size.
+
+    Checked: header length, JSON without repeated names, known dtypes, shapes, dtype size × shape = bytes, and that the
+    tensors fill the rest of the file without overlap or gap. `read(begin, end)` gives bytes of the file; nothing but
+    the header is asked for. Raises UserError naming the file and the tensor.
+    """
+    if size < 8:
+        raise _damaged(path, f"it has {size} bytes, too few for a header")
+    length = int.from_bytes(read(0, 8), "little")
+    if not 2 <= length <= min(HEADER_LIMIT_BYTES, size - 8):
+        raise _damaged(path, f"its header claims {length} bytes in a file of {size}")
+    text = read(8, 8 + length)
     try:
         raw = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -101,7 +112,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _stored(path: Path, name: str, entry: Any, *, start: int) -> Stored:
+def _stored(path: str, name: str, entry: Any, *, start: int) -> Stored:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise _damaged(path, f"tensor '{name}' lacks dtype, shape or data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
@@ -130,7 +141,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
-def _fills(path: Path, tensors: Mapping[str, Stored], *, start: int, end: int) -> None:
+def _fills(path: str, tensors: Mapping[str, Stored], *, start: int, end: int) -> None:
     spans = sorted((stored.begin, stored.end, name) for name, stored in tensors.items())
     edges = [(start, start, "the header"), *spans, (end, end, "the end of the file")]
     for (_, left, before), (right, _, after) in pairwise(edges):
@@ -138,8 +149,8 @@ def _fills(path: Path, tensors: Mapping[str, Stored], *, start: int, end: int) -
             raise _damaged(path, f"{'overlap' if left > right else 'gap'} between {before} and {after}")
 
 
-def _damaged(path: Path, why: str) -> UserError:
-    return UserError("this is no sound safetensors file", where=str(path), got=why)
+def _damaged(path: str, why: str) -> UserError:
+    return UserError("this is no sound safetensors file", where=path, got=why)
 
 
 def load_safetensors(path: Path) -> dict[str, Tensor]:

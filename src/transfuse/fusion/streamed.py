@@ -1,8 +1,8 @@
 """Merging checkpoint files into a checkpoint file: without it a merge would need all models in memory at once.
 
 Numbers are read through memory maps and written into their place in the new file, piece by piece. The file appears
-under its name only when it is whole; whatever goes wrong before leaves nothing behind. torch is needed only where a
-source is a PyTorch file.
+under its name only when it is whole; whatever goes wrong before leaves nothing behind. Sources and output may also lie
+behind URLs (`uploaded.py`). torch is needed only where a source is a PyTorch file.
 """
 
 from __future__ import annotations
@@ -24,12 +24,15 @@ import numpy as np
 
 from transfuse import __version__
 from transfuse.errors import UserError
+from transfuse.files.remote import Place, Remote, digest_of, fetched, same, size_of
+from transfuse.fusion.uploaded import uploaded
 from transfuse.fusion.weights_lift import Job, carry_out, job
 from transfuse.jsonio import file_digest
 from transfuse.registry import Entry
-from transfuse.source.weights import NUMPY_TYPES, Reader, open_reader
+from transfuse.source.ranged import reader_at, weight_files
+from transfuse.source.weights import INDEX, NUMPY_TYPES, Reader
 
-INDEX, MANIFEST = "model.safetensors.index.json", "merge.json"
+MANIFEST = "merge.json"
 SHARD_BYTES = 5 << 30
 # Files of a model folder that say what the weights are for; they go along unchanged.
 BESIDE = ("*.json", "*.txt", "*.model")
@@ -50,16 +53,16 @@ class Given:
     """A source that is more than one file: its tensors, the files they come from, and how it was asked for."""
 
     reader: Reader
-    files: tuple[Path, ...]
+    files: tuple[Place, ...]
     said: str
 
 
 def merge_files(
     entry: Entry,
-    sources: Mapping[str, Path | Given],
-    out: Path,
+    sources: Mapping[str, Place | Given],
+    out: Place,
     *,
-    base: Path | Given | None = None,
+    base: Place | Given | None = None,
     sizes: Sizes | None = None,
     **more: Any,
 ) -> dict[str, Any]:
@@ -76,20 +79,21 @@ def merge_files(
         entry, {name: one.reader for name, one in given.items()}, base=None if start is None else start.reader, **more
     )
     for name, one in [*given.items(), *([("base", start)] if start else [])]:
-        if out.resolve() in {path.resolve() for path in one.files}:
+        if any(same(out, file) for file in one.files):
             raise UserError("the output would overwrite a source", where=str(out), got=f"source '{name}'")
     how = sizes or Sizes()
     manifest = _manifest(work, given, start, how)
-    if out.suffix == ".safetensors":
-        _one_file(work, out, how, {"transfuse.merge": json.dumps(manifest, sort_keys=True)})
-    else:
-        manifest = _folder(work, out, how, manifest, next(iter(given.values())).files[:1])
+    with uploaded(out) as here:
+        if out.suffix == ".safetensors":
+            _one_file(work, here, how, {"transfuse.merge": json.dumps(manifest, sort_keys=True)})
+        else:
+            manifest = _folder(work, here, how, manifest, next(iter(given.values())).files[:1])
     return manifest
 
 
-def opened(source: Path | Given) -> Given:
-    """A source by its reader and files; a path is opened as `open_reader` says."""
-    return source if isinstance(source, Given) else Given(open_reader(source), (source,), source.name)
+def opened(source: Place | Given) -> Given:
+    """A source by its reader and files; a path or URL is opened as `reader_at` says."""
+    return source if isinstance(source, Given) else Given(reader_at(source), (source,), source.name)
 
 
 def _one_file(work: Job, out: Path, how: Sizes, metadata: Mapping[str, str]) -> None:
@@ -99,7 +103,7 @@ def _one_file(work: Job, out: Path, how: Sizes, metadata: Mapping[str, str]) -> 
         carry_out(work, rooms.__getitem__, workers=how.workers)
 
 
-def _folder(work: Job, out: Path, how: Sizes, manifest: dict[str, Any], first: Sequence[Path]) -> dict[str, Any]:
+def _folder(work: Job, out: Path, how: Sizes, manifest: dict[str, Any], first: Sequence[Place]) -> dict[str, Any]:
     if out.exists():
         raise UserError("the output exists already", where=str(out), hint="name a new folder")
     shards = list(_shards(_metas(work.first), how.shard_bytes))
@@ -117,9 +121,9 @@ def _folder(work: Job, out: Path, how: Sizes, manifest: dict[str, Any], first: S
         if how.hashes:
             manifest = manifest | {"files": {name: file_digest(scratch / name) for name in names}}
         (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
-        for path in sorted({path for folder in first for pattern in BESIDE for path in folder.glob(pattern)}):
-            if path.name not in (INDEX, MANIFEST):
-                shutil.copyfile(path, scratch / path.name)
+        beside = {path.name: path for folder in first for pattern in BESIDE for path in folder.glob(pattern)}
+        for name in sorted(beside.keys() - {INDEX, MANIFEST}):
+            fetched(beside[name], scratch / name)
     return manifest
 
 
@@ -241,11 +245,11 @@ def _manifest(work: Job, sources: Mapping[str, Given], base: Given | None, how: 
     """What was merged and how; files by name, size and hash, since their paths mean nothing elsewhere."""
     files = {file for one in (*sources.values(), *([base] if base else [])) for file in _files(one)}
     with ThreadPoolExecutor(how.workers) as pool:
-        ordered = sorted(files)
-        sums = dict(zip(ordered, pool.map(file_digest, ordered), strict=True)) if how.hashes else {}
+        ordered = sorted(files, key=str)
+        sums = dict(zip(ordered, pool.map(digest_of, ordered), strict=True)) if how.hashes else {}
 
     def described(one: Given) -> dict[str, Any]:
-        held = [{"file": file.name, "bytes": file.stat().st_size, "sha256": sums.get(file)} for file in _files(one)]
+        held = [{"file": file.name, "bytes": size_of(file), "sha256": sums.get(file)} for file in _files(one)]
         return {"source": one.said, "files": held}
 
     return {
@@ -261,7 +265,12 @@ def _manifest(work: Job, sources: Mapping[str, Given], base: Given | None, how: 
     }
 
 
-def _files(one: Given) -> list[Path]:
+def _files(one: Given) -> list[Place]:
     """The weight files of a source."""
-    folders = {path: sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin")) for path in one.files}
-    return [file for path, inside in folders.items() for file in (inside if path.is_dir() else [path])]
+    return [file for place in one.files for file in _held(place)]
+
+
+def _held(place: Place) -> Sequence[Place]:
+    if isinstance(place, Remote):
+        return [place] if place.suffix == ".safetensors" else weight_files(place)
+    return (sorted(place.glob("*.safetensors")) or sorted(place.glob("*.bin"))) if place.is_dir() else [place]

@@ -7,9 +7,9 @@ into a network and lists everything that does not fit at once. No torch at impor
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -20,10 +20,13 @@ from transfuse.files.weights import load_pickle, load_state, safetensors_header
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from transfuse.files.remote import Remote
+
 NUMPY_TYPES = {
     "BOOL": "?", "U8": "<u1", "I8": "<i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "BF16": "<u2",
     "U32": "<u4", "I32": "<i4", "F32": "<f4", "U64": "<u8", "I64": "<i8", "F64": "<f8", "C64": "<c8",
 }  # fmt: skip
+INDEX, UNREADABLE = "model.safetensors.index.json", "this index of weight files cannot be read"
 TORCH_NAMES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16", "bfloat16": "BF16",
     "uint32": "U32", "int32": "I32", "float32": "F32", "uint64": "U64", "int64": "I64", "float64": "F64",
@@ -47,6 +50,13 @@ class Reader(Protocol):
         ...
 
 
+class ReaderOfFile(Reader, Protocol):
+    """A reader of one file, which has a name."""
+
+    @property
+    def path(self) -> Path | Remote: ...
+
+
 class FileReader:
     """The tensors of a safetensors file: header first, numbers through a read-only memory map, no torch."""
 
@@ -64,20 +74,20 @@ class FileReader:
     def read(self, name: str) -> np.ndarray:
         """Raises UserError for a dtype that numpy cannot hold (8-bit floats)."""
         stored = self._header.tensors[name]
-        dtype = _numpy_type(stored.dtype, name, str(self.path))
+        dtype = numpy_type(stored.dtype, name, str(self.path))
         if stored.begin == stored.end:
             numbers = np.empty(stored.shape, dtype)
         else:
             numbers = np.memmap(self.path, dtype=dtype, mode="r", offset=stored.begin, shape=stored.shape)
-        return _widened(numbers, stored.dtype)
+        return widened(numbers, stored.dtype)
 
 
 class ShardedReader:
     """The tensors of several safetensors files of one model, each read from the file that holds it."""
 
-    def __init__(self, paths: Sequence[Path], where: str) -> None:
-        self._homes: dict[str, FileReader] = {}
-        for reader in map(FileReader, paths):
+    def __init__(self, files: Iterable[ReaderOfFile], where: str) -> None:
+        self._homes: dict[str, ReaderOfFile] = {}
+        for reader in files:
             for name in reader.names():
                 other = self._homes.setdefault(name, reader)
                 if other is not reader:
@@ -101,22 +111,27 @@ def open_reader(path: Path) -> Reader:
     `pytorch_model.bin`. Raises UserError where nothing is there, or a file that the index names is missing.
     """
     if path.is_dir():
-        index = path / "model.safetensors.index.json"
+        index = path / INDEX
         if index.is_file():
-            named = json_object(index, "this index of weight files cannot be read").get("weight_map", {})
-            if not isinstance(named, dict) or not all(isinstance(name, str) and name for name in named.values()):
-                raise UserError("this index names no weight files", where=str(index), expected="weight_map: {..}")
-            paths = [path / Path(name).name for name in sorted(set(named.values()))]
+            paths = [path / name for name in shards_of(json_object(index, UNREADABLE), str(index))]
         else:
             paths = sorted(path.glob("*.safetensors"))
         if not paths and (path / "pytorch_model.bin").is_file():
             return StateReader(load_pickle(path / "pytorch_model.bin"), str(path))
         if not paths:
             raise UserError("no safetensors file is in this folder", where=str(path))
-        return ShardedReader(paths, str(path))
+        return ShardedReader(map(FileReader, paths), str(path))
     if path.suffix == ".safetensors":
         return FileReader(path)
     return StateReader(load_state(path), str(path))
+
+
+def shards_of(index: Mapping[str, Any], where: str) -> list[str]:
+    """The names of the files that the index of a model's folder names, sorted. Raises UserError where it has none."""
+    named = index.get("weight_map", {})
+    if not isinstance(named, dict) or not all(isinstance(name, str) and name for name in named.values()):
+        raise UserError("this index names no weight files", where=where, expected="weight_map: {..}")
+    return sorted({Path(name).name for name in named.values()})
 
 
 class ArrayReader:
@@ -154,7 +169,7 @@ class StateReader:
     def read(self, name: str) -> np.ndarray:
         tensor = self._state[name].detach().cpu()
         dtype = _stored_type(tensor)
-        _numpy_type(dtype, name, self.where)
+        numpy_type(dtype, name, self.where)
         return (tensor.float() if dtype == "BF16" else tensor).numpy().copy()
 
 
@@ -163,13 +178,15 @@ def _stored_type(tensor: Tensor) -> str:
     return TORCH_NAMES.get(name, name)
 
 
-def _numpy_type(dtype: str, tensor: str, where: str) -> np.dtype:
+def numpy_type(dtype: str, tensor: str, where: str) -> np.dtype:
+    """The type that holds a stored one. Raises UserError for a dtype that numpy cannot hold (8-bit floats)."""
     if dtype not in NUMPY_TYPES:
         raise UserError(f"tensor '{tensor}' has the type {dtype}, which cannot be read as numbers here", where=where)
     return np.dtype(NUMPY_TYPES[dtype])
 
 
-def _widened(numbers: np.ndarray, dtype: str) -> np.ndarray:
+def widened(numbers: np.ndarray, dtype: str) -> np.ndarray:
+    """Stored numbers as they are computed with: 16 bits of a BF16 as float32, all others as they are."""
     if dtype != "BF16":
         return numbers
     # A bfloat16 is the upper half of a float32, so widening is a shift and loses nothing.

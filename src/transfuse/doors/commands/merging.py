@@ -19,10 +19,13 @@ def merge(  # noqa: PLR0913 - a command's options are its parameters
     method: Annotated[str | None, typer.Argument(metavar="METHOD", help="mean, ties: see transfuse methods")] = None,
     sources: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SOURCE...", help="safetensors, folders of shards, .pt, specs, FILE+LORA; or NAME=FILE"),
+        typer.Argument(
+            metavar="SOURCE...",
+            help="safetensors, folders of shards, URLs of both, .pt, specs, FILE+LORA; or NAME=FILE",
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="a .safetensors file, or a new folder for shards; needed")
+        str | None, typer.Option("--out", help="a .safetensors file, or a new folder for shards, also a URL; needed")
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="a mergekit configuration instead")] = None,
     base: Annotated[str | None, typer.Option(help="the checkpoint all sources started from")] = None,
@@ -43,18 +46,19 @@ def merge(  # noqa: PLR0913 - a command's options are its parameters
 ) -> None:
     """Merge checkpoints of one architecture into one, tensor by tensor, without loading them."""
     from transfuse.doors.merging import Order, carried_out, configured
+    from transfuse.files.remote import place
 
     if out is None:
         raise UserError("where to?", hint="transfuse merge METHOD A B --out merged.safetensors")
     if config is not None:
         if method is not None or base is not None or weights is not None:
             raise UserError("a configuration says all of a merge", where=str(config), hint="leave the other words out")
-        order = configured(config, out)
+        order = configured(config, place(out))
     elif method is None or not sources:
         raise UserError("what shall be merged?", hint="transfuse merge METHOD A B --out FILE, or --config FILE")
     else:
         given = tuple(parameter or ())
-        order = Order(method, sources, out, base, weights, given, statistics, counters, align=align, arch=arch)
+        order = Order(method, sources, place(out), base, weights, given, statistics, counters, align=align, arch=arch)
     with _stoppable():
         say(carried_out(order, workers, hashes=hashes))
 
@@ -80,7 +84,10 @@ def _stoppable() -> Iterator[None]:
 
 def inspect(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="weight files, graphs, arrays, images, or a model's folder")
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="weight files, also by URL, graphs, arrays, images, or a model's folder"
+        ),
     ],
     base: Annotated[str | None, typer.Option(help="the checkpoint they are said to start from")] = None,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
@@ -89,11 +96,12 @@ def inspect(
     from one start. Nothing in a file is run."""
     from transfuse.doors.catalogue import related
     from transfuse.doors.inspecting import inspected
+    from transfuse.files.remote import Remote, place
 
     if len(models) == 1 and base is None:
-        say(inspected([Path(models[0])], as_json=json))
+        say(inspected([place(models[0])], as_json=json))
         return
-    files = [Path(model) for model in models if Path(model).is_file()]
+    files = [each for each in map(place, models) if isinstance(each, Remote) or each.is_file()]
     told = inspected(files, as_json=False)
     say(related(models, base, as_json=json) if json else f"{told}\n\n{related(models, base, as_json=False)}".strip())
 
