@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -78,3 +79,12 @@ def test_a_second_run_computes_nothing(outcome, tmp_path):
     scores = list((outcome.folder.path / "predictions").rglob("clean.safetensors"))
     assert len(scores) >= len(CANDIDATES)
     assert np.isfinite(outcome.evidence["evidence"][0].get("value", 0.0))
+
+
+def test_the_forecast_knows_what_costs_more_to_train(outcome):
+    """One epoch of the same rows each: what differs is the arithmetic, which is counted before anything is trained."""
+    lines = Path(outcome.folder.path).joinpath("journal.jsonl").read_text().splitlines()
+    (told,) = (event["steps"] for event in map(json.loads, lines) if event["event"] == "forecast")
+    flops = {arm["name"]: arm["cost"]["train_flops"] for arm in outcome.evidence["arms"]}
+    assert flops["recipient"] < flops["into"]
+    assert told["fit frozen/residual s0"] < told["fit recipient s0"] < told["fit into s0"]

@@ -55,6 +55,27 @@ def test_a_frozen_source_that_learning_runs_through_is_paid_for_again():
     assert made.steps["fit plain s0"].work.members == ()
 
 
+def test_a_crown_on_maps_takes_its_own_time_for_every_item_it_sees():
+    made = plan(setting(candidates={"levels": {"fuse": "features/pyramid"}, "plain": {"fuse": "features/concat"}}))
+    levels, plain = made.steps["fit levels s0"], made.steps["fit plain s0"]
+    assert (levels.work.counted, plain.work.counted) == ("count levels", "")
+    assert levels.work.counted in made.steps
+    ahead, counted = Forecast({}, {}), Forecast({}, {}, crown_ms={"count levels": (2.0, 5.0)})
+    items = levels.work.forward * 2.0 + levels.work.backward * 5.0
+    assert counted.seconds(levels) - ahead.seconds(levels) == pytest.approx(items / 1000)
+    assert counted.seconds(plain) == ahead.seconds(plain)
+
+
+def test_what_is_counted_is_not_paid_for_as_a_source_as_well():
+    """Low-rank additions run their sources again, and that is in what was counted."""
+    made = plan(setting(candidates={"added": {"fuse": "structure/lora"}, "plain": {"fuse": "features/concat"}}))
+    added = made.steps["fit added s0"]
+    assert (added.work.members, added.work.counted) == (("a", "b"), "count added")
+    slow = {"a": 1000.0, "b": 1000.0}
+    nothing = {"count added": (0.0, 0.0)}
+    assert Forecast(slow, slow, crown_ms=nothing).seconds(added) == Forecast({}, {}).seconds(added)
+
+
 def test_a_pool_that_learns_long_is_forecast_by_what_its_method_states():
     """Twenty selection rows of three classes: 60 pairs of each of two members, by 60 trees of depth 3, six times."""
     made = plan(setting(candidates={"boosted": {"fuse": "outputs/boosting"}, "mean": {"fuse": "outputs/mean_prob"}}))

@@ -158,7 +158,8 @@ class Builder:
             if arm.regime == "frozen":
                 inputs |= self.features(arm, run.blocks, run, judged=False)
                 items = {"forward": fits * run.held_count, "backward": fits * run.train_count}
-                work = Work(_run_again(arm), **items, crown=fits * -(-run.train_count // arm.schedule.batch))
+                steps = fits * -(-run.train_count // arm.schedule.batch)
+                work = Work(_run_again(arm), **items, crown=steps, counted=_counted(arm, after))
             else:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
                 ranks = self.setting.recipe.run.ranks
@@ -193,7 +194,7 @@ class Builder:
             }
         elif arm.kind == "as_is" or (arm.kind == "train" and arm.regime == "frozen"):
             inputs |= self.features(arm, exposure.blocks(run), run, judged=True, exposure=exposure)
-            work = Work(_run_again(arm), forward=count)
+            work = Work(_run_again(arm), forward=count, counted=_counted(arm, after))
         elif arm.kind in ("train", *KINDS):
             work = Work(arm.members, forward=count)
         return self.add(
@@ -246,6 +247,11 @@ class Builder:
     def arm(self, name: str) -> ArmSpec:
         """An arm that always runs, for pools and students that name it."""
         return self.arms[name]
+
+
+def _counted(arm: ArmSpec, after: str) -> str:
+    """The step that counts what is trained on maps or inside the sources: there arithmetic decides, not overhead."""
+    return f"count {arm.name}{after}" if arm.kind == "train" and not pools(method(arm.method)) else ""
 
 
 def _run_again(arm: ArmSpec) -> tuple[str, ...]:

@@ -39,13 +39,15 @@ Ref = str | Given
 @dataclass(frozen=True)
 class Work:
     """How much a step computes, for the forecast: items through these members, steps of a crown, and CPU seconds that
-    a method states of itself."""
+    a method states of itself. Where the crown's arithmetic is more than its overhead, `counted` names the step that
+    counts it, and items go through that crown instead."""
 
     members: tuple[str, ...] = ()
     forward: int = 0
     backward: int = 0
     crown: int = 0
     seconds: float = 0.0
+    counted: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,29 @@
 """What a plan will cost: each step's CPU seconds from a probe of every source on this machine.
 
-The choices are not known yet, so of steps that follow one the dearest option is counted. Forecasts order the work,
-move the progress bar and answer `transfuse plan`; no result depends on them.
+Crowns that work on maps or inside the sources are counted beforehand, and take their FLOPs at the sources' pace. The
+choices are not known yet, so of steps that follow one the dearest option is counted. Forecasts order the work, move the
+progress bar and answer `transfuse plan`; no result depends on them.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from transfuse.errors import UserError
 from transfuse.jsonio import digest
 from transfuse.plan.graph import Given, Plan, Step, step_key
 from transfuse.plan.make import machine
 from transfuse.registry import find
+from transfuse.run.engine import Walk
 from transfuse.run.prepare import Prepared
 from transfuse.run.worker import Job, Place, carry_out
 from transfuse.store import Store
 
 CROWN_STEP_SECONDS = 0.0009
+# Where no source was counted; one core of a common machine.
+FLOPS_PER_MS = 1e7
 START_SECONDS = {
     "train": 0.3, "extract": 0.3, "predict": 0.15, "retain": 0.3, "count": 0.4, "measure": 12.0, "evaluate": 1.5,
 }  # fmt: skip
@@ -25,17 +31,21 @@ START_SECONDS = {
 
 @dataclass(frozen=True)
 class Forecast:
-    """CPU milliseconds per item of each source, and what steps cost by it."""
+    """CPU milliseconds per item of each source, and what steps cost by it; `crown_ms` by the step that counted it,
+    forward, and forward with backward."""
 
     forward_ms: Mapping[str, float]
     backward_ms: Mapping[str, float]
     keys: Mapping[str, str] = field(default_factory=dict)
+    crown_ms: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def seconds(self, step: Step) -> float:
         """CPU seconds of one step."""
         work = step.work
-        forward = sum(self.forward_ms.get(name, 0.0) for name in work.members)
-        backward = sum(self.backward_ms.get(name, 0.0) for name in work.members)
+        forward, backward = self.crown_ms.get(work.counted) or (
+            sum(self.forward_ms.get(name, 0.0) for name in work.members),
+            sum(self.backward_ms.get(name, 0.0) for name in work.members),
+        )
         items = work.forward * forward + work.backward * backward
         return START_SECONDS.get(step.kind, 0.01) + items / 1000 + work.crown * CROWN_STEP_SECONDS + work.seconds
 
@@ -56,7 +66,37 @@ def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: 
             found = store.get(key)
         forward[name] = found.meta["forward_ms"] if found else 0.0
         backward[name] = found.meta["backward_ms"] if found else 0.0
-    return Forecast(forward, backward, keys)
+    return Forecast(forward, backward, keys, _crowns(prepared.plan, forward, place, emit, modules))
+
+
+def _crowns(
+    plan: Plan, forward_ms: Mapping[str, float], place: Place, emit: Callable[..., None], modules: Mapping[str, object]
+) -> dict[str, tuple[float, float]]:
+    """CPU milliseconds an item takes through each crown that is counted: its FLOPs at the sources' own pace.
+
+    These steps belong to the plan and are not computed again. What cannot be counted yet (it follows a choice), or at
+    all (the run says why), is forecast as overhead.
+    """
+    walk = Walk(plan, Store(place.store))
+    wanted = {step.work.counted for step in plan.steps.values()} & set(plan.steps)
+    if not wanted:
+        return {}
+    alone = {f"count frozen/{name}": milliseconds for name, milliseconds in forward_ms.items()}
+    targets = sorted(wanted | (set(alone) & set(plan.steps)))
+    for name, job in (walk.ready(targets) or {}).items():
+        if name in targets:
+            with contextlib.suppress(UserError):
+                carry_out(job, place, emit, dict(modules))
+    walk.ready(targets)
+    found = {name: walk.store.need(walk.done[name]).meta for name in targets if name in walk.done}
+    found = {name: meta for name, meta in found.items() if "failed" not in meta}
+    flops = sum(found[name]["member_flops"] for name in alone if name in found)
+    pace = flops / sum(alone[name] for name in alone if name in found) if flops else FLOPS_PER_MS
+    return {
+        name: ((meta["inference_flops"] - meta["member_flops"]) / pace, meta["step_flops"] / pace)
+        for name, meta in found.items()
+        if name in wanted
+    }
 
 
 def expected(plan: Plan, cost: Callable[[Step], float], done: Iterable[str] = ()) -> dict[str, float]:
