@@ -54,6 +54,20 @@ def test_a_base_among_the_models_adds_nothing():
 
 
 @pytest.mark.parametrize(
+    ("models", "names"),
+    [
+        (["x/model.safetensors", "y/model.safetensors"], ["model0", "model1"]),
+        (["hub/net-1.0", "hub/net-1.5"], ["net-1.0", "net-1.5"]),
+        (["a", "a"], ["model0", "model1"]),
+        (["my net", "other=net"], ["my_net", "other_net"]),
+    ],
+)
+def test_every_model_is_merged_whatever_it_is_called(models, names):
+    found = translated({"merge_method": "linear", "models": [{"model": model} for model in models]}, where="t")
+    assert found.sources == dict(zip(names, models, strict=True))
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         (config("della", base_model="base"), "'della' is not one of ours"),
@@ -89,7 +103,15 @@ def test_the_command_reads_it(tmp_path, monkeypatch):
     (tmp_path / "m.yaml").write_text(text)
     result = CliRunner().invoke(app, ["merge", "--config", "m.yaml", "--out", "o.safetensors"], catch_exceptions=False)
     assert result.exit_code == 0 and load_file("o.safetensors")["w"].tolist() == [6.0] * 3
-    config_only, both = ["--config", "m.yaml"], ["mean", "--config", "m.yaml", "--out", "x"]
-    for words in (config_only, both, ["--out", "x"]):
+    for words in (["--config", "m.yaml"], ["--out", "x"]):
         with pytest.raises(UserError):
             CliRunner().invoke(app, ["merge", *words], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    "words", [["mean"], ["--align", "weight_matching"], ["-p", "density=1"], ["--counters", "sum"]]
+)
+def test_what_a_configuration_would_leave_unheard_is_refused(words, tmp_path):
+    words = ["merge", *words, "--config", str(tmp_path / "m.yaml"), "--out", str(tmp_path / "x")]
+    with pytest.raises(UserError, match=r"says all of a merge"):
+        CliRunner().invoke(app, words, catch_exceptions=False)

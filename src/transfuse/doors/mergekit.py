@@ -9,6 +9,7 @@ name, tokenizers and chat templates are refused, and so are negative weights in 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,11 +72,11 @@ def translated(given: Any, *, where: str) -> Translated:
         problems.append("`dtype`: the result has the first source's type, sums are in float64")
     if problems:
         raise many_problems("this configuration asks for what is not shared", problems, where=where)
-    sources = {_stem(model, number): model for number, model in enumerate(models)}
+    sources = _named(models)
     if name in ("task_arithmetic", "ties", "dare_linear", "model_stock") and base in models:
         # mergekit lists the base among the models, where it adds nothing to itself.
         keep = [number for number, model in enumerate(models) if model != base]
-        sources = {_stem(models[number], number): models[number] for number in keep}
+        sources = _named([models[number] for number in keep])
         weights = None if weights is None else [weights[number] for number in keep]
     if name == "slerp":
         if base is None or len(models) not in (1, 2):
@@ -165,5 +166,9 @@ def _number(value: Any, where: str, problems: list[str]) -> float | None:
     return float(value)
 
 
-def _stem(model: str, number: int) -> str:
-    return Path(model).stem or f"model{number}"
+def _named(models: list[str]) -> dict[str, str]:
+    """The models by what tells them apart: the last part of their paths, else their places in the list."""
+    names = [re.sub(r"[^\w.+-]", "_", Path(model).name.removesuffix(".safetensors")) for model in models]
+    if len(set(names)) < len(names) or not all(names):
+        names = [f"model{number}" for number in range(len(models))]
+    return dict(zip(names, models, strict=True))

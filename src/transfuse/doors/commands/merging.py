@@ -51,8 +51,18 @@ def merge(  # noqa: PLR0913 - a command's options are its parameters
     if out is None:
         raise UserError("where to?", hint="transfuse merge METHOD A B --out merged.safetensors")
     if config is not None:
-        if method is not None or base is not None or weights is not None:
-            raise UserError("a configuration says all of a merge", where=str(config), hint="leave the other words out")
+        others = {"METHOD": method, "--base": base, "--weights": weights, "--arch": arch, "--parameter": parameter}
+        said = [name for name, given in others.items() if given]
+        settings = (
+            ("--align", align, "none"),
+            ("--statistics", statistics, "mean"),
+            ("--counters", counters, "largest"),
+        )
+        said += [name for name, given, usual in settings if given != usual]
+        if said:
+            raise UserError(
+                "a configuration says all of a merge", where=str(config), got=", ".join(said), hint="leave these out"
+            )
         order = configured(config, place(out))
     elif method is None or not sources:
         raise UserError("what shall be merged?", hint="transfuse merge METHOD A B --out FILE, or --config FILE")
