@@ -69,6 +69,32 @@ def test_the_table_has_a_row_for_every_judged_arm(study):
     assert rows["prior"]["accuracy"] < rows["frozen/wide"]["accuracy"]
 
 
+@pytest.mark.parametrize(("verb", "place"), [("compare", "run.run.run"), ("choose", "run.choosing.choose")])
+def test_both_verbs_take_the_same_forms_of_a_source(verb, place, monkeypatch):
+    asked = []
+
+    class EnoughError(Exception):
+        pass
+
+    def stop(request, *_):
+        asked.append(request)
+        raise EnoughError
+
+    monkeypatch.setattr(f"transfuse.{place}", stop)
+    fresh, known, own = Small(2), Small(6), Small(4)
+    sources = {"fresh": fresh, "known": {"spec": known, "seen": "none"}, "file": "demo:vgg"}
+    with pytest.raises(EnoughError):
+        getattr(transfuse, verb)(sources, images(), recipient=own)
+    (request,) = asked
+    assert request.modules == {"fresh": fresh, "known": known, "recipient": own}
+    assert {name: (entry.spec, entry.seen) for name, entry in request.recipe.entries.items()} == {
+        "fresh": ("module:fresh", "unknown"),
+        "known": ("module:known", "none"),
+        "file": ("demo:vgg", "unknown"),
+        "recipient": ("module:recipient", "none"),
+    }
+
+
 def test_a_report_can_be_written_anywhere(study, tmp_path):
     assert "<html" in study.report(tmp_path / "r.html").read_text(encoding="utf-8")
     assert study.report(tmp_path / "r.md").read_text(encoding="utf-8").startswith("# ")

@@ -196,6 +196,15 @@ def test_broken_item_scores(given: object, message: str) -> None:
         evaluate(given)
 
 
+@pytest.mark.parametrize(
+    ("labels", "settings"),
+    [(None, {"metric": "brier"}), (None, {"scale": "logit"}), (KNOWN.targets, {"direction": "lower"})],
+)
+def test_settings_that_would_change_nothing_are_refused(labels: object, settings: dict[str, str]) -> None:
+    with pytest.raises(UserError, match=f"{next(iter(settings))}, which would change nothing"):
+        evaluate({"a": scores("a", 2.0)}, labels, **settings)  # pyright: ignore[reportArgumentType]
+
+
 def test_item_scores_with_holes_and_unknown_directions(tmp_path: Path) -> None:
     path = tmp_path / "scores.csv"
     path.write_text("item,candidate,score\nx,a,1\ny,a,2\nx,b,3\n", encoding="utf-8")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from transfuse.fusion.fused import Fused
+    from transfuse.plan.recipe import Recipe
     from transfuse.source.base import Source
     from transfuse.types import TaskKind
 
@@ -34,19 +35,9 @@ def compare(sources: Sources, data: Any, *, out: str | Path | None = None, **rec
     `data:` in a recipe, `(images, labels)` arrays, or a torch Dataset. `recipe`: any other key of a recipe, e.g.
     `ladder="standard"`, `seeds=3`, `budget={"train": "20min"}`. Without `out` the results stay in a temporary folder.
     """
-    from transfuse.plan.recipe import validated
     from transfuse.run.run import Request, run
 
-    named = _named(sources)
-    modules = {name: _module(entry) for name, entry in named.items() if not isinstance(_module(entry), str)}
-    entries: dict[str, Any] = {}
-    for name, entry in named.items():
-        more = entry if isinstance(entry, dict) else {}
-        entries[name] = {**more, "spec": f"module:{name}"} if name in modules else entry
-    if recipe.get("recipient") is not None and not isinstance(recipe["recipient"], str | dict):
-        modules["recipient"] = recipe["recipient"]
-        recipe = {**recipe, "recipient": "module:recipient"}
-    checked = validated({"sources": entries, "data": data, **recipe}, where="compare(...)")
+    checked, modules = _asked(sources, {"data": data, **recipe}, "compare(...)")
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="transfuse-"))
     outcome = run(Request(checked, Path.cwd(), folder, modules=modules))
     return Study.of_folder(outcome.folder.path)
@@ -66,15 +57,11 @@ def choose(
     Arguments are those of `compare`; `all_scores` adds the scores that are not asked by default, `rows` is how many
     rows are looked at at most. Features are kept in the store: a later `compare` of these sources takes them there.
     """
-    from transfuse.plan.recipe import validated
     from transfuse.run.choosing import Asked
     from transfuse.run.choosing import choose as look
     from transfuse.run.run import Request
 
-    named = _named(sources)
-    modules = {name: entry for name, entry in named.items() if not isinstance(entry, str | dict)}
-    entries = {name: f"module:{name}" if name in modules else entry for name, entry in named.items()}
-    checked = validated({"sources": entries, "data": data, **recipe}, where="choose(...)")
+    checked, modules = _asked(sources, {"data": data, **recipe}, "choose(...)")
     folder = Path(out) if out is not None else Path(tempfile.mkdtemp(prefix="transfuse-"))
     asked = Asked(all_scores, rows, "transfuse.choose(...)")
     return Study.of_folder(look(Request(checked, Path.cwd(), folder, modules=modules), asked).folder.path)
@@ -212,9 +199,25 @@ def _taps(member: Any, name: str, given: Any) -> list[str]:
     return found
 
 
-def _module(entry: Any) -> Any:
-    """What stands for a source: a spec, or a module, which may come with `seen` and the like beside it."""
-    return entry.get("spec", "") if isinstance(entry, dict) else entry
+def _asked(sources: Sources, recipe: Mapping[str, Any], where: str) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe of these sources, and the modules among them, which it names; either may have `seen` and the like
+    beside it."""
+    from transfuse.plan.recipe import validated
+    from transfuse.reads import RECIPIENT
+
+    entries: dict[str, Any] = {}
+    modules: dict[str, Any] = {}
+    for name, entry in _named(sources).items():
+        more = dict(entry) if isinstance(entry, Mapping) else {"spec": entry}
+        if not isinstance(more.get("spec"), str | None):
+            modules[name] = more["spec"]
+            more["spec"] = f"module:{name}"
+        entries[name] = more
+    own = recipe.get(RECIPIENT)
+    if own is not None and not isinstance(own, str | dict):
+        modules[RECIPIENT] = own
+        recipe = {**recipe, RECIPIENT: f"module:{RECIPIENT}"}
+    return validated({"sources": entries, **recipe}, where=where), modules
 
 
 def _named(sources: Sources) -> dict[str, Any]:

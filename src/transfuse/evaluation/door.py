@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
@@ -16,11 +15,12 @@ from transfuse.evaluation.asked import Asked, task_of
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.cast import ELSEWHERE
 from transfuse.evaluation.columns import read_truth
-from transfuse.evaluation.files import Labels, Scores, read_item_scores, read_labels, read_predictions
+from transfuse.evaluation.files import Labels, Scores, read_labels, read_predictions
+from transfuse.evaluation.item_scores import item_scores
 from transfuse.evaluation.join import class_names, items_of, table_of, with_groups
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metric import metrics_from
-from transfuse.evaluation.tables import Table, listed
+from transfuse.evaluation.tables import Table
 from transfuse.evaluation.unions import aligned, mappings, told, union
 from transfuse.evaluation.verdict import Judgement, judge
 from transfuse.kinds import kind_of
@@ -87,7 +87,10 @@ def evaluate(
     opponents = (versus,) if isinstance(versus, str) else tuple(versus or ())
     question, rule = Question(candidate, opponents), MarginRule(margin)
     if labels is None:
+        _refuse_idle({"scale": scale, **asked}, "without labels, predictions are per-item scores")
         return _judge_scores(predictions, question, rule, groups, direction)
+    if direction != "higher":
+        _refuse_idle({"direction": direction}, "with labels, each metric knows which side is better")
     if not isinstance(predictions, Mapping):
         raise UserError("predictions come by name", expected="{name: file or array}", got=type(predictions).__name__)
     question.check([str(name) for name in predictions])
@@ -109,6 +112,13 @@ def evaluate(
         return judge(
             replace(case, arms=tuple(replace(arm, notes=told(known.found.get(arm.name))) for arm in case.arms))
         )
+
+
+def _refuse_idle(settings: Mapping[str, Any], why: str) -> None:
+    """Refuse settings that would change nothing."""
+    idle = [name for name, given in settings.items() if given is not None]
+    if idle:
+        raise UserError(why, got=f"{', '.join(idle)}, which would change nothing", hint="leave it out")
 
 
 def _splits(labels: Labels) -> set[str]:
@@ -256,7 +266,7 @@ def _judge_scores(source: Any, question: Question, rule: MarginRule, groups: Any
     """Paired differences of mean per-item scores; each arm's scores lie in a table with one column."""
     if direction not in ("higher", "lower"):
         raise unknown_name("direction", str(direction), ("higher", "lower"))
-    ids, scores = _scores_by_name(source)
+    ids, scores = item_scores(source)
     question.check(list(scores))
     named = with_groups(Labels(ids, ids), groups).groups
     items = ItemTable(ids, np.zeros(len(ids), dtype=np.int64), named)
@@ -266,32 +276,3 @@ def _judge_scores(source: Any, question: Question, rule: MarginRule, groups: Any
     }
     task = Task("regression", (), metric="score" if direction == "higher" else "loss", also=())
     return judge(_case(task, tables, tables, question, rule))
-
-
-def _scores_by_name(source: Any) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
-    """Item ids, and the scores [k, N] of each candidate in that order."""
-    if isinstance(source, str | Path):
-        found = read_item_scores(Path(source))
-        ids = tuple(dict.fromkeys(item for held in found.values() for item in held))
-        for name, held in found.items():
-            missing = [item for item in ids if item not in held]
-            if missing:
-                raise UserError(
-                    f"'{name}' has no score for {len(missing)} items", where=str(source), got=listed(missing)
-                )
-        return ids, {name: np.array([[held[item] for item in ids]]) for name, held in found.items()}
-    if not isinstance(source, Mapping) or not source:
-        raise UserError("without labels, predictions are per-item scores", expected="a CSV path or {name: array [N]}")
-    arrays = {str(name): np.atleast_2d(np.asarray(values, dtype=np.float64)) for name, values in source.items()}
-    for name, values in arrays.items():
-        if values.ndim != 2 or not np.isfinite(values).all():
-            raise UserError(
-                f"the scores of '{name}' must be finite numbers [N] or [k, N]",
-                got=f"shape {list(values.shape)}",
-                hint="class scores [N, C] need labels",
-            )
-    if len({values.shape[1] for values in arrays.values()}) != 1:
-        text = ", ".join(f"{name}: {values.shape[1]}" for name, values in arrays.items())
-        raise UserError("candidates have different numbers of items", got=text)
-    count = next(iter(arrays.values())).shape[1]
-    return tuple(str(row) for row in range(count)), arrays

@@ -25,8 +25,12 @@ def evaluate(
         typer.Option(help="CSV item,label[,group][,split], or one column a label or target; without it: item scores"),
     ] = None,
     task: Annotated[
-        str, typer.Option(help="kind of task, perhaps with its metrics: regression,absolute_error,pkg.module:function")
-    ] = "multiclass",
+        str | None,
+        typer.Option(
+            help="kind of task, perhaps with its metrics: regression,absolute_error,pkg.module:function; "
+            "default multiclass"
+        ),
+    ] = None,
     candidate: Annotated[str | None, typer.Option(help="the one that is claimed to be better")] = None,
     versus: Annotated[list[str] | None, typer.Option(help="whom it must answer to; default all others")] = None,
     margin: Annotated[
@@ -47,9 +51,10 @@ def evaluate(
         if len(predictions) != 1:
             raise UserError("without --labels there is one file of per-item scores", expected="item,candidate,score")
         given = predictions[0]
-    asked = {"classes": mapped} if mapped else {}
-    kind, *metrics = [word.strip() for word in task.split(",")]
-    asked |= {"kind": kind, **({"metric": metrics[0], "also": metrics[1:]} if metrics else {})}
+    asked: dict[str, Any] = {"classes": mapped} if mapped else {}
+    if task is not None:
+        kind, *metrics = [word.strip() for word in task.split(",")]
+        asked |= {"kind": kind, **({"metric": metrics[0], "also": metrics[1:]} if metrics else {})}
     study = judged(
         given,
         None if labels is None else str(labels),
