@@ -22,11 +22,12 @@ from transfuse.doors.study import Study
 from transfuse.evaluation.files import read_item_scores, read_labels, read_predictions
 from transfuse.events import Journal
 from transfuse.files.mappings import read_mapping
+from transfuse.folder import Folder
 from transfuse.fusion import saved
 from transfuse.jsonio import pretty
 from transfuse.plan import recipe
 from transfuse.plan.text import loaded, text_of
-from transfuse.run.deliver import Folder, read_state
+from transfuse.run.deliver import read_state
 from transfuse.source.adapted import AdaptedReader
 from transfuse.source.open import make_card, open_source
 from transfuse.source.spec import parse

@@ -1,6 +1,6 @@
 """Simulated predictions whose truth is known, for the gates; without them "2.5 %" would be a promise on paper.
 
-`Locked` extends the two-arm world of `evaluation/null_model.py`: the same draws are read at several true gains.
+`locked` extends the two-arm world of `evaluation/null_model.py`: the same draws are read at several true gains.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ LAYERS = (
         "threads",
         "texts",
         "fields",
+        "folder",
     ),
     ("files",),
     ("demo",),
@@ -53,7 +54,7 @@ GROUND = LAYERS[0]
 HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}
 NO_TORCH = ("evaluation", "plan", "report", *GROUND)
 # These import no torch by themselves; what they do with torch happens inside functions.
-NO_TORCH_AT_IMPORT = (*NO_TORCH, "run", "doors", "steps", "data", "demo/__init__.py", "demo/recipe.py")
+NO_TORCH_AT_IMPORT = (*NO_TORCH, "run", "doors", "steps", "data", "demo/__init__.py")
 COMES_WITH = {"markupsafe": "jinja2", "click": "typer", "rich": "typer"}
 INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "ruamel": "ruamel.yaml"}
 FILES = sorted(PACKAGE.rglob("*.py"))

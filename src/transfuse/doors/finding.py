@@ -7,9 +7,9 @@ from pathlib import Path
 
 from transfuse.doors.study import Study
 from transfuse.errors import UserError
+from transfuse.folder import Folder
 from transfuse.report.view import View
 
-EVIDENCE, JOURNAL = "evidence.json", "journal.jsonl"
 # Old evidence of a folder, and what no run has below it.
 PASSED_OVER = ("history", "models", "predictions", "node_modules")
 DEEPEST = 4
@@ -31,7 +31,7 @@ def runs(folder: Path) -> Mapping[str, View | str]:
 
 def _folders(folder: Path, deep: int) -> Iterator[Path]:
     """Folders of runs; nothing is looked for inside one, and no link is followed."""
-    if (folder / EVIDENCE).is_file() or (folder / JOURNAL).is_file():
+    if Folder(folder).evidence.is_file() or Folder(folder).journal.is_file():
         yield folder
         return
     if not deep:
@@ -46,7 +46,7 @@ def _folders(folder: Path, deep: int) -> Iterator[Path]:
 
 
 def _read(place: Path) -> View | str:
-    if not (place / EVIDENCE).is_file():
+    if not Folder(place).evidence.is_file():
         return "not finished; run its recipe again to go on"
     try:
         study = Study.of_folder(place)

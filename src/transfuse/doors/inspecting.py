@@ -17,10 +17,10 @@ from transfuse.errors import MissingExtraError, UserError, printable
 from transfuse.files.remote import Place, Remote
 from transfuse.files.texts import json_object
 from transfuse.files.weights import SUFFIXES, describe, existing
+from transfuse.folder import DESCRIPTION, TENSORS, Folder
 from transfuse.jsonio import file_digest, pretty
 
 PROGRAM = "saved_model.pb"
-MODEL, TENSORS, EVIDENCE = "model.json", "model.safetensors", "evidence.json"
 ARRAYS = (".npz",)
 HDF = (".h5", ".hdf5")
 IDX = ("ubyte", ".idx", ".gz")
@@ -46,7 +46,7 @@ def facts_of(path: Place) -> dict[str, Any]:
     if path.is_dir():
         if (path / PROGRAM).is_file():
             return _looked(path / PROGRAM, "TensorFlow SavedModel", _program, "its operations are arithmetic alone")
-        is_ours = any((path / name).is_file() for name in (MODEL, EVIDENCE))
+        is_ours = (path / DESCRIPTION).is_file() or Folder(path).evidence.is_file()
         return folder_facts(path, _weights) if is_model(path) and not is_ours else _model(path)
     suffix = path.suffix.lower()
     if suffix == ".onnx":
@@ -157,7 +157,7 @@ def _model(folder: Path) -> dict[str, Any]:
 
     home = model_folder(folder)
     record = _weights(home / TENSORS)
-    said = json_object(home / MODEL, "this model's description cannot be read")
+    said = json_object(home / DESCRIPTION, "this model's description cannot be read")
     if record["safe"] and record["sha256"] != said.get("sha256"):
         why = f"the tensors are not those it was saved with, which had the SHA-256 {said.get('sha256')}"
         record |= {"safe": False, "why": why}
@@ -173,9 +173,10 @@ def _origin(told: Mapping[str, str], near: Path) -> list[str]:
     if not evidence:
         return ["it does not say which report it belongs to"]
     lines = [f"evidence: SHA-256 {evidence}", f"plan: {plan}", f"made by: {told.get('made_by', 'unknown')}"]
-    beside = next((path for path in (near / EVIDENCE, near.parent.parent / EVIDENCE) if path.is_file()), None)
+    places = (Folder(near).evidence, Folder(near.parent.parent).evidence)
+    beside = next((path for path in places if path.is_file()), None)
     if beside is None:
-        return [*lines, f"no {EVIDENCE} lies near it to compare"]
+        return [*lines, "no evidence.json lies near it to compare"]
     same = file_digest(beside) == evidence
     return [
         *lines,

@@ -13,13 +13,15 @@ from transfuse.fields import IMAGE
 from transfuse.kinds import kind_of
 from transfuse.plan.fields import canvas_in_words
 from transfuse.plan.graph import Plan
-from transfuse.plan.recipe import Recipe, short_name, validated
+from transfuse.plan.recipe import Recipe, validated
+from transfuse.registry import find
 from transfuse.report.numbers import plural
 from transfuse.run.engine import Walk
 from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.run import place_of, store_of
 from transfuse.run.searched import search_of, searched, wanted
+from transfuse.source.spec import SHELF, local, parse
 
 SEARCH = "  candidates: a search comes first; the {} best of what it looks at are trained and join this plan"
 
@@ -94,8 +96,7 @@ def _choices(plan: Plan) -> list[str]:
 
 def written_recipe(data: str, sources: Sequence[str], root: Path, out: Path) -> tuple[str, str]:
     """A recipe's text with comments, and a summary of what was found; both are checked first."""
-    names = {short_name(spec, index): spec for index, spec in enumerate(sources)}
-    recipe = validated({"sources": names, "data": data}, where="init")
+    recipe = validated({"sources": [*sources], "data": data}, where="init")
     prepared = prepare(recipe, root=root, store=store_of(recipe, root))
     counts = Counter(label for label in prepared.items.labels if label is not None)
     least = min(counts.items(), key=lambda pair: pair[1])
@@ -108,7 +109,7 @@ def written_recipe(data: str, sources: Sequence[str], root: Path, out: Path) -> 
     lines = [
         f"# {summary}",
         "sources:",
-        *(f"  {name}: {_quoted(spec)}" for name, spec in names.items()),
+        *(f"  {name}: {_quoted(relocated(entry.spec, root, out))}" for name, entry in recipe.sources.items()),
         f"data: {_quoted(shown)}",
         "ladder: quick            # quick | standard (also tuned and from scratch) | full",
         "candidates: [features/concat, features/gate]   # or auto: search; see `transfuse methods`",
@@ -127,6 +128,19 @@ def _relative(data: Any, root: Path, out: Path) -> str:
         return data
     seen = os.path.relpath(root / path, (root / out).parent)
     return f"{scheme}:{seen}" if colon else seen + ("/" if (root / path).is_dir() else "")
+
+
+def relocated(text: str, root: Path, out: Path) -> str:
+    """A source's spec with its paths as seen from the folder of the recipe `out`; absolute ones stay."""
+    spec, folder = parse(text), (root / out).parent.resolve()
+    used = [path.resolve() for path in find(SHELF, spec.scheme).load().files(spec, root)]
+    named = {f"{spec.scheme}:": spec.target} | {f"{name}=": value for name, value in spec.options.items()}
+    for before, value in named.items():
+        path = local(root, value).resolve()
+        inside = any(path in (each, *each.parents) for each in used)
+        if inside and not Path(value).expanduser().is_absolute():
+            text = text.replace(before + value, before + os.path.relpath(path, folder), 1)
+    return text
 
 
 def _quoted(text: str) -> str:

@@ -20,6 +20,7 @@ from transfuse.data.familiar import Familiar, looks
 from transfuse.doors.study import Study
 from transfuse.errors import UserError
 from transfuse.fields import IMAGE, TEXT, check_field
+from transfuse.folder import DESCRIPTION, Folder
 from transfuse.kinds import kind_of
 from transfuse.store import write_text
 
@@ -174,11 +175,11 @@ def probabilities(
 
 def model_folder(path: Path) -> Path:
     """A saved model's folder: itself, or that of the model which the run in this folder recommends."""
-    if (path / "model.json").is_file():
+    if (path / DESCRIPTION).is_file():
         return path
-    if (path / "evidence.json").is_file():
+    if Folder(path).evidence.is_file():
         found = Study.of_folder(path).model_folder
-        if (found / "model.json").is_file():
+        if (found / DESCRIPTION).is_file():
             return found
         raise UserError("this run kept no model", where=str(path), hint="run the recipe again")
     raise UserError(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfuse.doors.study import Study
 from transfuse.errors import UserError
+from transfuse.folder import DESCRIPTION, Folder
 from transfuse.kinds import kind_of
 from transfuse.registry import method as find_method
 
@@ -166,9 +167,9 @@ def evaluate(
 def load(path: str | Path, *, modules: Mapping[str, nn.Module] | None = None) -> Study | Source:
     """A Study for a run folder, a Source for a saved model (`DIR/models/ARM`)."""
     folder = Path(path)
-    if (folder / "evidence.json").is_file():
+    if Folder(folder).evidence.is_file():
         return Study.of_folder(folder)
-    if (folder / "model.json").is_file():
+    if (folder / DESCRIPTION).is_file():
         from transfuse.fusion.saved import load as load_model
 
         return load_model(folder, modules=modules)

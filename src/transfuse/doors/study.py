@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from transfuse import __version__
 from transfuse.errors import UserError
 from transfuse.files.texts import json_object
+from transfuse.folder import Folder
 from transfuse.jsonio import pretty
 from transfuse.store import write_text
 
@@ -35,13 +36,13 @@ class Study:
     @classmethod
     def of_folder(cls, folder: Path) -> Study:
         """The study of a run folder. Raises UserError where there is none or its JSON is damaged."""
-        record = json_object(folder / "evidence.json", "there is no run here", hint="run the recipe again")
-        found = {}
-        for name in ("measurements", "thumbnails"):
-            path = folder / f"{name}.json"
-            found[name] = json_object(path, "this file is damaged", hint="run again") if path.is_file() else {}
-        pictures = found["thumbnails"].get("items")
-        study = cls(record, found["measurements"], folder, pictures if isinstance(pictures, dict) else {})
+        record = json_object(Folder(folder).evidence, "there is no run here", hint="run the recipe again")
+        measurements, thumbnails = (
+            json_object(path, "this file is damaged", hint="run again") if path.is_file() else {}
+            for path in (Folder(folder).measurements, Folder(folder).thumbnails)
+        )
+        pictures = thumbnails.get("items")
+        study = cls(record, measurements, folder, pictures if isinstance(pictures, dict) else {})
         with study._read():
             from transfuse.report.view import View
 
@@ -58,7 +59,7 @@ class Study:
                 raise
             raise UserError(
                 "this record does not hold what a run writes",
-                where=str(self.folder / "evidence.json"),
+                where=str(Folder(self.folder).evidence),
                 got=f"{type(error).__name__}: {error}"[:200],
                 hint="run the recipe again",
             ) from error
@@ -83,7 +84,7 @@ class Study:
         """Where the recommended model lies. Raises UserError where the study has no folder."""
         if self.folder is None:
             raise UserError("this study has no folder, so no model was kept", hint="compare(..., out='runs/mine')")
-        return self.folder / "models" / self.winner.replace("/", ".").replace(":", ".")
+        return Folder(self.folder).model(self.winner)
 
     def model(self) -> Source:
         """The recommended model, ready to predict. Raises UserError where it was not kept."""
@@ -131,9 +132,10 @@ class Study:
 
     def write(self, folder: Path) -> Path:
         """Write `evidence.json` and both reports into a folder; gives the HTML report's path."""
-        write_text(folder / "evidence.json", pretty(self.record))
-        self.report(folder / "report.md")
-        return self.report(folder / "report.html")
+        place = Folder(folder)
+        write_text(place.evidence, pretty(self.record))
+        self.report(place.markdown)
+        return self.report(place.report)
 
     def __str__(self) -> str:
         from transfuse.report.terminal import render_terminal

@@ -89,8 +89,7 @@ def evaluate(
     if labels is None:
         _refuse_idle({"scale": scale, **asked}, "without labels, predictions are per-item scores")
         return _judge_scores(predictions, question, rule, groups, direction)
-    if direction != "higher":
-        _refuse_idle({"direction": direction}, "with labels, each metric knows which side is better")
+    _refuse_idle({"direction": None if direction == "higher" else direction}, "with labels, the metric decides")
     if not isinstance(predictions, Mapping):
         raise UserError("predictions come by name", expected="{name: file or array}", got=type(predictions).__name__)
     question.check([str(name) for name in predictions])

@@ -18,6 +18,7 @@ from torch import nn
 from transfuse.errors import UserError
 from transfuse.files.texts import json_object
 from transfuse.files.weights import load_safetensors, safetensors_header
+from transfuse.folder import DESCRIPTION, TENSORS
 from transfuse.fusion.connect import connecting, crown
 from transfuse.fusion.fused import Fused
 from transfuse.fusion.graphed import Graphed
@@ -40,7 +41,6 @@ from transfuse.store import write_bytes, write_text
 from transfuse.types import Card
 
 SCHEMA = "transfuse/model/1"
-DESCRIPTION, TENSORS = "model.json", "model.safetensors"
 KINDS = ("source", "narrowed", "pool", "fused", "lowered", "rounded", "viewed", "graph")
 # What a description that was not written by `save` can run into while a model is built of it.
 NOT_A_MODEL = (AttributeError, IndexError, KeyError, RecursionError, RuntimeError, TypeError, ValueError)

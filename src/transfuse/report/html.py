@@ -1,7 +1,7 @@
 """The report as one HTML file that opens anywhere; without it a result could not be handed to a colleague.
 
 One file, no script, no address of another place: a content security policy in the page forbids both. Everything that a
-user or a stranger's file has named is escaped by the template; drawings come from `charts.py`, which escapes likewise.
+user or a stranger's file has named is escaped by the template; drawings come from `charts/`, which escapes likewise.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _kind(block: Block) -> str:
 
 
 def _svg(text: str) -> Markup:
-    return Markup(text)  # noqa: S704 drawn by charts.py from escaped text
+    return Markup(text)  # noqa: S704 drawn by charts/ from escaped text
 
 
 def _raw(row: Evidence) -> Span:

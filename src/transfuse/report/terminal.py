@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.report.blocks import Prose, spans
+from transfuse.report.lines import WIDTH, one_line, plain, wrapped
 from transfuse.report.numbers import spell
 from transfuse.report.pieces import marked
 from transfuse.report.quantities import quantity
@@ -16,7 +15,6 @@ from transfuse.report.view import View
 from transfuse.report.words import STATUS, flag_title
 from transfuse.types import Claim, Undefined
 
-WIDTH = 80
 LONGEST_RIVAL = 26
 MARKS = {"better": "+", "worse": "-", "equivalent": "=", "not shown": "?"}
 
@@ -26,15 +24,15 @@ def render_terminal(evidence: Mapping[str, Any]) -> str:
     view = View(evidence)
     if view.kind == "choice":
         return render_choice(view)
-    parts = [_recommendation(view), *_claims(view), *_flags(view), _wrapped(_plain(verdict.reach(view)))]
+    parts = [_recommendation(view), *_claims(view), *_flags(view), wrapped(plain(verdict.reach(view)))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _recommendation(view: View) -> str:
     """The box of the report; flags follow below with their reasons, so they are not named here."""
     box = verdict.recommendation(view)
-    body = [part for part in box.body if not _plain(part).startswith(verdict.TEMPERED)]
-    return "\n".join([_wrapped(f"{box.label}: {box.title}"), *(_wrapped(_plain(part), "  ") for part in body)])
+    body = [part for part in box.body if not plain(part).startswith(verdict.TEMPERED)]
+    return "\n".join([wrapped(f"{box.label}: {box.title}"), *(wrapped(plain(part), "  ") for part in body)])
 
 
 def _claims(view: View) -> list[str]:
@@ -51,7 +49,7 @@ def _of_arm(view: View, arm: str) -> str:
     width = max(
         len(text) for text in (*(_rival(view, rival) for rival in rivals), *(f"  in {name}" for name in beside))
     )
-    lines = [_wrapped(f"{arm} against ... in {quantity(deciding).title} (difference, 95 % interval)")]
+    lines = [wrapped(f"{arm} against ... in {quantity(deciding).title} (difference, 95 % interval)")]
     for rival in rivals:
         for claim in (each for each in claims if (each.versus, each.quantity) == (rival, deciding)):
             lines.append(f"  {_rival(view, rival):<{width}}  {_line(view, claim)}"[:WIDTH])
@@ -62,8 +60,8 @@ def _of_arm(view: View, arm: str) -> str:
 
 
 def _rival(view: View, name: str) -> str:
-    text = _one_line(name)
-    whole = _one_line(marked(view, name))
+    text = one_line(name)
+    whole = one_line(marked(view, name))
     if len(whole) <= LONGEST_RIVAL:
         return whole
     return text if len(text) <= LONGEST_RIVAL else f"{text[: LONGEST_RIVAL - 1]}…"
@@ -86,18 +84,5 @@ def _flags(view: View) -> list[str]:
     lines = []
     for flag in view.flags:
         title = flag_title(flag.flag, [view.rows[name] for name in view.known(flag.evidence)])
-        lines.append(_wrapped(f"Keep in mind: {title}: {flag.why}"))
+        lines.append(wrapped(f"Keep in mind: {title}: {flag.why}"))
     return ["\n".join(lines)]
-
-
-def _plain(prose: Prose) -> str:
-    return "".join(_one_line(span.text) for span in spans(prose))
-
-
-def _one_line(text: str) -> str:
-    """Line ends in a name become blanks; ends of the text stay, since prose is put together from pieces."""
-    return "".join(" " if character.isspace() else character for character in text)
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(_one_line(text), WIDTH, initial_indent=indent, subsequent_indent=indent)

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from transfuse.figures import scaled
-from transfuse.report.blocks import spans
 from transfuse.report.choosing import answer, each
+from transfuse.report.lines import WIDTH, one_line, plain, wrapped
 from transfuse.report.numbers import spell
 from transfuse.report.view import View
 from transfuse.types import Undefined
 
-WIDTH = 80
 MOST_PAIRS = 6
 
 
 def render_choice(view: View) -> str:
     """Plain text of at most 80 columns; names cannot forge a line."""
     box = answer.recommended(view)
-    first = "\n".join([_wrapped(f"{box.label}: {box.title}"), *(_wrapped(_plain(part), "  ") for part in box.body)])
+    first = "\n".join([wrapped(f"{box.label}: {box.title}"), *(wrapped(plain(part), "  ") for part in box.body)])
     claims = [
-        _wrapped(f"A second model? {claim.sentence[:1].upper()}{claim.sentence[1:]}")
+        wrapped(f"A second model? {claim.sentence[:1].upper()}{claim.sentence[1:]}")
         for claim in view.claims
         if claim is view.claims[0]
     ]
-    others = [_wrapped(f"In accuracy: {claim.sentence}") for claim in view.claims[1:]]
+    others = [wrapped(f"In accuracy: {claim.sentence}") for claim in view.claims[1:]]
     parts = [first, "\n".join([*claims, *others]), _sources(view), _pairs(view), _agreement(view)]
-    parts += [_wrapped(_plain(prose)) for prose in (answer.ties(view), answer.looked_at(view)) if prose]
+    parts += [wrapped(plain(prose)) for prose in (answer.ties(view), answer.looked_at(view)) if prose]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -39,7 +37,7 @@ def _sources(view: View) -> str:
         group = next((place for place, group in enumerate(view.record.get("ties") or (), 1) if name in group), "-")
         rows.append(
             [
-                _one_line(name),
+                one_line(name),
                 str(group),
                 _number(view, name, "probe_log_loss", interval=True),
                 _number(view, name, "probe_accuracy"),
@@ -57,7 +55,7 @@ def _pairs(view: View) -> str:
         return ""
     rows = [["together", "log-loss [95 %]", "accuracy"]]
     rows += [
-        [_one_line(row.arm), spell(row, with_unit=False), _number(view, row.arm, "probe_accuracy")]
+        [one_line(row.arm), spell(row, with_unit=False), _number(view, row.arm, "probe_accuracy")]
         for row in sets[:MOST_PAIRS]
     ]
     more = f"\nand {len(sets) - MOST_PAIRS} more sets" if len(sets) > MOST_PAIRS else ""
@@ -69,7 +67,7 @@ def _agreement(view: View) -> str:
     if not known:
         return ""
     told = ", ".join(f"{row.arm.replace('_', ' ')} {spell(row, with_unit=False)}" for row in known)
-    return _wrapped(f"Scores in the probe's order (weighted tau, 1 is the same): {told}")
+    return wrapped(f"Scores in the probe's order (weighted tau, 1 is the same): {told}")
 
 
 def _number(view: View, arm: str, quantity: str, *, interval: bool = False) -> str:
@@ -92,15 +90,3 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def _shortened(name: str, width: int) -> str:
     half = (width - 1) // 2
     return name if len(name) <= width else f"{name[: width - 1 - half]}…{name[-half:]}"
-
-
-def _plain(prose: object) -> str:
-    return "".join(_one_line(span.text) for span in spans(prose))  # pyright: ignore[reportArgumentType]
-
-
-def _one_line(text: str) -> str:
-    return "".join(" " if character.isspace() else character for character in text)
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(_one_line(text), WIDTH, initial_indent=indent, subsequent_indent=indent)

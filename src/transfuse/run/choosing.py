@@ -11,12 +11,12 @@ import numpy as np
 from transfuse.data.draw import draw
 from transfuse.errors import UserError
 from transfuse.events import Journal
+from transfuse.folder import Folder
 from transfuse.jsonio import pretty
 from transfuse.plan.build import RowBlock
 from transfuse.plan.choosing import make_choosing
 from transfuse.plan.graph import Plan, Step
 from transfuse.run import deliver
-from transfuse.run.deliver import Folder
 from transfuse.run.engine import Engine, Walk
 from transfuse.run.forecast import START_SECONDS
 from transfuse.run.prepare import Prepared, kept_rows, prepare
@@ -68,7 +68,7 @@ def _choose(request: Request, asked: Asked, folder: Folder) -> Outcome:
     plan = make_choosing(prepared.setting, prepared.ladder, blocks, every_score=asked.every_score)
     walk = Walk(plan, store)
     if walk.ready(plan.targets) is not None:
-        journal.emit("forecast", steps={name: _guess(step, plan) for name, step in plan.steps.items()})
+        journal.emit("forecast", steps={name: _guess(step) for name, step in plan.steps.items()})
         workers = request.workers or (recipe.run.workers if isinstance(recipe.run.workers, int) else 1)
         Engine(walk, place_of(prepared, store, journal), journal, workers, request.modules).run(plan.targets)
     made = _evidence(store.need(walk.done["appraise"]).meta, prepared, plan, asked, note)
@@ -87,7 +87,7 @@ def _write_reports(folder: Folder, made: dict[str, Any]) -> None:
     from transfuse.report.text import render_markdown
 
     write_text(folder.report, render_html(made))
-    write_text(folder.path / "report.md", render_markdown(made))
+    write_text(folder.markdown, render_markdown(made))
 
 
 def rows_apart(prepared: Prepared, store: Store, most: int) -> tuple[tuple[RowBlock, ...], str]:
@@ -109,7 +109,7 @@ def rows_apart(prepared: Prepared, store: Store, most: int) -> tuple[tuple[RowBl
     return (kept_rows(store, "choose", few),), f"{len(few):,} of {count:,} rows were looked at; {closed}"
 
 
-def _guess(step: Step, plan: Plan) -> float:
+def _guess(step: Step) -> float:
     side = step.params.get("canvas", 96)
     return START_SECONDS.get(step.kind, 1.0) + step.work.forward * GUESSED_SECONDS * (side / 96) ** 2
 

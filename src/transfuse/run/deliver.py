@@ -6,8 +6,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from transfuse.data.items import Items
 from transfuse.errors import UserError
 from transfuse.evaluation.words import named
 from transfuse.files.texts import json_object
+from transfuse.folder import Folder, file_name
 from transfuse.jsonio import plain, pretty
 from transfuse.kinds import kind_of
 from transfuse.plan.recipe import written
@@ -25,41 +24,9 @@ from transfuse.run.prepare import Prepared
 from transfuse.store import Artifact, write_bytes, write_text
 from transfuse.types import CLEAN
 
-KEPT = ("evidence.json", "measurements.json", "report.html", "report.md", "recipe.lock.yaml", "thumbnails.json")
 PLAN_KEY = re.compile("[0-9a-f]{64}")
 UNTOLD = "this system cannot tell"
 UNITS = {"latency_p50_ms": "ms", "latency_p95_ms": "ms", "batch_ms": "ms", "peak_memory_mb": "MB"}
-
-
-@dataclass(frozen=True)
-class Folder:
-    """A run's folder by the names of its files."""
-
-    path: Path
-
-    @property
-    def evidence(self) -> Path:
-        return self.path / "evidence.json"
-
-    @property
-    def measurements(self) -> Path:
-        return self.path / "measurements.json"
-
-    @property
-    def thumbnails(self) -> Path:
-        return self.path / "thumbnails.json"
-
-    @property
-    def journal(self) -> Path:
-        return self.path / "journal.jsonl"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def state(self) -> Path:
-        return self.path / ".state.json"
 
 
 def evidence_of(
@@ -177,7 +144,7 @@ def write_predictions(folder: Folder, walk: Walk, prepared: Prepared, evaluation
 
     SPLIT is `test`, or an outside set's name; CONDITION is `clean`, or `NAME@LEVEL` of the judged rows.
     """
-    target, scratch = folder.path / "predictions", folder.path / ".predictions.tmp"
+    target, scratch = folder.predictions, folder.path / ".predictions.tmp"
     shutil.rmtree(scratch, ignore_errors=True)
     splits = _splits(prepared, evaluation)
     for role, key in walk.inputs("evaluate").items():
@@ -233,11 +200,6 @@ def _listed(items: Items, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def file_name(arm: str) -> str:
-    """An arm's name as a folder's name."""
-    return arm.replace("/", ".").replace(":", ".")
-
-
 def keep_history(folder: Folder, evidence: Mapping[str, Any]) -> None:
     """Move the results of another plan to `history/KEY/` before new ones take their place."""
     if not folder.evidence.exists():
@@ -250,11 +212,11 @@ def keep_history(folder: Folder, evidence: Mapping[str, Any]) -> None:
     old = old if isinstance(old, str) and PLAN_KEY.fullmatch(old) else "unreadable"
     if old == evidence["ledger"]["plan"]:
         return
-    target = folder.path / "history" / old[:16]
+    target = folder.history / old[:16]
     target.mkdir(parents=True, exist_ok=True)
-    for name in KEPT:
-        if (folder.path / name).exists():
-            (folder.path / name).replace(target / name)
+    for path in folder.delivered:
+        if path.exists():
+            path.replace(target / path.name)
 
 
 def write_reports(
@@ -266,7 +228,7 @@ def write_reports(
 
     write_text(folder.thumbnails, pretty({"schema": "transfuse/thumbnails/1", "items": dict(pictures)}))
     write_text(folder.report, render_html(dict(evidence), dict(measurements), pictures))
-    write_text(folder.path / "report.md", render_markdown(dict(evidence), dict(measurements)))
+    write_text(folder.markdown, render_markdown(dict(evidence), dict(measurements)))
 
 
 def pictures_of(evidence: Mapping[str, Any], items: Items, raw: Callable[[int], Any]) -> dict[str, str]:
@@ -285,7 +247,7 @@ def write_records(
     folder: Folder, prepared: Prepared, evidence: Mapping[str, Any], measurements: Mapping[str, Any]
 ) -> None:
     """The lock file and both JSON files; the evidence last, so that its presence means all is there."""
-    write_text(folder.path / "recipe.lock.yaml", written(prepared.recipe))
+    write_text(folder.lock, written(prepared.recipe))
     write_text(folder.measurements, pretty(measurements))
     write_bytes(folder.evidence, pretty(evidence).encode())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,9 @@ from transfuse.data.items import Items
 from transfuse.data.leakage import duplicates, overlap
 from transfuse.data.split import Partition
 from transfuse.plan.recipe import Recipe
-from transfuse.types import Card
 
 
-def leaks(items: Items, parts: Partition, recipe: Recipe, cards: Mapping[str, Card], root: Path) -> list[str]:
+def leaks(items: Items, parts: Partition, recipe: Recipe, root: Path) -> list[str]:
     """Sentences on judged rows that something has seen before: copies in training, rows a source lists as seen."""
     found = []
     copied = [entry for entry in duplicates(items, parts) if entry.count]

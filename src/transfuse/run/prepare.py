@@ -109,7 +109,7 @@ def prepare(
                 *digests.values(),
             ]
         ),
-        leaks=tuple(leaks(items, parts, recipe, cards, root)),
+        leaks=tuple(leaks(items, parts, recipe, root)),
         exposures=around.exposures,
         own=around.own,
         pools=around.pools,

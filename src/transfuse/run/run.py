@@ -11,13 +11,13 @@ from typing import Any
 from transfuse.data.open import open_data, settings
 from transfuse.errors import UserError
 from transfuse.events import Journal
+from transfuse.folder import Folder
 from transfuse.jsonio import digest, file_digest, pretty
 from transfuse.plan.arms import ArmSpec
 from transfuse.plan.ladder import Ladder
 from transfuse.plan.recipe import Recipe
 from transfuse.run import deliver
 from transfuse.run.clocks import seconds_to_target
-from transfuse.run.deliver import Folder
 from transfuse.run.engine import Engine, OutOfTimeError, Walk
 from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare

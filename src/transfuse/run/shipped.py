@@ -16,8 +16,8 @@ from transfuse.data.open import open_data, settings
 from transfuse.errors import UserError
 from transfuse.evaluation import temperature
 from transfuse.fields import IMAGE
+from transfuse.folder import Folder
 from transfuse.jsonio import pretty
-from transfuse.run.deliver import Folder, file_name
 from transfuse.run.prepare import Prepared
 from transfuse.store import Artifact, Store
 
@@ -59,7 +59,7 @@ def deliver_model(
     }
     known = familiar(prepared, picked["run"], fitted)
     facts |= {} if known is None else {"familiar": known.record()}
-    save(model, folder.path / "models" / file_name(picked["arm"]), facts=facts)
+    save(model, folder.model(picked["arm"]), facts=facts)
 
 
 def familiar(prepared: Prepared, run: str, fitted: Artifact) -> Familiar | None:

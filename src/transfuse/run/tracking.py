@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from transfuse.errors import TransfuseError
 from transfuse.events import Emit, Journal
+from transfuse.folder import Folder
 from transfuse.registry import find
 from transfuse.run.trackers._contract import SHELF, Finished, TrackerFile
 
@@ -46,7 +47,7 @@ def _brief(error: Exception) -> str:
 def curves(folder: Path) -> dict[str, list[dict[str, float]]]:
     """Losses by epoch of every fit that this folder's journal saw, the last time it was trained."""
     found: dict[str, list[dict[str, float]]] = {}
-    for event in Journal(folder / "journal.jsonl").read():
+    for event in Journal(Folder(folder).journal).read():
         step = event.get("step")
         if not isinstance(step, str) or not step.startswith("fit "):
             continue

@@ -56,7 +56,7 @@ def of_model(model: Any, wanted: str | None, where: str) -> Graph:
     if model.functions:
         model = inliner.inline_local_functions(model)
     graph = model.graph
-    _store_constants(graph, onnx)
+    _store_constants(graph)
     stored = {tensor.name for tensor in graph.initializer}
     entries = [each for each in graph.input if each.name not in stored]
     if len(entries) != 1:
@@ -76,7 +76,7 @@ def of_model(model: Any, wanted: str | None, where: str) -> Graph:
     return Graph(model, entries[0].name, output, channels, side, last, softmax, words, batch)
 
 
-def _store_constants(graph: Any, onnx: Any) -> None:
+def _store_constants(graph: Any) -> None:
     """Constants that are nodes become stored tensors, so that a layer whose weights they are is seen as one."""
     for node in [node for node in graph.node if node.op_type == "Constant"]:
         given = {each.name: each for each in node.attribute}

@@ -142,8 +142,7 @@ def _feed(
     params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule, *, keep: bool = True
 ) -> Feed:
     from transfuse.steps import _networks
-    from transfuse.train.beside import BesideFeed
-    from transfuse.train.feed import BlockFeed
+    from transfuse.train.feed import BlockFeed, MixedFeed
 
     device = context.torch_device()
     if plan.regime == "frozen":
@@ -152,7 +151,7 @@ def _feed(
         blocks = BlockFeed(*blocks_of(inputs), device) if cached else None
         if place is None and blocks is not None:
             return blocks
-        return BesideFeed(blocks, _canvases(params, inputs, context, keep=keep), place or 0)
+        return MixedFeed(blocks, _canvases(params, inputs, context, keep=keep), place or 0)
     return _canvases(params, inputs, context, keep=keep)
 
 

@@ -80,3 +80,15 @@ class CanvasFeed:
                 self.room -= canvas.nbytes
         stacked = np.stack([self.kept[row] if row in self.kept else read[row] for row in wanted])
         return [torch.from_numpy(stacked).to(self.device)]
+
+
+class MixedFeed:
+    """Cached blocks, if there are any, with the canvas as one more among them, at `place`: for a network that learns
+    from its first layer on, but stands on features that were computed before."""
+
+    def __init__(self, blocks: Feed | None, canvases: Feed, place: int) -> None:
+        self.blocks, self.canvases, self.place = blocks, canvases, place
+
+    def batch(self, rows: np.ndarray) -> list[Tensor]:
+        given = [] if self.blocks is None else self.blocks.batch(rows)
+        return [*given[: self.place], *self.canvases.batch(rows), *given[self.place :]]

@@ -111,9 +111,12 @@ def inspect(
     if len(models) == 1 and base is None:
         say(inspected([place(models[0])], as_json=json))
         return
+    if json:
+        say(related(models, base, as_json=True))
+        return
     files = [each for each in map(place, models) if isinstance(each, Remote) or each.is_file()]
     told = inspected(files, as_json=False)
-    say(related(models, base, as_json=json) if json else f"{told}\n\n{related(models, base, as_json=False)}".strip())
+    say(f"{told}\n\n{related(models, base, as_json=False)}".strip())
 
 
 COMMANDS = (merge, inspect)

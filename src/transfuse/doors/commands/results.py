@@ -91,13 +91,14 @@ def report(
 ) -> None:
     """Make a run's report anew from its evidence, and print the verdict; of two runs, put them side by side."""
     from transfuse.doors.study import Study, side_by_side
+    from transfuse.folder import Folder
 
     if other is None:
         if out is not None:
             raise UserError("--out belongs to two runs side by side", hint="transfuse report DIR DIR --out FILE")
         study = Study.of_folder(folder)
-        study.report(folder / "report.md")
-        say(f"{study}\nreport: {study.report(folder / 'report.html')}")
+        study.report(Folder(folder).markdown)
+        say(f"{study}\nreport: {study.report(Folder(folder).report)}")
         return
     path = side_by_side(folder, other, out or Path(f"{folder.name}-beside-{other.name}.html"))
     for each in (folder, other):

@@ -11,6 +11,7 @@ import io
 import re
 from typing import Any
 
+from transfuse.folder import model_place
 from transfuse.report.document import findings
 from transfuse.report.numbers import better, bounds, spell
 from transfuse.report.quantities import quantity
@@ -65,11 +66,7 @@ def _use(view: View) -> str:
     """How to open the model; predictions from elsewhere have none."""
     if view.arm(view.winner).get("method") == ELSEWHERE:
         return "The predictions of this model were judged; the model itself is not known here."
-    return f"```python\nimport transfuse\n\nmodel = transfuse.load({str(_folder(view.winner))!r})\n```"
-
-
-def _folder(arm: str) -> str:
-    return "models/" + arm.replace("/", ".").replace(":", ".")
+    return f"```python\nimport transfuse\n\nmodel = transfuse.load({str(model_place(view.winner))!r})\n```"
 
 
 def _metadata(view: View) -> str:

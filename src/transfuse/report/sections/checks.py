@@ -35,7 +35,7 @@ def blocks(view: View) -> list[Block]:
     heading = Heading("The same by other tests", "checks", "Other tests", _finding(view, names), folded=True)
     found: list[Block] = [heading, Text((told,))]
     found += [Table("Other tests of the same differences", columns, rows)] if pairs else []
-    return [*found, *([_whole(view, required)] if required is not None else [])]
+    return [*found, *([_whole(required)] if required is not None else [])]
 
 
 def _cell(view: View, row: Evidence | None) -> Span:
@@ -65,7 +65,7 @@ def _finding(view: View, names: list[str]) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _whole(view: View, row: Evidence) -> Text:
+def _whole(row: Evidence) -> Text:
     """The intersection–union test in a sentence."""
     required, left = row.provenance.get("required") or (), row.provenance.get("open") or ()
     p = defined(row)
