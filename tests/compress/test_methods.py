@@ -138,6 +138,21 @@ def test_zeros_are_as_many_as_asked_and_the_smallest():
     assert stored_bytes(after) == stored_bytes(before)
 
 
+def test_a_branch_that_does_not_bear_rounding_keeps_its_floats(monkeypatch):
+    """Planted: the rise of each branch's loss. What is to spare lies between the two; all and none are cases too."""
+    heard, rises = [], {"residual": 0.3, "depthwise": 0.001}
+    monkeypatch.setattr("transfuse.compress.quantise._rise", lambda model, rows, name, graph: rises[name])
+    rows = rows_of(*checks._images(0), batch=8, emit=lambda event, **told: heard.append((event, told)))
+
+    def graph(**settings) -> bytes:
+        return compressed(find("compress", "quantise"), checks.example(), rows, settings).model.graph
+
+    assert graph(spare=0.1) == graph(branch="depthwise") != graph(spare=0.5) == graph()
+    assert heard[0] == ("forms", {"int8": ["depthwise"], "float32": ["residual"]})
+    with pytest.raises(UserError, match=r"every branch loses more[\s\S]*residual \+0\.3"):
+        graph(spare=1e-4)
+
+
 def test_bfloat16_is_the_rounded_weight():
     before, after = checks.example().member("residual").network, made("bfloat16").source.member("residual").network
     weight = next(each.weight for each in after.modules() if isinstance(each, torch.nn.Conv2d))
@@ -168,6 +183,7 @@ def test_rounded_weights_are_off_by_half_a_step_at_most_and_attention_keeps_its_
         ("quantise", {"bits": 3}, "bits must be 8, got 3"),
         ("prune", {"branch": "lite0"}, "no such branch"),
         ("quantise", {"branch": "lite0"}, "unknown branch"),
+        ("quantise", {"branch": "residual", "spare": 0.1}, "`spare` chooses among the branches"),
         ("drop_branch", {"branch": "residual"}, "by: name"),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from plan.example_plan import plan, setting
 from transfuse.errors import UserError
 from transfuse.fusion import saved
 from transfuse.fusion.connect import connect
@@ -16,7 +19,9 @@ from transfuse.run.pressed import asked, pressed
 from transfuse.source.open import make_card
 from transfuse.steps._context import Context
 from transfuse.steps._networks import source
+from transfuse.steps.train import _refresh
 from transfuse.store import Store
+from transfuse.train.feed import CanvasFeed
 from transfuse.types import Card
 
 SIDE = 12
@@ -52,6 +57,32 @@ def test_it_is_opened_alike_each_time_also_anew_and_survives_the_disk(cards, tmp
     loaded = saved.load(tmp_path / "model")
     assert torch.allclose(loaded(images), model(images), atol=1e-5)
     assert sum(each.numel() for each in loaded.parameters()) == sum(each.numel() for each in model.parameters())
+
+
+def test_before_it_learns_as_a_whole_its_norms_know_the_rows_and_those_of_others_stay(cards, tmp_path):
+    """What joints are settled on is what training sees: else they would divide by spreads that batches undo."""
+    context, canvas = Context(Store(tmp_path), tmp_path), torch.rand(64, 3, SIDE, SIDE).numpy()
+    members = {name: source(card, context) for name, card in zip(("whole", "thin"), cards, strict=True)}
+    model = connect("features/concat", members, None, ["a", "b"]).eval()
+    known = {name: value.clone() for name, value in model.state_dict().items()}
+    feed = CanvasFeed(lambda rows: canvas[list(rows)], torch.device("cpu"))
+    _refresh(model, (1,), feed, np.arange(64))
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, known[name])}
+    assert changed and all(name.startswith("members.thin.") and "running_" in name for name in changed)
+    norm = next(each for each in model.member("thin").modules() if isinstance(each, torch.nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    model.member("thin")(torch.from_numpy(canvas))
+    assert torch.allclose(norm.running_mean, seen[0].mean(dim=(0, 2, 3)), atol=1e-5)
+
+
+def test_only_who_learns_as_a_whole_is_refreshed():
+    made = setting(candidates={"all": {"fuse": "features/concat", "train": "full"}, "top": {"fuse": "features/concat"}})
+    thin = replace(made.cards["b"], compressed={"method": "compress/prune"})
+    steps = plan(replace(made, cards={**made.cards, "b": thin})).steps
+    assert steps["fit all s0"].params["refreshed"] == [1]
+    assert "refreshed" not in steps["fit top s0"].params
+    assert "refreshed" not in plan(made).steps["fit all s0"].params
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,7 @@ class Builder:
                 work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
                 ranks = self.setting.recipe.run.ranks
                 params |= {"ranks": ranks} if ranks > 1 else {}
+                params |= self.refreshed(arm)
         elif arm.kind in KINDS:
             more, made_of, digests, work = fitting(self, arm, run)
             params, inputs = params | more, inputs | made_of
@@ -173,6 +174,13 @@ class Builder:
         params |= {"stream": arm.stream} if arm.stream else {}
         name = f"fit {arm.name}{after} {run.name}"
         return self.add(Step(name, arm.kind, params, inputs, digests=digests, arm=arm.name, work=work))
+
+    def refreshed(self, arm: ArmSpec) -> dict[str, Any]:
+        """The members that were pruned before anybody had seen rows: of those that learn as a whole, the statistics of
+        BatchNorm are estimated anew before they do."""
+        found = [index for index, name in enumerate(arm.members) if self.setting.cards[name].compressed]
+        known = [index for index in found if arm.members[index] not in arm.random]
+        return {"refreshed": known} if known and arm.regime == "full" and arm.merge is None else {}
 
     def predict(self, arm: ArmSpec, run: RunRows, *, after: str = "", exposure: Exposure = JUDGED) -> str:
         """Scores of the judged rows, or of whatever else it is exposed to, by a fitted arm."""

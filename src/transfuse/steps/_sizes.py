@@ -47,6 +47,9 @@ def notes(meta: Mapping[str, Any]) -> list[str]:
         if event["event"] == "sensitivity":
             change = event["loss"] - event["float_loss"]
             found.append(f"{event['branch']} alone in int8 changes the loss of training rows by {change:+.4f}")
+        if event["event"] == "forms":
+            forms = [f"{', '.join(event[form])} in {form}" for form in ("int8", "float32") if event[form]]
+            found.append(f"each branch in the form that it bears: {'; '.join(forms)}")
         if event["event"] == "branches":
             worth = {name[6:]: value for name, value in event.items() if name.startswith("worth ")}
             listed = ", ".join(f"{name} {value:.4f}" for name, value in worth.items())

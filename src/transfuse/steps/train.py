@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from transfuse.store import Artifact
 if TYPE_CHECKING:
     from torch import nn
 
+    from transfuse.fusion.fused import Fused
     from transfuse.train.feed import Feed
     from transfuse.train.health import Watch
     from transfuse.train.learner import Learner
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 REVISION = 7
 NEEDS = ("torch",)
 MOST_TRAINED = 1024
+# Rows that BatchNorms are estimated on, and how many at once.
+MOST_REFRESHED, REFRESHED_BATCH = 256, 32
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
@@ -162,6 +165,16 @@ def _canvases(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context
     return CanvasFeed(canvases(params, inputs["items"], context), context.torch_device(), keep=keep)
 
 
+def _refresh(model: Fused, members: Sequence[int], feed: Feed, rows: np.ndarray) -> None:
+    """Estimate the BatchNorms of these members anew on the rows: joints would be settled on what training undoes."""
+    from transfuse.fusion.repair import re_estimate
+    from transfuse.train.batches import in_batches, spread_evenly
+
+    for index in members:
+        parts = in_batches(spread_evenly(rows, MOST_REFRESHED), REFRESHED_BATCH)
+        re_estimate(model.member(model.names[index]), [feed.batch(part)[0] for part in parts])
+
+
 def _builder(
     params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context, plan: Schedule, feed: Feed
 ) -> Callable[[np.ndarray], nn.Module]:
@@ -182,6 +195,7 @@ def _builder(
             settle(top.to(device), lambda batch: batch, feed, rows, targets)
             return top
         model = _networks.whole(params, inputs, context, top).to(device)
+        _refresh(model, params.get("refreshed", ()), feed, rows)
         settle(model.crown, lambda batch: model.eval().member_blocks(batch[0], targets=True), feed, rows, targets)
         for until in plan.until.split(",") if plan.until else []:
             model.freeze(until.strip())
