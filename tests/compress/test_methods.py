@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from transfuse.compress import _checks as checks
+from transfuse.compress import quantise
 from transfuse.compress._contract import Rows, rows_of
 from transfuse.compress._graph import Logits
 from transfuse.compress._lift import compressed, stored_bytes
@@ -138,19 +140,48 @@ def test_zeros_are_as_many_as_asked_and_the_smallest():
     assert stored_bytes(after) == stored_bytes(before)
 
 
-def test_a_branch_that_does_not_bear_rounding_keeps_its_floats(monkeypatch):
-    """Planted: the rise of each branch's loss. What is to spare lies between the two; all and none are cases too."""
+def test_a_branch_that_does_not_bear_rounding_keeps_its_floats():
+    """What is to spare lies below both rises, between the two, or above them."""
     heard, rises = [], {"residual": 0.3, "depthwise": 0.001}
-    monkeypatch.setattr("transfuse.compress.quantise._rise", lambda model, rows, name, graph: rises[name])
-    rows = rows_of(*checks._images(0), batch=8, emit=lambda event, **told: heard.append((event, told)))
-
-    def graph(**settings) -> bytes:
-        return compressed(find("compress", "quantise"), checks.example(), rows, settings).model.graph
-
-    assert graph(spare=0.1) == graph(branch="depthwise") != graph(spare=0.5) == graph()
-    assert heard[0] == ("forms", {"int8": ["depthwise"], "float32": ["residual"]})
+    rows = Rows(checks.SIDE, emit=lambda event, **told: heard.append((event, told)))
+    assert quantise._insensitive(rises, 0.1, rows) == ("depthwise",)
+    assert quantise._insensitive(rises, 0.5, rows) == ()
+    assert [each for _, each in heard] == [
+        {"int8": ["depthwise"], "float32": ["residual"]},
+        {"int8": ["residual", "depthwise"], "float32": []},
+    ]
     with pytest.raises(UserError, match=r"every branch loses more[\s\S]*residual \+0\.3"):
-        graph(spare=1e-4)
+        quantise._insensitive(rises, 1e-4, rows)
+
+
+def test_a_graph_is_made_of_the_branches_that_bear_it(monkeypatch):
+    """Planted rises; tracing and rounding are left out, which is asked of each branch alone first."""
+    rises, asked = {"residual": 0.3, "depthwise": 0.001}, []
+    monkeypatch.setattr(quantise, "_rise", lambda model, rows, name, graph: rises[name])
+    monkeypatch.setattr(quantise, "onnx_of", lambda model, side: b"")
+    monkeypatch.setattr(quantise, "Graphed", lambda card, graph, kind: graph)
+    monkeypatch.setattr(quantise, "quantiser", lambda: SimpleNamespace(quant_pre_process=lambda *given, **more: None))
+    monkeypatch.setattr(quantise._Quantiser, "graph", lambda self, branches: asked.append(branches) or branches)
+    given = {"bits": 8, "calibrate": "minmax", "reduced": True, "branch": "", "sensitivity": False}
+    model, rows = checks.example(), checks.example_rows()
+    assert quantise.compress(model, rows, **given, spare=0.1) == ("depthwise",)
+    assert asked == [("residual",), ("depthwise",), ("depthwise",)]
+    assert (
+        quantise.compress(model, rows, **given, spare=0.5) == quantise.compress(model, rows, **given, spare=0.0) == ()
+    )
+    assert quantise.compress(model, rows, **{**given, "branch": "residual"}, spare=0.0) == ("residual",)
+
+
+def test_layers_of_some_branches_are_those_that_stand_on_their_weights_alone(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    names = ("a", "b", "c")
+    nodes = [onnx.helper.make_node("Mul", ["x", f"model.members.{name}.w"], [name], name=name) for name in names]
+    nodes.append(onnx.helper.make_node("Add", ["a", "b"], ["ab"], name="joined"))
+    weights = [onnx.helper.make_tensor(f"model.members.{name}.w", 1, [1], [1.0]) for name in names]
+    graph = onnx.helper.make_graph(nodes, "g", [], [], initializer=weights)
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "g.onnx")
+    assert quantise._layers(tmp_path / "g.onnx", ("a",)) == ["a"]
+    assert quantise._layers(tmp_path / "g.onnx", ("a", "b")) == ["a", "b"]
 
 
 def test_bfloat16_is_the_rounded_weight():

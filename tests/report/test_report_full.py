@@ -10,6 +10,7 @@ import pytest
 
 from report.full import full_record
 from report.test_report_html import Page, safe
+from transfuse.evaluation.questions import lone
 from transfuse.report.blocks import Callout, Callouts, Chart, Facts, Gallery, Items, Span, Table, Text
 from transfuse.report.compose import report
 from transfuse.report.document import Document
@@ -316,3 +317,20 @@ def test_arms_that_reach_the_target_at_the_same_time_are_told_by_name() -> None:
         row |= {"value": 1000.0}
     first = min(row["arm"] for row in times)
     assert f"{first} reaches" in section(report(View(record)), "training")[0].finding
+
+
+def test_who_stands_alone_among_three_sources_is_told_with_its_limits() -> None:
+    record = full_record()
+    row = next(row for row in record["evidence"] if row["quantity"] == "disagreement")
+    about = {"limits": lone.LIMITS, "right": 0.25, "others_right": 0.75, "confidence": 0.9, "surest": ["i7"]}
+    more = {"quantity": "lone_disagreement", "versus": None, "value": 0.05, "low": 0.01, "high": 0.09}
+    record["evidence"] += [
+        {**row, **more, "id": "lone:a", "arm": "frozen/a", "provenance": about},
+        {**row, **more, "id": "lone:b", "arm": "frozen/b", "value": 0.0, "provenance": {"limits": lone.LIMITS}},
+    ]
+    tables = [block for _, blocks in report(View(record)).sections for block in blocks if isinstance(block, Table)]
+    (found,) = (table for table in tables if table.caption.startswith("Who stands alone"))
+    assert [cell.text for cell in found.rows[0].cells[2:]] == ["25", "75", "90", "i7"]
+    assert [cell.text for cell in found.rows[1].cells[2:]] == ["–", "–", "–", ""]
+    assert all(cell.evidence for cell in found.rows[0].cells[1:5])
+    assert "what answers as the others do on these rows is not found" in markdown(report(View(record)))

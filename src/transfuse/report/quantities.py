@@ -60,6 +60,9 @@ QUANTITIES = {
     "negative_flips": Quantity("newly wrong", "wrong where the other is right", "rate"),
     "mcnemar_midp": Quantity("McNemar mid-p", "chance of so uneven a split of flips if both were equally good", "p"),
     "disagreement": Quantity("disagreement", "share of items on which the two answer differently", "rate"),
+    "lone_disagreement": Quantity(
+        "stands alone", "share of items on which all the others agree and it alone answers otherwise", "rate"
+    ),
     "double_fault": Quantity("both wrong", "share of items that both get wrong", "rate"),
     "error_correlation": Quantity("error correlation", "1: they err on the same items; 0: independently", "level"),
     "q_statistic": Quantity("Q statistic", "1: right on the same items; 0: independent", "level"),

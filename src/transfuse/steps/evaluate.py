@@ -18,7 +18,7 @@ from transfuse.steps._spent import BYTES
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 10
+REVISION = 11
 AGAINST = (
     "ensemble",
     "soup",

@@ -35,6 +35,7 @@ def blocks(view: View) -> list[Block]:
     elif pairs:
         found.append(_single_pair(view, pairs[0]))
     found += [_pool(view, pool)] if pool else []
+    found += _alone(view)
     return [Heading("Do the models err differently?", "diversity", "Diversity", _finding(view), folded=True), *found]
 
 
@@ -97,6 +98,40 @@ def _single_pair(view: View, first: Evidence) -> Table:
     )
     columns = (Column("Measure"), Column("Value", "95 % interval", numeric=True), Column("What it means"))
     return Table(f"{first.arm} and {first.versus}", columns, lines)
+
+
+def _alone(view: View) -> list[Block]:
+    """Who of three or more sources stands against all the others, how often, and who is right then."""
+    rows = view.find("lone_disagreement")
+    if not rows:
+        return []
+    lines = tuple(
+        Row(
+            (
+                Span(row.arm, tone="name"),
+                view.cell(row, with_unit=True),
+                *(_share(row, fact) for fact in ("right", "others_right", "confidence")),
+                Span(", ".join(str(name) for name in row.provenance.get("surest") or ())),
+            )
+        )
+        for row in rows
+    )
+    columns = (
+        Column("Source"),
+        Column("Stands alone", "95 % interval", numeric=True),
+        Column("Is right then", "%", numeric=True),
+        Column("The others are", "%", numeric=True),
+        Column("Its confidence", "%", numeric=True),
+        Column("Where it is surest"),
+    )
+    limits = str(rows[0].provenance["limits"])
+    title = f"Who stands alone: {quantity('lone_disagreement').meaning}"
+    return [Table(title, columns, lines), Text((f"{limits[:1].upper()}{limits[1:]}.",))]
+
+
+def _share(row: Evidence, fact: str) -> Span:
+    value = row.provenance.get(fact)
+    return Span("–") if value is None else Span(f"{100 * float(value):.0f}", evidence=(row.id,))
 
 
 def _pool(view: View, rows: list[Evidence]) -> Table:
