@@ -33,6 +33,9 @@ LINES = [
 ROWS = [arrivals.Arrival("a", (2.0, 3.0), (9.0,), 4.7, "2 of 3"), arrivals.Arrival("b", (), (9.0, 9.0), None, "0 of 2")]
 
 
+FAR = forest.Mark("grafted", 9.0, -20.0, 40.0, "not shown", "+9 [−20, +40]")
+
+
 def forests(width: float, name: str = "ensemble") -> str:
     marks = [MARKS[0], forest.Mark(name, 0.01, None, None, "not shown", "+0.01")]
     return forest.draw(width, marks, forest.Look("difference", 0.02, lower_is_better=True))
@@ -109,6 +112,29 @@ def test_right_is_better_for_losses_too() -> None:
     assert better > other
     better, other = ends(lower=False)
     assert better < other
+
+
+def test_one_interval_far_out_does_not_press_the_others_into_a_point():
+    near = [forest.Mark(f"arm{place}", -0.05, -0.07, -0.03, "better", "−0.05") for place in range(4)]
+    look = forest.Look("difference", 0.02, lower_is_better=True)
+    alone, beside = forest.draw(WIDE, near, look), forest.draw(WIDE, [*near, FAR], look)
+    assert not forest.cut(near, look)
+    assert forest.cut([*near, FAR], look)
+    level = r'<path d="M([\d.]+) ([\d.]+)L([\d.]+) \2" stroke="var\(--better\)"'
+    lengths = [
+        abs(float(end) - float(start)) for start, _, end in (re.findall(level, svg)[0] for svg in (alone, beside))
+    ]
+    assert lengths[1] > 0.5 * lengths[0]
+    assert FAR.words in beside
+    # An arrow is two slanting strokes; a mere end would say that the interval stops there.
+    slanting = r'<path d="M([\d.]+) ([\d.]+)L(?!\1 )[\d.]+ (?!\2")[\d.]+" stroke="var\(--not-shown\)"'
+    assert len(re.findall(slanting, beside)) == 4
+
+
+def test_few_lines_are_drawn_whole_however_far_they_reach():
+    look = forest.Look("difference", 0.02)
+    assert not forest.cut([MARKS[0], FAR], look)
+    assert not forest.cut([], look)
 
 
 def test_a_comparison_that_is_not_shown_is_hollow() -> None:

@@ -10,6 +10,8 @@ from transfuse.report.charts.axes import SMALL, Scale, bottom, reach
 from transfuse.report.charts.pen import Sheet, label, width_of
 
 STEP, TOP, BELOW = 27.0, 26.0, 44.0
+# So many times as far as half of the lines reach: what reaches farther would press all others into one point.
+FAR = 4.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def draw(width: float, marks: Sequence[Mark], look: Look) -> str:
     written = 0.0 if slim else max((width_of(mark.words, SMALL) for mark in marks), default=0.0)
     step = 40.0 if slim else STEP
     sheet = Sheet(width, TOP + step * len(marks) + BELOW)
-    scale = _scale(marks, look, inset, width - 10 - (written + 12 if written else 0))
+    scale = _scale(marks, look, inset, width - 10 - (written + 18 if written else 0))
     floor = TOP + step * len(marks)
     if look.margin:
         edges = sorted(scale.at(sign * look.margin) for sign in (-1, 1))
@@ -65,14 +67,26 @@ def draw(width: float, marks: Sequence[Mark], look: Look) -> str:
     return sheet.svg()
 
 
+def cut(marks: Sequence[Mark], look: Look) -> bool:
+    """Whether some line reaches beyond the axis, and ends there in an arrow."""
+    limit = _limit(marks, look)
+    return any(_reached(mark) > limit for mark in marks)
+
+
+def _limit(marks: Sequence[Mark], look: Look) -> float:
+    reached = sorted(_reached(mark) for mark in marks)
+    return max(FAR * reached[len(reached) // 2], look.margin or 0.0) if reached else 0.0
+
+
+def _reached(mark: Mark) -> float:
+    return max(abs(number) for number in (mark.value, mark.low, mark.high) if number is not None)
+
+
 def _scale(marks: Sequence[Mark], look: Look, start: float, end: float) -> Scale:
     band = [-look.margin * 1.15, look.margin * 1.15] if look.margin else []
-    numbers = [
-        0.0,
-        *band,
-        *(number for mark in marks for number in (mark.value, mark.low, mark.high) if number is not None),
-    ]
-    low, high = reach(numbers)
+    limit = _limit(marks, look)
+    drawn = [number for mark in marks for number in (mark.value, mark.low, mark.high) if number is not None]
+    low, high = reach([0.0, *band, *(number for number in drawn if abs(number) <= limit)])
     return Scale(low, high, end, start) if look.lower_is_better else Scale(low, high, start, end)
 
 
@@ -88,7 +102,18 @@ def _line(sheet: Sheet, scale: Scale, mark: Mark, y: float, *, bar: bool) -> Non
         sheet.box((min(zero, x), y - 7), (abs(x - zero), 14), ink, 0.35)
     if mark.low is not None and mark.high is not None:
         for end in (mark.low, mark.high):
-            sheet.line((scale.at(end), y - 4), (scale.at(end), y + 4), ink, 1.4)
+            _end(sheet, scale, end, y, ink)
         sheet.line((scale.at(mark.low), y), (scale.at(mark.high), y), ink, 2.4)
     shape = {"better": "up", "worse": "down", "equivalent": "square", "muted": "disc"}.get(mark.tone, "disc")
     sheet.mark((x, y), ink, shape, 4.2, hollow=mark.tone == "not shown")
+
+
+def _end(sheet: Sheet, scale: Scale, end: float, y: float, ink: str) -> None:
+    """A short stroke where an interval ends, an arrow where it runs on beyond the axis."""
+    x = scale.at(end)
+    back = 0.0 if scale.low <= end <= scale.high else 6.0 if x < (scale.start + scale.end) / 2 else -6.0
+    if back:
+        sheet.line((x, y), (x + back, y - 4), ink, 1.4)
+        sheet.line((x, y), (x + back, y + 4), ink, 1.4)
+    else:
+        sheet.line((x, y - 4), (x, y + 4), ink, 1.4)

@@ -46,6 +46,7 @@ def _forest(view: View, name: str) -> Chart | None:
     axis = f"difference in {measure(first)}"
     look = forest.Look(axis, margin, lower_is_better=first.direction == "lower")
     band = " The shaded band is the margin: differences inside it do not matter here." if margin else ""
+    beyond = " An arrow: the interval runs on, as far as the numbers say." if forest.cut(marks, look) else ""
     shapes = "Triangles up are shown better, down shown worse, squares equivalent, hollow discs not shown."
     summary = "; ".join(
         f"{claim.arm} against {claim.versus}: {spell(row)}, {STATUS[claim.status].lower()}" for claim, row, _ in pairs
@@ -53,7 +54,7 @@ def _forest(view: View, name: str) -> Chart | None:
     return chart(
         lambda width: forest.draw(width, marks, look),
         finding=_finding([claim for claim, _, _ in pairs], name),
-        caption=f"Difference in {quantity(name).title}; right is better.{band} {shapes}",
+        caption=f"Difference in {quantity(name).title}; right is better.{band} {shapes}{beyond}",
         summary=f"{axis}, {better(first.direction)}. {summary}.",
         rows=[row for _, row, _ in pairs],
     )
