@@ -13,21 +13,31 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
+from transfuse.train.ranks import Ranks
+
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
 
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov and Hutter, ICLR 2019).
 
+    Of several `ranks` each moves its share of the parameters, and all have all of them after a step; of the others it
+    learns nothing.
+
     `param_groups` are {"params", "lr"} with a "weight_decay" of their own where they have one. `state` holds what is
-    known of each parameter that has had a gradient: `step`, `exp_avg`, `exp_avg_sq`.
+    known of each parameter that has had a gradient here: `step`, `exp_avg`, `exp_avg_sq`.
     """
 
-    def __init__(self, param_groups: Sequence[Mapping[str, Any]], *, weight_decay: float) -> None:
+    def __init__(
+        self, param_groups: Sequence[Mapping[str, Any]], ranks: Ranks | None = None, *, weight_decay: float
+    ) -> None:
         self.param_groups = [
             {"weight_decay": weight_decay, **group, "params": list(group["params"])} for group in param_groups
         ]
         self.state: dict[nn.Parameter, dict[str, Tensor]] = {}
+        self.ranks = ranks or Ranks()
+        # For good: what is known of a parameter stays where it is, whichever of them have a gradient.
+        self._owners = self.ranks.owners(self.parameters())
 
     def parameters(self) -> list[nn.Parameter]:
         """All that is trained, group by group."""
@@ -47,8 +57,9 @@ class AdamW:
     @torch.no_grad()
     def step(self, share: float) -> None:
         """Move every parameter that has a gradient, at this share of its group's rate."""
+        given = {each: owner for each, owner in self._owners.items() if each.grad is not None}
         for group in self.param_groups:
-            moved = [parameter for parameter in group["params"] if parameter.grad is not None]
+            moved = [each for each in group["params"] if given.get(each) == self.ranks.rank]
             known = [self._known(parameter) for parameter in moved]
             adam(
                 moved,
@@ -67,6 +78,7 @@ class AdamW:
                 eps=EPSILON,
                 maximize=False,
             )
+        self.ranks.share(given)
 
     def _known(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         if parameter not in self.state:

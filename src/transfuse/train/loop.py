@@ -121,7 +121,7 @@ def fit(
     goal = _objective(lesson, model, forward, rows)
     rows = goal.keep(rows, stream(lesson.seed, "keep"))
     depth = stages.Stages(model, schedule)
-    optimiser = AdamW(groups(model, goal, rate, schedule, depth), weight_decay=schedule.weight_decay)
+    optimiser = AdamW(groups(model, goal, rate, schedule, depth), lesson.ranks, weight_decay=schedule.weight_decay)
     go_on(optimiser, lesson.past(model))
     per_epoch = sum(1 for _ in in_batches(rows, schedule.batch))
     average = averaging.Average(model, schedule, per_epoch * schedule.epochs)

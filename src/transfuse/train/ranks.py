@@ -7,17 +7,19 @@ weighted by their rows, become that of the batch's mean, so all processes hold t
 
 That is the training of one process up to rounding. It is so only where the loss is a mean over rows: statistics that a
 network takes of its batches, and objectives that look at rows together, would change with the parts and are refused.
-Source: Li et al., PyTorch Distributed, VLDB 2020.
+What the optimiser knows is divided: each process moves its share of the parameters and tells the others where they are
+now, so that both moments of a number, half of what training holds of it, lie in one process. Sources: Li et al.,
+PyTorch Distributed, VLDB 2020; Rajbhandari et al., ZeRO, SC 2020 (its first stage).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from transfuse.errors import UserError
@@ -25,6 +27,8 @@ from transfuse.schedules import Schedule
 from transfuse.train.batches import in_batches
 
 WHERE = "recipe, run.ranks"
+# So many numbers are sent at once: 32 MiB of float32.
+BUCKET = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,28 @@ class Ranks:
         if self.count == 1:
             return
         held = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        flat = torch.cat([*(grad.flatten() * rows for grad in held), held[0].new_full((1,), rows)])
-        torch.distributed.all_reduce(flat)
-        flat /= flat[-1].clone()
-        for grad, part in zip(held, flat[:-1].split([grad.numel() for grad in held]), strict=True):
-            grad.copy_(part.view_as(grad))
+        total = held[0].new_full((1,), rows)
+        torch.distributed.all_reduce(total)
+        for bucket in _buckets(held):
+            flat = torch.cat([grad.flatten() for grad in bucket]) * rows
+            torch.distributed.all_reduce(flat)
+            _put(flat / total, bucket)
+
+    def owners(self, parameters: Sequence[nn.Parameter]) -> dict[nn.Parameter, int]:
+        """Which process moves each of these: neighbours, of about as many numbers for each process."""
+        ends = np.cumsum([parameter.numel() for parameter in parameters])
+        return {
+            parameter: int(max(end - 1, 0) * self.count // max(int(ends[-1]), 1))
+            for parameter, end in zip(parameters, ends, strict=True)
+        }
+
+    def share(self, moved: Mapping[nn.Parameter, int]) -> None:
+        """Take from every process the parameters that it has moved; all are given in the same order everywhere."""
+        for rank in range(self.count if self.count > 1 else 0):
+            for bucket in _buckets([parameter.data for parameter, owner in moved.items() if owner == rank]):
+                flat = torch.cat([values.flatten() for values in bucket])
+                torch.distributed.broadcast(flat, src=rank)
+                _put(flat, bucket)
 
     def summed(self, told: Mapping[str, float]) -> dict[str, float]:
         """Sums over all processes, by name."""
@@ -79,6 +100,25 @@ def here() -> Ranks:
     if not group.is_available() or not group.is_initialized():
         return Ranks()
     return Ranks(group.get_rank(), group.get_world_size())
+
+
+def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Tensors in their order, of one type, and as many as are sent at once."""
+    held: list[Tensor] = []
+    for tensor in tensors:
+        full = held and sum(each.numel() for each in held) + tensor.numel() > BUCKET
+        if held and (full or tensor.dtype != held[0].dtype):
+            yield held
+            held = []
+        held.append(tensor)
+    if held:
+        yield held
+
+
+def _put(flat: Tensor, places: Sequence[Tensor]) -> None:
+    """Numbers end to end back into their tensors."""
+    for place, part in zip(places, flat.split([place.numel() for place in places]), strict=True):
+        place.copy_(part.view_as(place))
 
 
 def _undivided(why: str, got: str) -> UserError:
