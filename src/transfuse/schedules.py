@@ -134,7 +134,7 @@ SETTINGS = {
     "stack": Parameter("stack", "bool", False),
 }
 # What these move is frozen under `frozen`.
-MOVING = ("thaw", "thaw_epochs", "layer_decay")
+MOVING = ("member_rate", "thaw", "thaw_epochs", "layer_decay")
 
 
 def in_logs(name: str) -> bool:

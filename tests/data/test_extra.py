@@ -50,6 +50,7 @@ def test_they_stand_beside_whatever_the_data_is():
         ({"ood:x": {"read": "x", "take": True}}, "whole number"),
         ({"ood:x": {"read": "x", "splits": {"test": "all"}}}, "unknown key 'splits'"),
         ({"ood:x": {"read": "x", "canvas": 32}}, "unknown key 'canvas'"),
+        ({"ood:x": {"read": "x", "groups": "near_duplicates"}}, "unknown key 'groups'"),
         ({"ood:x": {"read": "x", "tke": 5}}, "unknown key 'tke'"),
         (["ood:x"], "maps names"),
     ],

@@ -111,7 +111,9 @@ def test_a_common_prefix_is_removed_and_a_partial_one_is_not(tmp_path):
     assert list(load_pickle(tmp_path / "some.pt")) == ["module.a", "b"]
 
 
-@pytest.mark.parametrize("content", [{"a": 3}, {}, [torch.zeros(1)], torch.zeros(2), {"state_dict": {"a": "b"}}])
+@pytest.mark.parametrize(
+    "content", [{"a": 3}, {}, [torch.zeros(1)], torch.zeros(2), {"state_dict": {"a": "b"}}, {0: torch.zeros(1)}]
+)
 def test_what_is_no_state_dict_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "w.pt")
     with pytest.raises(UserError, match="state dict|more than tensors"):

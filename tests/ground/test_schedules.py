@@ -37,6 +37,13 @@ def test_partial_says_up_to_where() -> None:
         schedule({"regime": "full", "until": "a.layer1"}, where="here")
 
 
+@pytest.mark.parametrize("idle", [{"member_rate": 0.5}, {"layer_decay": 0.5}, {"thaw": "gradual"}])
+def test_what_moves_members_is_refused_where_all_are_frozen(idle: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="nothing to do where all members are frozen"):
+        schedule({"regime": "frozen", **idle}, where="here")
+    assert schedule({"regime": "full", **idle}, where="here").record().items() >= idle.items()
+
+
 def test_who_names_a_number_of_epochs_gets_it() -> None:
     assert schedule({"regime": "frozen", "epochs": 3}, where="here").lasting(100).epochs == 3
     assert schedule({"regime": "frozen", "epochs": 3, "least_steps": 40}, where="here").lasting(100).epochs == 20

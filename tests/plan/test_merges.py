@@ -43,6 +43,10 @@ def test_everything_a_merge_says_reaches_its_record():
         ({"fuse": "weights/task_arithmetic"}, "needs a base"),
         ({"train": "none"}, "name their classes"),
         ({"fuse": "features/concat", "align": "weight_matching"}, "merges no weights"),
+        ({"fuse": "features/concat", "weights": [0.5, 0.5]}, "merges no weights"),
+        ({"fuse": "outputs/mean_prob", "train": "full"}, "trains, cuts and merges nothing"),
+        ({"cut": "map"}, "connects nothing"),
+        ({"taps": {"a": "map"}}, "connects nothing"),
     ],
 )
 def test_what_a_merge_cannot_be_is_refused_before_any_work(facts, message):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfuse.plan.recipe import parse, seconds, short_name, validated, written
+from transfuse.plan.budget import seconds
+from transfuse.plan.recipe import parse, short_name, validated, written
 
 THREE_LINES = "sources: [torchvision:resnet18, timm:vit_tiny_patch16_224]\ndata: photos\n"
 

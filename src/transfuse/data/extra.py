@@ -78,7 +78,7 @@ def _extra(name: str, entry: Any, known: Any) -> Extra:
         raise UserError("`take` is a number of items", where=where, expected="a whole number ≥ 1", got=repr(take))
     spec = {key: value for key, value in entry.items() if key != "take"} if isinstance(entry, Mapping) else entry
     wanted = settings(spec)
-    for key in ("splits", "canvas", "extra"):
+    for key in ("splits", "canvas", "groups", "extra"):
         if getattr(wanted, key) is not None:
             raise unknown_name("key", key, ("read", "take"), where=where)
     return Extra(name, wanted.read, take)

@@ -234,12 +234,12 @@ def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
         raise UserError("this file holds no state dict", where=str(path), got=type(content).__name__)
-    others = sorted(str(name) for name, value in content.items() if not isinstance(value, torch.Tensor))
-    if others:
-        shown = ", ".join(others[:5])
+    tensors = {name: item for name, item in content.items() if isinstance(name, str) and isinstance(item, torch.Tensor)}
+    if len(tensors) < len(content):
+        shown = ", ".join(sorted(str(name) for name in content if name not in tensors)[:5])
         raise UserError("this file holds more than tensors", where=str(path), expected="{name: tensor}", got=shown)
-    prefix = "module." if all(name.startswith("module.") for name in content) else ""
-    return {name.removeprefix(prefix): tensor for name, tensor in content.items()}
+    prefix = "module." if all(name.startswith("module.") for name in tensors) else ""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
 def load_state(path: Path) -> dict[str, Tensor]:

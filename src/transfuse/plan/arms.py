@@ -11,17 +11,17 @@ from transfuse.fields import check_works_on, one_field
 from transfuse.plan.abilities import check_abilities
 from transfuse.plan.compressed import check_fuses, compressed, is_compressed
 from transfuse.plan.heads import merged_columns, unanswered
-from transfuse.plan.merges import KEYS, merge_of
+from transfuse.plan.merges import merge_of
 from transfuse.plan.recipe import Recipe
 from transfuse.plan.students import FUSE, check_heard, is_taught, stream_of, student, teachers_of
 from transfuse.plan.task import check_kind
 from transfuse.plan.tuned import tuned_members
+from transfuse.plan.words import check_words, settings_of
 from transfuse.reads import RECIPIENT, Read, divides, reads_of
 from transfuse.registry import Entry, method
 from transfuse.schedules import DEFAULTS, REGIMES, Schedule, schedule, searched
 from transfuse.types import Card, Form, Role
 
-RESERVED = ("fuse", "of", "train", "taps", "cut", "then", "into", "start", *KEYS)
 # A network that learns from its first layer on is trained like one, though its sources stay frozen.
 GROWN = {"epochs": 10, "batch": 32, "rates": [3e-3], "weight_decay": 0.05, "patience": 3, "least_steps": 1}
 
@@ -164,11 +164,12 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
     check_fuses(how, where)
     check_works_on(how, one_field(scene.cards, where), where)
     check_kind(how, scene.recipe.task.kind, where)
-    settings = how.settings({key: value for key, value in facts.items() if key not in RESERVED}, where=where)
+    settings = how.settings(settings_of(facts), where=where)
     given = facts.get("train", "frozen")
     own = {"regime": given} if isinstance(given, str) else {"regime": "frozen", **given}
     teachers = teachers_of(own, known, scene.named, how, f"{where}.train")
     stream = stream_of(own, scene.recipe.data, how, f"{where}.train")
+    check_words(how, facts, where)
     of = facts.get("of", list(scene.cards))
     if not isinstance(of, list) or not of or not all(isinstance(member, str) for member in of):
         raise UserError("`of` lists what is fused, by name", where=where, got=repr(of)[:200])
@@ -183,8 +184,6 @@ def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping
             raise unknown_name("source", str(member), scene.cards, where=where)
     if how.shelf == "fusion/weights":
         return _merged(scene, how, facts, (name, of, settings), where)
-    if given := [key for key in (*KEYS, "then") if key in facts and key != "weights"]:
-        raise UserError(f"{how.full_name} merges no weights", where=where, got=", ".join(given))
     if own["regime"] == "frozen" and divides(how):
         own = {**GROWN, **scene.recipe.train.get("frozen", {}), **own}
     plan = scene.schedule(str(own["regime"]), own, where=f"{where}.train", taught=bool(teachers), streamed=bool(stream))
@@ -265,8 +264,6 @@ def _merged(scene: Scene, how: Entry, facts: Mapping[str, Any], given: tuple[Any
 
 def _twin(scene: Scene, arm: ArmSpec, then: Any, where: str) -> ArmSpec:
     """The same merge, trained afterwards: at the budget of whatever regime `then` names."""
-    if arm.merge is None:
-        raise UserError("`then` trains what was merged", where=where, hint="it belongs to methods of weights/")
     base = single(scene, f"{arm.name}+tuned", arm.members[0], _plan(scene, {"train": then}, where))
     return replace(base, role="candidate", form="soup", members=arm.members, merge=arm.merge)
 

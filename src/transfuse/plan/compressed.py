@@ -140,15 +140,6 @@ def origin(arm: ArmSpec, known: Mapping[str, ArmSpec]) -> ArmSpec:
     return arm
 
 
-def chain(arm: ArmSpec, known: Mapping[str, ArmSpec]) -> list[ArmSpec]:
-    """The arm's members, one inside the other, its own first; empty for an arm that is not compressed."""
-    found: list[ArmSpec] = []
-    while arm.kind in KINDS:
-        arm = known[arm.of]
-        found.append(arm)
-    return found
-
-
 def fitting(build: Builder, arm: ArmSpec, run: RunRows) -> tuple[dict[str, Any], dict[str, Ref], tuple[str, ...], Work]:
     """What the step of a compressed arm is given beside items and rows: parameters, inputs, method files, and work."""
     inputs: dict[str, Ref] = {"member0": build.fit(build.arm(arm.of), run)}

@@ -19,7 +19,6 @@ from pydantic import (
 
 from transfuse.errors import many_problems, nearest
 from transfuse.plan.budget import Budget
-from transfuse.plan.budget import seconds as seconds
 from transfuse.plan.conditions import Conditions, named
 from transfuse.plan.search_entry import Search
 from transfuse.plan.task import Strict, TaskEntry, check_metric

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator
+from pydantic import Field, StrictInt, field_validator
 
 from transfuse.errors import missing_extra
+from transfuse.plan.task import Strict
 from transfuse.schedules import RATE, SPACE, space_problem
 
 
-class Search(BaseModel):
+class Search(Strict):
     """So many `finalists` of `candidates: auto` are trained.
 
     `trials` above 0 are how many settings every trained arm tries in place of its rates, in `space` ({name: [lowest,
     highest]}); merges that search for their weights try as many.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     finalists: StrictInt = Field(default=4, ge=1, le=50)
     trials: StrictInt = Field(default=0, ge=0, le=1000)
     space: dict[str, tuple[float, float]] = {name: SPACE[name] for name in (RATE, "weight_decay")}
