@@ -13,7 +13,7 @@ from PIL import Image
 
 from transfuse.data import near_duplicates
 from transfuse.data.items import Items, table
-from transfuse.data.near_duplicates import THRESHOLD, alike, clustered, described, marks, nearest_pairs
+from transfuse.data.near_duplicates import THRESHOLD, alike, clustered, described, marks
 from transfuse.data.open import index, open_data, signature
 from transfuse.data.split import partition
 from transfuse.errors import UserError
@@ -167,39 +167,3 @@ def test_groups_are_part_of_what_an_index_is_kept_by(folder):
 def test_an_unknown_kind_of_groups_is_refused(folder, groups):
     with pytest.raises(UserError, match=r"unknown kind of groups[\s\S]*near_duplicates"):
         index({"read": "set", "groups": groups}, folder)
-
-
-@settings(deadline=None, max_examples=15)
-@given(seed=st.integers(0, 999), block=st.integers(1, 9), threshold=st.sampled_from([0.3, 0.7, 1.0]))
-def test_nearest_pairs_agree_with_the_whole_table(seed, block, threshold):
-    rng = np.random.default_rng(seed)
-    ones, others = rng.normal(size=(7, 3)), rng.normal(size=(5, 3))
-    ones[0], ones[1] = 4 * others[2], 0
-    lengths = np.linalg.norm(ones, axis=1), np.linalg.norm(others, axis=1)
-    cosines = ones @ others.T / (np.where(lengths[0] > 0, lengths[0], 1)[:, None] * lengths[1])
-    pairs, found = nearest_pairs(ones, others, threshold, block=block)
-    wanted = [row for row in range(7) if cosines[row].max() >= threshold - 1e-9]
-    assert pairs[:, 0].tolist() == wanted
-    assert pairs[:, 1].tolist() == cosines[wanted].argmax(axis=1).tolist()
-    np.testing.assert_allclose(found, cosines[wanted].max(axis=1), atol=1e-12)
-
-
-def test_nothing_is_near_to_nothing():
-    pairs, cosines = nearest_pairs(np.ones((3, 2)), np.empty((0, 2)), 0.5)
-    assert pairs.shape == (0, 2) and cosines.shape == (0,)
-    assert len(nearest_pairs(np.zeros((3, 2)), np.ones((2, 2)), 0.01)[0]) == 0
-
-
-@pytest.mark.parametrize(
-    ("ones", "threshold", "message"),
-    [
-        (np.ones((3, 4)), 0.9, "same columns"),
-        (np.ones(3), 0.9, "same columns"),
-        (np.full((3, 2), np.nan), 0.9, "NaN or infinity"),
-        (np.ones((3, 2)), 0.0, "threshold"),
-        (np.ones((3, 2)), 1.1, "threshold"),
-    ],
-)
-def test_features_that_cannot_be_compared_are_refused(ones, threshold, message):
-    with pytest.raises(UserError, match=message):
-        nearest_pairs(ones, np.ones((2, 2)), threshold)

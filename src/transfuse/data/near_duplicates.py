@@ -92,33 +92,6 @@ def described(items: Items, field: str = IMAGE) -> list[str]:
     return [*sentences, f"{mixed} of these clusters hold {field}s of more than one class"] if mixed else sentences
 
 
-def nearest_pairs(
-    ones: np.ndarray, others: np.ndarray, threshold: float, *, block: int = BLOCK
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of `ones [n, D]` whose nearest row of `others [m, D]` by cosine is at least `threshold` near.
-
-    Gives the pairs `[p, 2]` int64 (row, its nearest; of equals the first), in order of rows, and their cosines `[p]`.
-    Exact, in blocks of `block` rows; a row of zeros is near to none. Errors: other shapes, values that are not finite,
-    a threshold outside (0, 1].
-    """
-    if ones.ndim != 2 or others.ndim != 2 or ones.shape[1] != others.shape[1]:
-        got = f"{list(ones.shape)} and {list(others.shape)}"
-        raise UserError("features to compare must have the same columns", expected="[n, D] and [m, D]", got=got)
-    if not 0 < threshold <= 1:
-        raise UserError("a threshold of cosines must lie in (0, 1]", got=repr(threshold))
-    directions, other_directions = _directions(ones), _directions(others)
-    pairs, cosines = [np.empty((0, 2), np.int64)], [np.empty(0)]
-    for start in range(0, len(ones) if len(others) else 0, block):
-        found = directions[start : start + block] @ other_directions.T
-        nearest = found.argmax(axis=1)
-        best = np.minimum(found[np.arange(len(found)), nearest], 1.0)
-        # A copy's cosine with itself may miss 1 by roundings.
-        near = np.flatnonzero(best >= threshold - 1e-12)
-        pairs.append(np.stack([near + start, nearest[near]], axis=1))
-        cosines.append(best[near])
-    return np.concatenate(pairs), np.concatenate(cosines)
-
-
 def _mark(raw: np.ndarray) -> np.ndarray:
     if raw.dtype == np.uint8:
         grey = Image.fromarray(raw).convert("L").convert("F")
@@ -160,11 +133,3 @@ def _joined(first: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarr
     edges = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(len(first), len(first)))
     number = connected_components(edges, directed=False)[1]
     return np.unique(number, return_index=True)[1][number]
-
-
-def _directions(features: np.ndarray) -> np.ndarray:
-    wide = np.asarray(features, dtype=np.float64)
-    if not np.all(np.isfinite(wide)):
-        raise UserError("features to compare hold NaN or infinity")
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.divide(wide, length, out=np.zeros_like(wide), where=length > 0)
