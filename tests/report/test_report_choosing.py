@@ -141,6 +141,19 @@ def test_the_optimism_of_choosing_is_told_with_the_choices() -> None:
     assert "**Optimism of choosing:** −0.012 nats. The best of 3." in text
 
 
+def test_what_a_search_flattered_is_told_with_the_choices() -> None:
+    about = {"searched": 138, "candidate": "gate a b"}
+    made = document(
+        row("search_optimism", "search", 0.004, direction="lower", split="selection", provenance=about),
+        row("search_gain", "search", 0.059, low=0.044, high=0.079, split="selection", provenance=about),
+    )
+    assert (
+        "**Search:** 138 fusions were looked at on features of the selection rows. Choosing among them flattered the"
+        " best, gate a b, by 0.004 nats; with that taken off it is ahead of the best single by 0.059 nats,"
+        " 95 % interval 0.044 to 0.079."
+    ) in markdown(made)
+
+
 def test_another_kind_of_record_is_a_document_of_its_own_rows() -> None:
     view = Rows([row("shapley", "a", 0.6)])
     lists = listed(view)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import transfuse
 from report import example
 from transfuse.report.terminal import render_terminal
 from transfuse.report.text import escape, render_markdown
-from transfuse.report.words import what
+from transfuse.report.words import FLAG, what
 
 SHIP = "Ship concat: one network fused from lite0 and squeeze."
 
@@ -102,6 +106,14 @@ def test_no_claims_no_flags(claims: object) -> None:
     assert "Ship concat" in render_terminal(record)
     assert "No comparison was judged" in render_terminal(record)
     assert "No flag was raised" in render_markdown(record)
+
+
+def test_every_flag_that_is_raised_has_a_title_of_its_own() -> None:
+    package = Path(transfuse.__file__).parent
+    raised = {
+        name for path in package.rglob("*.py") for name in re.findall(r'\bFlag\(\s*"(\w+)"', path.read_text("utf-8"))
+    }
+    assert raised == set(FLAG)
 
 
 def test_what_an_arm_is_names_a_training_where_there_is_one() -> None:

@@ -22,7 +22,8 @@ from transfuse.registry import Entry
 
 if TYPE_CHECKING:
     from transfuse.plan.arms import ArmSpec
-    from transfuse.plan.build import Builder, RunRows
+    from transfuse.plan.build import Builder
+    from transfuse.plan.setting import RunRows
     from transfuse.schedules import Schedule
 
 SCORES, FEATURES, POOL = "teacher", "teacher_features", "pool"
@@ -71,8 +72,8 @@ def stream_of(own: dict[str, Any], data: Any, how: Entry, where: str) -> str:
     given, known = str(own.pop("stream")), pool_names(data)
     if given not in known:
         found = unknown_name("pool of items", given, known, where=f"{where}.stream")
-        found.hint = found.hint or "data: {…, extra: {pool: {take: rest}}} names one"
-        raise UserError(found.what, where=found.where, expected=found.expected, hint=found.hint)
+        hint = found.hint or "data: {…, extra: {pool: {take: rest}}} names one"
+        raise UserError(found.what, where=found.where, expected=found.expected, hint=hint)
     return given
 
 

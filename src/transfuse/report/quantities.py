@@ -124,6 +124,8 @@ QUANTITIES = {
     "shapley_interaction": Quantity("interaction", "above 0: they complete each other; below: they repeat each other"),
     "ridge_gain": Quantity("gain of all sources", "over class frequencies, by a ridge head on frozen features"),
     "selection_optimism": Quantity("optimism of choosing", "by how much the chosen one's value flatters it there"),
+    "search_optimism": Quantity("optimism of the search", "by how much too low the best fusion's loss is there"),
+    "search_gain": Quantity("gain found by the search", "over the best single, once its optimism is taken off"),
     "auroc": Quantity("area under the ROC curve", "how well classes are ranked, whatever the threshold", "share"),
     "rope": Quantity("probability of being better", "by more than the margin, over training sets", "rate"),
     "sign_flip_runs": Quantity("sign flips over runs", "for these items only", "p"),

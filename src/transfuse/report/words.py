@@ -22,6 +22,8 @@ FLAG = {
     "capacity_not_diversity": "The gain may come from size, not from different sources",
     "unseen_unknown": "A source may have seen the test rows",
     "dead_branch": "A branch of the fusion does nothing",
+    "gradient_masking": "It may only look robust: its gradients are masked",
+    "lineage": "Weights are merged that may not come from one start",
 }
 # The method of an arm whose predictions were handed in.
 ELSEWHERE = "predictions"
@@ -49,8 +51,6 @@ ARMS = (
     ("compute_matched", "one source with the fusion's training compute"),
     ("parameter_matched", "one source with a head as large as the fusion"),
 )
-
-
 # What harm it is, by the quantity of the row that a flag rests on; a guard's standing is in its row.
 HARM = {
     "worst_corruption": "It errs far more often on spoilt inputs",

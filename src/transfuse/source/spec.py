@@ -149,7 +149,9 @@ def random_twin(text: str, seed: int = 0) -> str:
         )
     if carries(spec) and not drawn(spec):
         raise UserError(
-            "a network that stands in its own file has no random twin by name", where=text, hint="blank_source(card)"
+            "a network that stands in its own file has no random twin by name",
+            where=text,
+            hint="name an architecture, e.g. torchvision:resnet18",
         )
     if spec.scheme == "file":
         if "arch" not in spec.options:

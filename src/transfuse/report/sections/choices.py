@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
-from transfuse.report.numbers import fixed, plural
+from transfuse.report.numbers import bounds, fixed, plural
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import PROTOCOL
@@ -21,7 +21,7 @@ def blocks(view: View) -> list[Block]:
         Text((PROTOCOL.get(view.protocol, "How the rows were kept apart is not recorded."),)),
         Items(tuple((point,) for point in [*_data(view), *_margin(view), *_ledger(view)])),
     ]
-    found += _optimism(view)
+    found += [*_optimism(view), *_searched(view)]
     choices = view.setup.get("choices") or ()
     return [*found, _table(view, choices) if choices else Text(("No choice is recorded.",))]
 
@@ -37,6 +37,26 @@ def _optimism(view: View) -> list[Block]:
         ))
         for row in rows
     ]  # fmt: skip
+
+
+def _searched(view: View) -> list[Block]:
+    """What each search of fusions found, and by how much looking at so many of them flattered the best."""
+    found: list[Block] = []
+    for flattery in view.find("search_optimism"):
+        gains = view.find("search_gain", arm=flattery.arm)
+        looked = flattery.provenance.get("searched")
+        count = plural(looked, "fusion") if isinstance(looked, int) else "several fusions"
+        said: Prose = (
+            Span(f"{flattery.arm[:1].upper()}{flattery.arm[1:]}: ", tone="name"),
+            f"{count} were looked at on features of the selection rows. Choosing among them flattered the best, "
+            f"{flattery.provenance.get('candidate', 'which is not recorded')}, by ",
+            view.number(flattery),
+        )
+        if gains:
+            ends = f", 95 % interval {' to '.join(ends)}" if (ends := bounds(gains[0])) else ""
+            said = (*said, "; with that taken off it is ahead of the best single by ", view.number(gains[0]), ends)
+        found.append(Text((*said, ".")))
+    return found
 
 
 def _finding(view: View) -> str:

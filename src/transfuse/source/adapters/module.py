@@ -23,5 +23,5 @@ def build(spec: Spec, root: Path) -> Built:
     raise UserError(
         f"'{spec.target}' is a module from Python and must be given again",
         where=spec.text,
-        hint="open_source(card, root=root, module=...)",
+        hint="transfuse.compare({NAME: module, ...}, data), or transfuse.load(folder, modules={NAME: module})",
     )
