@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.tables import Table, table
-from transfuse.evaluation.verdict import Case, MarginRule
 from transfuse.types import Arm, Cost, Form, ItemTable, Predictions, Role, Task
 
 CLASSES = ("ant", "bee", "cow", "doe")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
+from transfuse.evaluation.claims import status
 from transfuse.evaluation.power import shown_from
 from transfuse.evaluation.resample import Interval, moments
-from transfuse.evaluation.verdict import status
 from transfuse.types import Status
 
 SHARED = 1.0

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from evaluation.null_model import World, printed_effect, said, share_better
+from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.claims import comparison_rows
 from transfuse.evaluation.tables import Table
-from transfuse.evaluation.verdict import Case, MarginRule
 from transfuse.types import Arm, ItemTable, Task
 
 CELLS = [World(3, 1000, 0.01), World(5, 300, 0.005), World(10, 300, 0.0)]

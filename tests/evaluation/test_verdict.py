@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from evaluation.judged import LOSSES, SKILLS, case, changed, items, judged
 from transfuse.errors import UserError
-from transfuse.evaluation.claims import statuses
+from transfuse.evaluation.case import Case, MarginRule
+from transfuse.evaluation.claims import status, statuses
 from transfuse.evaluation.recommend import choose
 from transfuse.evaluation.resample import Interval, moments
 from transfuse.evaluation.tables import Table
-from transfuse.evaluation.verdict import Case, MarginRule, judge, record, status
+from transfuse.evaluation.verdict import judge, record
 from transfuse.evaluation.words import number
 from transfuse.jsonio import canonical
 from transfuse.types import Flag, ItemTable

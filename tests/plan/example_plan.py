@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from transfuse.plan.build import RowBlock, RunRows, Setting
 from transfuse.plan.graph import Plan
 from transfuse.plan.ladder import Ladder, ladder
 from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import validated
+from transfuse.plan.setting import RowBlock, RunRows, Setting
 from transfuse.types import Card, Prepare, Tap
 
 

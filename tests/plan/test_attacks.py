@@ -9,9 +9,10 @@ import pytest
 from plan.example_plan import plan, setting
 from transfuse.errors import UserError
 from transfuse.plan.attacks import Attack, attacks
-from transfuse.plan.build import Builder, RowBlock
+from transfuse.plan.build import Builder
 from transfuse.plan.exposures import conditions, unexposed
 from transfuse.plan.recipe import parse
+from transfuse.plan.setting import RowBlock
 from transfuse.registry import shelf
 
 ROWS = {"s0": RowBlock("s0", "rows of s0", 12)}

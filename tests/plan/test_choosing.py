@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from plan.example_plan import arms, plan, setting
 from plan.test_graph import CHOSEN, keys
-from transfuse.plan.build import Setting
 from transfuse.plan.choosing import make_choosing
 from transfuse.plan.graph import Plan
+from transfuse.plan.setting import Setting
 
 
 def looking(made: Setting, *, every_score: bool = False) -> Plan:

@@ -9,10 +9,10 @@ import pytest
 
 from plan.example_plan import arms, plan, setting
 from plan.test_graph import CHOSEN, keys
-from transfuse.plan.build import RowBlock, Setting
 from transfuse.plan.exposures import Exposure, conditions
 from transfuse.plan.graph import Given, Plan, resolved
 from transfuse.plan.make import make_plan
+from transfuse.plan.setting import RowBlock, Setting
 
 BLUR = {"blur": [3]}
 

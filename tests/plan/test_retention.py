@@ -7,10 +7,10 @@ from typing import Any
 
 from plan.example_plan import plan, setting
 from plan.test_exposures import ANSWERS
-from transfuse.plan.build import RowBlock, Setting
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Plan, resolved
 from transfuse.plan.retention import has_head
+from transfuse.plan.setting import RowBlock, Setting
 
 
 def inputs(made: Plan, **chosen: str) -> dict[str, Any]:

@@ -10,10 +10,10 @@ import pytest
 from plan.example_plan import arms, plan, setting
 from plan.test_graph import CHOSEN, keys
 from transfuse.errors import UserError
-from transfuse.plan.build import RowBlock
 from transfuse.plan.choices import parts
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given
+from transfuse.plan.setting import RowBlock
 
 TAUGHT = {"regime": "full", "objective": "distil", "teacher": "ensemble"}
 STUDENT = {"of": ["a"], "train": TAUGHT}

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from plan.example_plan import arms, setting
-from transfuse.plan.build import Setting
 from transfuse.plan.ladder import Ladder
+from transfuse.plan.setting import Setting
 from transfuse.run.run import finished_arms
 
 CANDIDATES = {

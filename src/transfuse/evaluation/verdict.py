@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from transfuse import registry
-from transfuse.evaluation.case import Case, MarginRule
-from transfuse.evaluation.claims import status
+from transfuse.evaluation.case import Case
 from transfuse.evaluation.measure import prepare
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.recommend import choose, recommend
@@ -16,8 +15,6 @@ from transfuse.evaluation.words import sentence
 from transfuse.jsonio import plain
 from transfuse.threads import linear_algebra
 from transfuse.types import CLEAN, Arm, Claim, Evidence, Verdict
-
-__all__ = ["Case", "Judgement", "MarginRule", "judge", "record", "status"]
 
 QUESTIONS = "evaluation/questions"
 SCHEMA = "transfuse/evidence/1"

@@ -16,7 +16,8 @@ from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
 
 if TYPE_CHECKING:
-    from transfuse.plan.build import Builder, RowBlock, RunRows
+    from transfuse.plan.build import Builder
+    from transfuse.plan.setting import RowBlock, RunRows
 
 FROM = "~"
 

@@ -12,7 +12,7 @@ from transfuse.plan.compressed import KINDS, counting, fitting
 from transfuse.plan.exposures import Exposure
 from transfuse.plan.graph import Given, Ref, Step, Work
 from transfuse.plan.merges import merge_files, merge_step
-from transfuse.plan.setting import RowBlock, RunRows, Scope, Setting
+from transfuse.plan.setting import RowBlock, RunRows, Setting
 from transfuse.plan.students import streamed, taught
 from transfuse.reads import OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, pools
 from transfuse.registry import method
@@ -20,7 +20,6 @@ from transfuse.registry import method
 JUDGED = Exposure()
 # A pool is fitted to all selection rows, and five times to a part for answers out of fold.
 POOL_FITS = 6
-__all__ = ["Builder", "RowBlock", "RunRows", "Scope", "Setting"]
 
 
 @dataclass

@@ -7,10 +7,11 @@ from typing import Any
 
 from transfuse.kinds import KINDS
 from transfuse.plan.arms import ArmSpec
-from transfuse.plan.build import Builder, RunRows, Scope
+from transfuse.plan.build import Builder
 from transfuse.plan.controls import TOGETHER
 from transfuse.plan.graph import Given, Ref, Select, Step
 from transfuse.plan.ladder import Ladder
+from transfuse.plan.setting import RunRows, Scope
 from transfuse.plan.slots import Roles
 
 # A single is trained at most so many times as long as its own schedule says, to spend what a fusion has spent.

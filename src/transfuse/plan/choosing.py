@@ -7,9 +7,10 @@ from typing import Any
 
 from transfuse.jsonio import digest
 from transfuse.plan.arms import ArmSpec
-from transfuse.plan.build import Builder, RowBlock, Setting
+from transfuse.plan.build import Builder
 from transfuse.plan.graph import Given, Plan, Ref, Step
 from transfuse.plan.ladder import Ladder
+from transfuse.plan.setting import RowBlock, Setting
 from transfuse.reads import Read
 from transfuse.registry import shelf
 

@@ -20,7 +20,8 @@ from transfuse.registry import Entry, method, shelf
 
 if TYPE_CHECKING:
     from transfuse.plan.arms import ArmSpec, Scene
-    from transfuse.plan.build import Builder, RunRows
+    from transfuse.plan.build import Builder
+    from transfuse.plan.setting import RunRows
     from transfuse.schedules import Schedule
 
 SHELF, COMPRESS, RETRAIN = "compress", "compress", "retrain"

@@ -17,8 +17,9 @@ from transfuse.types import CLEAN
 
 if TYPE_CHECKING:
     from transfuse.plan.arms import ArmSpec
-    from transfuse.plan.build import Builder, RowBlock, RunRows
+    from transfuse.plan.build import Builder
     from transfuse.plan.ladder import Ladder
+    from transfuse.plan.setting import RowBlock, RunRows
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from typing import Any
 
 from transfuse.jsonio import digest, plain
 from transfuse.plan.arms import ArmSpec
-from transfuse.plan.build import Builder, Scope, Setting
+from transfuse.plan.build import Builder
 from transfuse.plan.choices import add_choices, add_controls, fits
 from transfuse.plan.exposures import exposed, unexposed
 from transfuse.plan.graph import Given, Plan, Ref, Select, Step
 from transfuse.plan.ladder import Ladder
 from transfuse.plan.retention import has_head, holdings, retained, unretained
+from transfuse.plan.setting import Scope, Setting
 from transfuse.plan.slots import Roles, Slot, described, entries, identity, slots_of
 from transfuse.plan.stitches import stitches
 from transfuse.reads import Read

@@ -12,7 +12,8 @@ from transfuse.registry import Entry, method, shelf
 
 if TYPE_CHECKING:
     from transfuse.plan.arms import ArmSpec
-    from transfuse.plan.build import Builder, RunRows
+    from transfuse.plan.build import Builder
+    from transfuse.plan.setting import RunRows
 
 # What a candidate may say of its merge beside the method's own settings.
 KEYS = ("base", "align", "weights", "repair", "statistics", "counters", "tries", "path")

@@ -15,8 +15,9 @@ from transfuse.reads import Read
 from transfuse.types import Card
 
 if TYPE_CHECKING:
-    from transfuse.plan.build import Builder, RunRows, Setting
+    from transfuse.plan.build import Builder
     from transfuse.plan.ladder import Ladder
+    from transfuse.plan.setting import RunRows, Setting
 
 
 def has_head(card: Card) -> bool:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from transfuse.plan.arms import ArmSpec, Scene, single
-from transfuse.plan.build import Builder, Scope, Setting
+from transfuse.plan.build import Builder
 from transfuse.plan.graph import Given, Plan, Ref, Step
 from transfuse.plan.ladder import Ladder, ladder
+from transfuse.plan.setting import Scope, Setting
 from transfuse.registry import shelf
 
 CROWN_STEP_SECONDS = 0.0009

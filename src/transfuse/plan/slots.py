@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from transfuse.plan.arms import ArmSpec
-from transfuse.plan.build import Builder, RunRows
+from transfuse.plan.build import Builder
 from transfuse.plan.ladder import Ladder
 from transfuse.plan.recipe import Recipe
+from transfuse.plan.setting import RunRows
 
 Roles = dict[str, str]
 

@@ -17,7 +17,8 @@ from transfuse.reads import Read, features_tap, reads_of
 from transfuse.registry import method
 
 if TYPE_CHECKING:
-    from transfuse.plan.build import Builder, Setting
+    from transfuse.plan.build import Builder
+    from transfuse.plan.setting import Setting
 
 MOST_SOURCES = 4
 METHOD = "structure/stitch"

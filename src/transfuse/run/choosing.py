@@ -13,9 +13,9 @@ from transfuse.errors import UserError
 from transfuse.events import Journal
 from transfuse.folder import Folder
 from transfuse.jsonio import pretty
-from transfuse.plan.build import RowBlock
 from transfuse.plan.choosing import make_choosing
 from transfuse.plan.graph import Plan, Step
+from transfuse.plan.setting import RowBlock
 from transfuse.run import deliver
 from transfuse.run.engine import Engine, Walk
 from transfuse.run.forecast import START_SECONDS

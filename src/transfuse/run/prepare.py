@@ -20,7 +20,6 @@ from transfuse.data.prefix import prefix
 from transfuse.data.split import Fit, Partition, Run, partition
 from transfuse.events import Emit, silent
 from transfuse.jsonio import digest, plain
-from transfuse.plan.build import RowBlock, RunRows, Setting
 from transfuse.plan.fields import check_arms, check_asked
 from transfuse.plan.graph import Plan
 from transfuse.plan.heads import with_mappings
@@ -28,6 +27,7 @@ from transfuse.plan.ladder import Ladder, ladder
 from transfuse.plan.make import make_plan
 from transfuse.plan.recipe import Recipe
 from transfuse.plan.search_entry import check_search
+from transfuse.plan.setting import RowBlock, RunRows, Setting
 from transfuse.run import near
 from transfuse.run.cards import auto_canvas, cards_of, checked_extras
 from transfuse.run.leaks import leaks

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from transfuse.plan.build import RowBlock
+from transfuse.plan.setting import RowBlock
 
 # Whole batches, so that no row's neighbours, and with them its low bits, depend on the shards.
 SHARD_ROWS = 16_384

@@ -18,10 +18,10 @@ from transfuse.data.items import Items
 from transfuse.data.split import Partition
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.attacks import attacks
-from transfuse.plan.build import RowBlock
 from transfuse.plan.conditions import attacks_of
 from transfuse.plan.exposures import Exposure, conditions
 from transfuse.plan.recipe import Recipe
+from transfuse.plan.setting import RowBlock
 from transfuse.run.shards import Keep, shards
 from transfuse.types import Card
 
