@@ -33,6 +33,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def tuples(value: Any) -> Any:
+    """A record's lists as tuples, however deep."""
+    return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+
 def canonical(value: Any) -> str:
     """The one compact spelling of a value: sorted keys, no blanks, shortest floats."""
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

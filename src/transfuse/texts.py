@@ -13,6 +13,8 @@ import numpy as np
 # Deterministic other looks at a text for copies of one source, as turning is for images: half of the words each way,
 # and all of them backwards.
 VIEWS = ("plain", "odd", "even", "backwards")
+# How many bytes of a text are kept where an image lies beside it, whose canvas is in pixels.
+BESIDE = 2048
 WORDS = ("plain", "words", "of", "no", "meaning", "fill", "the", "whole", "canvas", "with", "short", "tokens")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.jsonio import plain
+from transfuse.jsonio import plain, tuples
 
 TaskKind = Literal["multiclass", "multilabel", "regression"]
 TapKind = Literal["vector", "map", "tokens", "logits"]
@@ -50,9 +50,8 @@ class Task:
 @dataclass(frozen=True)
 class Prepare:
     """How a source wants the canvas, applied inside its door. Of a source of texts `size` is the most tokens it reads.
-
-    `mean` and `std` are per channel, in units of `scale` (1.0: images in [0, 1]; 255.0: images in [0, 255]).
-    `size` is the side the source was trained at, in pixels; `order` is rgb or bgr; `channels` is 3 or 1 (luma).
+    `mean`, `std` are per channel, in units of `scale` (1.0: images in [0, 1]; 255.0: [0, 255]). `size` is the side the
+    source was trained at, in pixels; `channels` is 3 or 1 (luma). A source of columns reads these `columns`.
     """
 
     size: int
@@ -61,16 +60,17 @@ class Prepare:
     scale: float = 1.0
     order: Literal["rgb", "bgr"] = "rgb"
     channels: int = 3
+    columns: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
 class Tap:
     """A place where a block can be read.
 
-    `place` is the module's path, `side` whether its input or output is read, `layout` how the raw tensor lies,
-    `pooled` whether a map is averaged to a vector, `volatile` whether a later layer changes the tensor in place
-    (the door then copies it), `cut` whether nothing else crosses there. `width` is D or C; `size` is the spatial size
-    or token count at the card's canvas.
+    `place` is the module's path, `side` whether its input or output is read, `layout` how the raw tensor lies, `pooled`
+    whether a map is averaged to a vector, `volatile` whether a later layer changes the tensor in place (the door then
+    copies it), `cut` whether nothing else crosses there, `width` D or C, `size` the spatial size or token count at the
+    card's canvas. The first `numbers` entries of a vector may be missing; as many flags follow.
     """
 
     name: str
@@ -83,6 +83,7 @@ class Tap:
     volatile: bool = False
     size: tuple[int, ...] = ()
     cut: bool = False
+    numbers: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,11 +118,10 @@ class Card:
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Card:
         """The card that gave this record."""
-        given = record["prepare"].items()
-        prepare: dict[str, Any] = {name: tuple(item) if isinstance(item, list) else item for name, item in given}
+        given = {name: tuples(item) for name, item in record.items()}
+        prepare = Prepare(**{name: tuples(item) for name, item in record["prepare"].items()})
         taps = {tap["name"]: Tap(**{**tap, "size": tuple(tap["size"])}) for tap in record["taps"]}
-        lists = {name: tuple(record[name]) for name in ("classes", "notes")}
-        return cls(**{**record, **lists, "prepare": Prepare(**prepare), "taps": taps})
+        return cls(**{**given, "prepare": prepare, "taps": taps})
 
     def tap(self, name: str) -> Tap:
         """The tap of that name; an unknown one is an error that lists what there is."""

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from contracts.source_laws import LAWS, images, texts
+from contracts.source_laws import LAWS, columns, images, texts
 from source.onnx_files import PREPARE, SIDE, network, write
 from source.text_folders import write_table
 from transfuse.errors import MissingExtraError
@@ -30,7 +30,7 @@ CASES = {
     "timm": ("timm:test_resnet@random?classes=3", 32),
     "file": ("file:w.safetensors?arch=timm:test_resnet&classes=3", 32), "module": ("", SIDE),
     "onnx": ("onnx:m.onnx", SIDE), "onnx, frozen": ("onnx:m.onnx?runtime=onnxruntime", SIDE),
-    "static": ("static:words?tokens=12", 80),
+    "static": ("static:words?tokens=12", 80), "columns": ("columns:*", 8),
     "torchvision": ("torchvision:squeezenet1_1@random?classes=3", 48),
 }  # fmt: skip
 MAKE = """
@@ -59,6 +59,7 @@ def opened(tmp_path_factory):
         spec, side = CASES[name]
         module = network() if name == "module" else None
         prepare = {**PREPARE, "size": side} if name in ("onnx", "onnx, frozen", "file") else None
+        prepare = {"age": "number", "place": ["sea", "wood"]} if name == "columns" else prepare
         card = make_card("it", spec if module is None else module, root=root, canvas=side, prepare=prepare)
         return open_source(card, root=root, module=module)
 
@@ -69,7 +70,8 @@ def opened(tmp_path_factory):
 @pytest.mark.parametrize("name", CASES)
 def test_law(name, law, opened, tmp_path):
     source = opened(name)
-    law(source, texts() if source.card.field == "text" else images(CASES[name][1]), tmp_path)
+    given = {"text": texts, "columns": columns}.get(source.card.field, lambda: images(CASES[name][1]))
+    law(source, given(), tmp_path)
 
 
 def test_every_adapter_is_held_to_the_laws():

@@ -139,5 +139,11 @@ def test_fuse_in_python_takes_strings(folder, monkeypatch):
     assert net(said).shape == (5, 2)
     net(said).sum().backward()
     assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
-    with pytest.raises(UserError, match="images and texts cannot be read by one network"):
-        fuse({"bert": "hf:bert", "vgg": "demo:vgg"}, "features/concat", classes=["a", "b"])
+    both = fuse({"bert": "hf:bert", "vgg": "demo:vgg"}, "features/concat", classes=["a", "b"])
+    given = {"image": torch.rand(5, 3, 28, 28), "text": said}
+    assert both(given).shape == (5, 2)
+    torch.testing.assert_close(both({**given, "text": said[::-1]})[2], both(given)[2])
+    with pytest.raises(UserError, match="items of several parts"):
+        both(said)
+    with pytest.raises(UserError, match="differ in number"):
+        both({**given, "text": said[:3]})

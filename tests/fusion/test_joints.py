@@ -5,9 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.preprocessing import StandardScaler
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from transfuse.fusion.joints import Standardise, pooled
+from transfuse import cells
+from transfuse.fusion.joints import Completed, Standardise, pooled
 
 
 def drawn(*shape):
@@ -65,3 +70,50 @@ def test_pooled_is_a_vector_per_row(shape, axes):
     block = drawn(*shape)
     assert torch.equal(pooled(block), block.mean(dim=axes) if axes else block)
     assert pooled(block).shape == (2, 3)
+
+
+PLACES = ["sea", "town", "wood"]
+
+
+def tabled(count, seed=0):
+    """Rows with a number far from zero that is often missing, another, and a category; as cells and as an array."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "year": "" if rng.random() < 0.3 else f"{1990 + 10 * rng.normal():.3f}",
+            "age": f"{rng.normal():.3f}",
+            "place": str(rng.choice(PLACES)),
+        }
+        for _ in range(count)
+    ]
+    array = np.array([[row["year"] or np.nan, row["age"], row["place"]] for row in rows], dtype=object)
+    array[:, :2] = array[:, :2].astype(float)
+    return rows, array, rng.integers(0, 2, count)
+
+
+def test_columns_are_completed_and_standardised_as_scikit_learn_does_on_the_training_rows_alone():
+    schema = (("year",), ("age",), ("place", *PLACES))
+    (train, given, labels), (test, asked, _) = tabled(80), tabled(40, seed=1)
+    joint = Completed(cells.width(schema), 2)
+    joint.settle(torch.from_numpy(cells.encoded(train, schema)))
+    found = [joint(torch.from_numpy(cells.encoded(rows, schema))).numpy() for rows in (train, test)]
+    # The scaler passes over what is missing; a constant after it is the mean before it.
+    numbers = make_pipeline(StandardScaler(), SimpleImputer(strategy="constant", fill_value=0, add_indicator=True))
+    categories = make_pipeline(OneHotEncoder(categories=[PLACES], sparse_output=False), StandardScaler())
+    oracle = make_column_transformer((numbers, [0, 1]), (categories, [2])).fit(given)
+    wanted = [oracle.transform(array).astype(float) for array in (given, asked)]
+    # Its indicator is not scaled, and there is none of what was never missing; ours is 0 there.
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(ours[:, [0, 1, 4, 5, 6]], theirs[:, [0, 1, 3, 4, 5]], atol=2e-4)
+        assert not ours[:, 3].any()
+    heads = [LogisticRegression(C=1e6, max_iter=5000).fit(x[0], labels) for x in (found, wanted)]
+    answers = [head.predict_proba(x[1]) for head, x in zip(heads, (found, wanted), strict=True)]
+    np.testing.assert_allclose(answers[0], answers[1], atol=2e-3)
+
+
+def test_what_no_training_row_had_says_nothing():
+    schema = (("a",), ("place", *PLACES))
+    joint = Completed(cells.width(schema), 1)
+    joint.settle(torch.from_numpy(cells.encoded([{"a": "1", "place": "sea"}, {"a": "2", "place": "town"}], schema)))
+    unseen = joint(torch.from_numpy(cells.encoded([{"a": "", "place": "wood"}], schema)))
+    assert unseen[0, [0, 1, 4]].tolist() == [0, 0, 0]

@@ -36,6 +36,8 @@ LAYERS = (
         "labels",
         "partial",
         "threads",
+        "cells",
+        "packed",
         "texts",
         "fields",
         "folder",

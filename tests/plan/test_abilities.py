@@ -64,3 +64,17 @@ def test_an_attack_by_gradient_is_refused_where_no_source_lends_one_and_one_with
         check_attacks({"pgd": [0.02]}, blind)
     assert "square" in str(error.value)
     check_attacks({"square": [0.02], "blur": [1]}, blind)
+
+
+def test_columns_are_fused_tuned_and_left_out_but_neither_drawn_anew_nor_trained_alone():
+    found = setting(ladder="standard", candidates=["features/concat"])
+    nothing = {"field": "columns", "trainable": False, "differentiable": False, "cuttable": False, "parameters": 0}
+    cards = {**found.cards, "b": replace(found.cards["b"], **nothing)}
+    made = ladder(found.recipe, cards, found.classes)
+    assert list(made.tuned_singles) == ["frozen/a"]
+    assert "concat" in made.tuned_fusions
+    assert {"without/b", "random/a", "scratch", "copies"} <= {follower.name for follower in made.followers}
+    reasons = dict(made.not_measured)
+    assert reasons["random/b"] == "b has no weights to draw anew"
+    assert reasons["tuned/b"] == "b has no weights to train"
+    assert "no two sources" in reasons["soup"]

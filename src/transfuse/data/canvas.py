@@ -6,11 +6,12 @@ Each image is placed alone, by Pillow, so what else stands in a batch changes no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
-from transfuse import texts
+from transfuse import fields, packed, texts
 from transfuse.data.open import Data
 from transfuse.errors import UserError
 from transfuse.fields import TEXT
@@ -30,8 +31,14 @@ def place(raw: np.ndarray, size: int) -> np.ndarray:
 def batch(data: Data, rows: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
     """The canvases of these rows, float32 `[n, 3, S, S]`; each is `place` of its row, whatever the others are.
 
-    Of texts their bytes, uint8 `[n, S]` with zeros after the end; what does not fit is cut off.
+    Of texts their bytes, uint8 `[n, S]` with zeros after the end; what does not fit is cut off. Items of several parts
+    are rows of all of them (`transfuse.packed`), whose text has a length of its own beside an image.
     """
+    if len(fields.parts(data.field)) > 1:
+        found = {fields.main(data.field): batch(replace(data, field=fields.main(data.field)), rows, size)}
+        for field, raw in data.further.items():
+            found[field] = texts.laid([raw(int(row)) for row in rows], data.length(field))
+        return packed.packed(found)
     if data.field == TEXT:
         return texts.laid([data.raw(int(row)) for row in rows], _checked(size))
     canvases = np.empty((len(rows), 3, _checked(size), size), dtype=np.float32)

@@ -38,9 +38,10 @@ class Items:
 
     `ids` are unique and stable names; `labels` are class names, or of a multilabel task the names of the labels that
     hold, or of a regression the numbers (None = unlabelled); `groups` say which items belong together, or None;
-    `splits` are declared parts (train, val, test, cal) or None; `digests` are hashes of the content; `classes` is the
-    order of classes, labels or targets used everywhere. Errors: repeated ids, columns of different length, labels
-    outside `classes`, rows with too few or too many numbers.
+    `splits` are declared parts (train, val, test, cal) or None; `digests` are hashes of the content, and `besides` of
+    what stands beside it in items of several parts; `classes` is the order of classes, labels or targets used
+    everywhere. Errors: repeated ids, columns of different length, labels outside `classes`, rows with too few or too
+    many numbers.
     """
 
     ids: tuple[str, ...]
@@ -50,9 +51,11 @@ class Items:
     digests: tuple[str, ...]
     classes: tuple[str, ...]
     kind: TaskKind = "multiclass"
+    besides: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        columns = [self.labels, self.splits, self.digests, *([self.groups] if self.groups is not None else [])]
+        columns = [self.labels, self.splits, self.digests]
+        columns += [found for found in (self.groups, self.besides) if found is not None]
         if any(len(column) != len(self.ids) for column in columns):
             got = ", ".join(str(len(column)) for column in columns)
             raise UserError("columns of the item table differ in length", expected=str(len(self.ids)), got=got)
@@ -111,6 +114,7 @@ class Items:
             digests=tuple(self.digests[row] for row in places),
             classes=self.classes,
             kind=self.kind,
+            besides=None if self.besides is None else tuple(self.besides[row] for row in places),
         )
 
     @functools.cached_property
@@ -120,7 +124,8 @@ class Items:
 
     def to_json(self) -> dict[str, Any]:
         """The columns as lists, for the store; the kind is named where it is not multiclass."""
-        named = {} if self.kind == "multiclass" else {"kind": self.kind}
+        named: dict[str, Any] = {} if self.kind == "multiclass" else {"kind": self.kind}
+        named |= {} if self.besides is None else {"besides": list(self.besides)}
         return named | {
             "ids": list(self.ids),
             "labels": list(self.labels),
@@ -142,6 +147,7 @@ class Items:
             digests=tuple(record["digests"]),
             classes=tuple(record["classes"]),
             kind=record.get("kind", "multiclass"),
+            besides=tuple(record["besides"]) if "besides" in record else None,
         )
 
 

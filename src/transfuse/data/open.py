@@ -6,19 +6,21 @@ or the bytes of texts.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
 
+from transfuse import texts
 from transfuse.data import near_duplicates
 from transfuse.data.items import Items
 from transfuse.errors import UserError, unknown_name
-from transfuse.fields import IMAGE
+from transfuse.fields import IMAGE, TEXT, main
 from transfuse.jsonio import digest
 from transfuse.kinds import kind_of
 from transfuse.registry import Entry, kinds_of, shelf
@@ -34,9 +36,10 @@ CANVAS_LIMITS = (1, 4096)
 class Reader(Protocol):
     """What each module in `data/readers` offers; `root` is the folder that relative paths start from.
 
-    What its items are (images where it does not say) stands in `TRAITS["field"]`; a reader of both has a function
-    `items_are(spec, root)`. A reader that declares `TRAITS["kinds"]` (names of kinds of task, with commas) takes the
-    kind as a third argument of `index`; any other reads classes only and is not asked for more.
+    What its items are (images where it does not say) stands in `TRAITS["field"]`; a reader of several has a function
+    `items_are(spec, root)`, and of items of several parts `further(spec, root)` and `columns(spec, root)`. One that
+    declares `TRAITS["kinds"]` (names of kinds of task, with commas) takes the kind as a third argument of `index`; any
+    other reads classes only and is not asked for more.
     """
 
     def matches(self, spec: Any) -> bool:
@@ -77,12 +80,24 @@ class Settings:
 class Data:
     """An item table and its pixels: `raw(row)` is `[H, W]` or `[H, W, 3]`, uint8 or float32 in [0, 1].
 
-    Of texts `raw(row)` are the bytes `[n]` uint8, in UTF-8.
+    Of texts `raw(row)` are the bytes `[n]` uint8, in UTF-8. Of items of several parts `raw` is the first, and `further`
+    the others by name, as bytes.
     """
 
     items: Items
     raw: Callable[[int], np.ndarray]
     field: str = IMAGE
+    further: Mapping[str, Callable[[int], np.ndarray]] = dataclasses.field(default_factory=dict)
+    lengths: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def length(self, part: str) -> int:
+        """How many bytes of a further part are kept: of cells as many as the longest row has, looked at once."""
+        if part == TEXT:
+            return texts.BESIDE
+        if part not in self.lengths:
+            read = self.further[part]
+            self.lengths[part] = max([1, *(len(read(row)) for row in range(len(self.items)))])
+        return self.lengths[part]
 
 
 def settings(spec: Any) -> Settings:
@@ -178,7 +193,7 @@ def index(spec: Any, root: Path) -> Items:
     if not wanted.groups:
         return items
     raw = _reader(wanted.read)[1].reader(wanted.read, root, items)
-    return near_duplicates.clustered(items, raw, field_of(wanted, root))
+    return near_duplicates.clustered(items, raw, main(field_of(wanted, root)))
 
 
 def _indexed(wanted: Settings, root: Path) -> Items:
@@ -200,7 +215,41 @@ def open_data(spec: Any, root: Path, items: Items | None = None) -> Data:
     """Items and pixels of a data set; `items` from an earlier `index` saves making them again."""
     wanted = settings(spec)
     known = index(wanted, root) if items is None else items
-    return Data(known, _reader(wanted.read)[1].reader(wanted.read, root, known), field_of(wanted, root))
+    reader = _reader(wanted.read)[1]
+    further: Any = getattr(reader, "further", None)
+    beside = {} if further is None else further(wanted.read, root)
+    return Data(known, reader.reader(wanted.read, root, known), field_of(wanted, root), beside)
+
+
+def columns(spec: Any, root: Path) -> tuple[dict[str, Any], list[str]]:
+    """What the columns beside the items hold ({name: "number" or its categories}), and sentences on them."""
+    wanted = settings(spec).read
+    asked: Any = getattr(_reader(wanted)[1], "columns", None)
+    return ({}, []) if asked is None else asked(wanted, root)
+
+
+def with_columns(spec: Any, columns: Any = "all") -> Any:
+    """The same data set with a table's columns beside its items, where none are named yet and its reader knows of
+    columns; else as it is."""
+    wanted = settings(spec)
+    if not hasattr(_reader(wanted.read)[1], "columns"):
+        return spec
+    table = dict(wanted.read) if isinstance(wanted.read, Mapping) else {"csv": wanted.read.removeprefix("csv:")}
+    if "columns" in table:
+        return spec
+    kept = {key: value for key, value in spec.items() if key in WRAPPER_KEYS} if isinstance(spec, Mapping) else {}
+    return {**kept, "read": {**table, "columns": columns}}
+
+
+def with_parts(spec: Any, parts: Sequence[str], names: Sequence[str]) -> Any:
+    """A data set whose items have these parts, where its reader can be asked for several: columns by their names, and
+    images and texts as their columns are usually called; else as it is."""
+    if len(parts) < 2 or not hasattr(_reader(settings(spec).read)[1], "columns"):
+        return spec
+    made = settings(with_columns(spec, list(names)) if names else spec).read
+    table = dict(made) if isinstance(made, Mapping) else {"csv": made.removeprefix("csv:")}
+    usual = {"image": "path", "text": "text"}
+    return {**{usual[part]: usual[part] for part in parts if part in usual}, **table}
 
 
 def _reader(read: Any) -> tuple[Entry, Reader]:
@@ -213,7 +262,7 @@ def _reader(read: Any) -> tuple[Entry, Reader]:
     if isinstance(read, str) and (scheme := SCHEME.match(read)):
         raise unknown_name("kind of data", scheme[1], [form.split(":")[0] for form in forms if ":" in form], where=read)
     if isinstance(read, Mapping):
-        keys = (*WRAPPER_KEYS, "csv", "path", "text", "label", "group", "split", "separator")
+        keys = (*WRAPPER_KEYS, "csv", "path", "text", "label", "group", "split", "separator", "columns")
         for key in read:
             if key not in keys:
                 raise unknown_name("key", str(key), keys, where="data")

@@ -7,9 +7,11 @@ from pathlib import Path
 from transfuse import __version__
 from transfuse.doors.predicting import canvas_of, classes_of, model_folder, opened
 from transfuse.errors import UserError
-from transfuse.fields import IMAGE
+from transfuse.fields import COLUMNS, IMAGE, TEXT, named, parts
 from transfuse.jsonio import canonical
 from transfuse.registry import shelf
+
+READS = {TEXT: "its tokenizer", COLUMNS: "what reads its columns"}
 
 
 def forms() -> list[str]:
@@ -26,9 +28,10 @@ def exported_model(path: Path, form: str, out: Path | None) -> Path:
 
     folder = model_folder(path)
     source, description = opened(folder)
-    if source.card.field != IMAGE:
+    other = next((part for part in parts(source.card.field) if part != IMAGE), None)
+    if other is not None:
         raise UserError(
-            f"a model of {source.card.field}s has no form {form}: its tokenizer is no part of a graph",
+            f"a model of {named(source.card.field)} has no form {form}: {READS[other]} is no part of a graph",
             where=str(folder),
             hint="the folder itself is the model: transfuse.load(folder) reads it, transfuse predict uses it",
         )

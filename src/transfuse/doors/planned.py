@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from transfuse.events import silent
-from transfuse.fields import IMAGE
+from transfuse.fields import joint_field
 from transfuse.kinds import kind_of
 from transfuse.plan.fields import canvas_in_words
 from transfuse.plan.graph import Plan
@@ -60,7 +60,7 @@ def _head(prepared: Prepared) -> list[str]:
     items, parts = prepared.items, prepared.partition
     first = parts.runs[0]
     arms = [*prepared.ladder.arms().values()]
-    field = next((card.field for card in prepared.cards.values()), IMAGE)
+    field = joint_field(prepared.cards.values())
     side, per_fold = prepared.setting.canvas, "" if parts.protocol == "locked" else " in each fold"
     lines = [
         f"data: {len(items):,} items, {plural(len(items.classes), kind_of(items.kind).column)}, "

@@ -19,7 +19,7 @@ import numpy as np
 from transfuse.data.familiar import Familiar, looks
 from transfuse.doors.study import Study
 from transfuse.errors import UserError
-from transfuse.fields import IMAGE, TEXT, check_field
+from transfuse.fields import COLUMNS, IMAGE, TEXT, check_field, parts
 from transfuse.folder import DESCRIPTION, Folder
 from transfuse.kinds import kind_of
 from transfuse.store import write_text
@@ -92,7 +92,9 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
         return _of_graph(model, opened_data(data, root), report)
     folder = model_folder(model)
     source, description = opened(folder)
-    found, canvas = opened_data(data, root, source.kind, source.card.field), canvas_of(description, folder)
+    read = columns_read(source) if COLUMNS in parts(source.card.field) else ()
+    found = opened_data(data, root, source.kind, source.card.field, read)
+    canvas = canvas_of(description, folder)
     check_field(source.card.name, source.card.field, str(folder), found.field)
     classes = classes_of(source, description)
     known, seen = Familiar.from_record(description.get("familiar")), []
@@ -120,15 +122,15 @@ def _of_graph(path: Path, data: Data, report: Report | None) -> Answers:
     from transfuse.files.graphs import opened_graph
 
     run, facts = opened_graph(path)
-    parts, seen = [], []
+    given, seen = [], []
     for rows in _slices(len(data.items)):
         images = batch(data, rows, facts.canvas)
         seen.append(looks(images))
-        parts.append(run(images).astype(np.float64))
+        given.append(run(images).astype(np.float64))
         if report is not None:
             report(rows[-1] + 1, len(data.items))
     kind = kind_of(facts.kind, where=str(path)).name
-    answers = np.concatenate(parts)
+    answers = np.concatenate(given)
     unlike = _unlike(Familiar.from_record(facts.familiar), seen, answers, kind)
     return Answers(facts.arm, data.items.ids, facts.classes, answers, kind, unlike)
 
@@ -159,7 +161,7 @@ def probabilities(
 
     from transfuse.data.canvas import batch
 
-    parts = []
+    found = []
     with torch.no_grad():
         for rows in _slices(len(data.items)):
             canvases = batch(data, rows, canvas)
@@ -167,10 +169,18 @@ def probabilities(
                 seen.append(looks(canvases))
             images = torch.from_numpy(canvases)
             answers = source(images) if source.kind == "regression" else source.probabilities(images)
-            parts.append(answers.double().numpy())  # pyright: ignore[reportAttributeAccessIssue]
+            found.append(answers.double().numpy())  # pyright: ignore[reportAttributeAccessIssue]
             if report is not None:
                 report(rows[-1] + 1, len(data.items))
-    return np.concatenate(parts)
+    return np.concatenate(found)
+
+
+def columns_read(model: Source) -> tuple[str, ...]:
+    """The columns that the sources inside a model read, by name."""
+    from transfuse.source.base import Source
+
+    inner = [part.card.prepare.columns for part in model.modules() if isinstance(part, Source)]
+    return tuple(dict.fromkeys(name for columns in inner for name, *_ in columns))
 
 
 def model_folder(path: Path) -> Path:
@@ -196,12 +206,15 @@ def opened(folder: Path) -> tuple[Source, dict[str, Any]]:
     return saved.load(folder), saved.read(folder)
 
 
-def opened_data(spec: str, root: Path, kind: TaskKind = "multiclass", field: str = IMAGE) -> Data:
-    """A data set of a recipe's form; a folder with images right inside it needs no classes.
+def opened_data(
+    spec: str, root: Path, kind: TaskKind = "multiclass", field: str = IMAGE, columns: Sequence[str] = ()
+) -> Data:
+    """A data set of a recipe's form; a folder with images right inside it needs no classes. Of a table the parts of
+    the field are read, with these columns.
 
     Labels there may be of the model's kind of task; a reader that knows classes only is read as it is.
     """
-    from transfuse.data.open import is_path, open_data, read_as, reads
+    from transfuse.data.open import is_path, open_data, read_as, reads, with_parts
     from transfuse.data.photos import images_in
 
     folder = root / Path(spec).expanduser()
@@ -209,7 +222,8 @@ def opened_data(spec: str, root: Path, kind: TaskKind = "multiclass", field: str
         spec = f"texts:{spec}"
     elif is_path(spec) and folder.is_dir() and images_in(folder, deep=False):
         spec = f"images:{spec}"
-    return open_data(read_as(spec, kind) if reads(spec, kind) else spec, root)
+    read: Any = with_parts(spec, parts(field), columns)
+    return open_data(read_as(read, kind) if reads(read, kind) else read, root)
 
 
 def written(answers: Answers, out: Path) -> str:

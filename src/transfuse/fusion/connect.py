@@ -8,10 +8,11 @@ from typing import Any
 import torch
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.fields import IMAGE, check_works_on, one_field
+from transfuse.fields import IMAGE, check_works_on, joint_field
 from transfuse.fields import views as views_of
 from transfuse.fusion.contract import Front
 from transfuse.fusion.fused import Crown, Fused
+from transfuse.fusion.joints import Completed
 from transfuse.fusion.parts import Opened, Parts, Shapes, UnseenError
 from transfuse.jsonio import digest, plain
 from transfuse.kinds import kind_of
@@ -50,7 +51,7 @@ def crown(
     every = {**cards, **({} if recipient is None else {RECIPIENT: recipient})}
     chosen = list(reads or reads_of(entry, cards, recipient=recipient))
     _check(entry, every, chosen)
-    check_works_on(entry, one_field(every, entry.full_name), entry.full_name)
+    check_works_on(entry, joint_field(every.values()), entry.full_name)
     if len(set(classes)) != len(classes) or len(classes) < kind_of(kind).least:
         least = "two or more distinct" if kind == "multiclass" else "one or more distinct"
         raise UserError(f"a fusion needs {least} {kind_of(kind).columns}", got=", ".join(classes) or "none")
@@ -66,7 +67,11 @@ def crown(
             body = module.build(_fronts(every, chosen, parts), **given)
         plain = entry.traits.get("joints") == "plain"
         made = Crown(widths, body, classes, entry.full_name, given, plain=plain, kind=kind)
-    views = [(read.member, read.view) for read in chosen if read.use == "block"]
+    blocks = [read for read in chosen if read.use == "block"]
+    for place, read in enumerate(blocks):
+        if not plain and not read.of_canvas and (numbers := every[read.member].tap(read.tap).numbers):
+            made.joints[place] = Completed(widths[place], numbers)
+    views = [(read.member, read.view) for read in blocks]
     known = list(dict.fromkeys(views))
     if parts is not None:
         made.__dict__["recipient"] = parts.recipient

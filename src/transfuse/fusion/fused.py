@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfuse import texts
+from transfuse import cells, packed, texts
 from transfuse.errors import UserError
+from transfuse.fields import COLUMNS, IMAGE, views
 from transfuse.fusion.dropping import Dropping, averaged
 from transfuse.fusion.heads import head
 from transfuse.fusion.joints import Plain, Standardise, pooled
 from transfuse.fusion.made import Made, made_card
 from transfuse.reads import CANVAS, Read
 from transfuse.source.base import Source, hold
-from transfuse.source.door import inputs_of
+from transfuse.source.door import inputs_of, rows_of
 from transfuse.types import Card, Tap, TaskKind
 
 
@@ -216,12 +217,26 @@ class Fused(Made):
 def turned(canvas: Tensor, view: str) -> Tensor:
     """An exact rearrangement of the canvas [N, 3, S, S]: as it is, mirrored, upside down, or turned by half.
 
-    Of texts [N, L] a view of their words: all, every other one from the first or the second on, or all backwards.
+    Of texts [N, L] a view of their words: all, every other one from the first or the second on, or all backwards; of
+    columns every other one. Of rows of several parts each part that has such a view.
     """
+    if view != "plain" and packed.holds(canvas):
+        return _parts_turned(canvas, view)
     if view in texts.VIEWS[1:]:
         return torch.from_numpy(texts.seen(canvas.cpu().numpy(), view)).to(canvas.device)
     axes = {"plain": [], "mirror": [3], "flip": [2], "turn": [2, 3]}[view]
     return torch.flip(canvas, axes) if axes else canvas
+
+
+def _parts_turned(rows: Tensor, view: str) -> Tensor:
+    held = {field: packed.part(rows, field) for field, size in packed.sizes(rows).items() if size}
+    for field, known in held.items():
+        if field == COLUMNS and view in cells.VIEWS:
+            looks = cells.seen(known.to(torch.uint8).cpu().numpy(), view)
+            held[field] = torch.from_numpy(looks).to(rows)
+        elif field != COLUMNS and view in views(field):
+            held[field] = turned(known if field == IMAGE else known.to(torch.uint8), view)
+    return rows_of(held)
 
 
 def _key(member: str) -> str:

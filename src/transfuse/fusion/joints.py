@@ -38,6 +38,37 @@ class Standardise(nn.Module):
         return (block - self.mean.view(shape)) / self.std.view(shape)
 
 
+class Completed(Standardise):
+    """Of a block of columns (`transfuse.cells`): the first `numbers` entries may be missing, and as many flags say so.
+
+    Numbers are standardised by the training rows that have them, and a missing one becomes their mean, 0. What was the
+    same in all training rows is 0 for every row: nobody could learn what another value of it means.
+    """
+
+    kept: Tensor
+
+    def __init__(self, width: int, numbers: int) -> None:
+        super().__init__(width)
+        self.numbers = numbers
+        self.register_buffer("kept", torch.ones(width))
+
+    def settle(self, block: Tensor) -> None:
+        there = torch.ones_like(block, dtype=torch.float64)
+        there[:, : self.numbers] -= block[:, self.numbers : 2 * self.numbers].double()
+        count, wide = there.sum(0).clamp(min=1), block.double()
+        mean = (wide * there).sum(0) / count
+        spread = (((wide - mean) * there).square().sum(0) / count).sqrt()
+        varies = spread > SMALLEST_SPREAD * (1 + mean.abs())
+        self.mean.copy_(mean.to(self.mean.dtype))
+        self.std.copy_(torch.where(varies, spread, torch.ones_like(spread)).to(self.std.dtype))
+        self.kept.copy_(varies.to(self.kept.dtype))
+
+    def forward(self, block: Tensor) -> Tensor:
+        found = super().forward(block) * self.kept
+        there = 1 - block[:, self.numbers : 2 * self.numbers]
+        return torch.cat([found[:, : self.numbers] * there, found[:, self.numbers :]], dim=1)
+
+
 class Plain(nn.Module):
     """A block as it is: for methods that hand it on to the source it came from."""
 

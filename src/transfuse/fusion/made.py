@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
-from transfuse.fields import one_field
+from transfuse.fields import COLUMNS, joint_field
 from transfuse.source.base import Source
 from transfuse.source.door import inputs_of
 from transfuse.source.weights import StateReader
@@ -56,10 +56,10 @@ def made_card(name: str, spec: str, made: Made, members: Sequence[Source], taps:
         class_count=logits.width,
         parameters=sum(parameter.numel() for parameter in made.parameters()),
         licence=", ".join(sorted({card.licence for card in cards})),
-        field=one_field({card.name: card for card in cards}, f"{name} ({spec})"),
+        field=joint_field(cards),
         flexible=all(card.flexible for card in cards),
         random=any(card.random for card in cards),
-        trainable=all(card.trainable for card in cards),
+        trainable=all(card.trainable or card.field == COLUMNS for card in cards),
         differentiable=all(card.differentiable for card in cards),
         cuttable=False,
         has_weights=all(card.has_weights for card in cards),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transfuse.errors import UserError
+from transfuse.fields import COLUMNS
 from transfuse.plan.conditions import attacks_of
 from transfuse.reads import divides
 from transfuse.registry import method
@@ -22,8 +23,10 @@ def why_frozen(card: Card) -> str:
 
 def moved(arm: ArmSpec, cards: Mapping[str, Card]) -> list[str]:
     """The members that the arm's training would change although they cannot be trained: in full training all of them,
-    in partial training those without a frontier of their own."""
-    still = [name for name in arm.members if name in cards and not cards[name].trainable]
+    in partial training those without a frontier of their own. What has no weights is not changed by training."""
+    still = [
+        name for name in arm.members if name in cards and cards[name].field != COLUMNS and not cards[name].trainable
+    ]
     if arm.schedule is None or arm.regime == "frozen":
         return []
     frontiers = [until.strip() for until in (arm.schedule.until or "").split(",")]
@@ -39,7 +42,12 @@ def weightless(arm: ArmSpec, cards: Mapping[str, Card]) -> list[str]:
 def lacking(arm: ArmSpec, cards: Mapping[str, Card]) -> str:
     """Why an arm of the ladder cannot be, in a few words; empty where it can."""
     names = moved(arm, cards) or weightless(arm, cards)
-    return f"the weights of {', '.join(names)} are out of reach" if names else ""
+    if names:
+        return f"the weights of {', '.join(names)} are out of reach"
+    bare = [name for name in arm.members if name in cards and cards[name].field == COLUMNS]
+    if arm.members and len(bare) == len(arm.members) and arm.regime != "frozen":
+        return f"{', '.join(bare)} has no weights to train"
+    return f"{bare[0]} has no weights to draw anew" if len(bare) == 1 and arm.random == tuple(bare) else ""
 
 
 def check_abilities(arm: ArmSpec, cards: Mapping[str, Card], where: str) -> ArmSpec:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.fields import check_works_on, one_field
+from transfuse.fields import check_works_on, joint_field
 from transfuse.plan.abilities import check_abilities
 from transfuse.plan.compressed import check_fuses, compressed, is_compressed
 from transfuse.plan.heads import merged_columns, unanswered
@@ -162,7 +162,7 @@ def candidates(scene: Scene, known: Mapping[str, ArmSpec]) -> dict[str, ArmSpec]
 def _candidate(scene: Scene, name: str, facts: Mapping[str, Any], known: Mapping[str, ArmSpec], where: str) -> ArmSpec:
     how = method(str(facts["fuse"]), where=where)
     check_fuses(how, where)
-    check_works_on(how, one_field(scene.cards, where), where)
+    check_works_on(how, joint_field(scene.cards.values()), where)
     check_kind(how, scene.recipe.task.kind, where)
     settings = how.settings(settings_of(facts), where=where)
     given = facts.get("train", "frozen")

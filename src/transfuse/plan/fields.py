@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from transfuse.errors import UserError
-from transfuse.fields import IMAGE, TEXT, check_works_on
+from transfuse.fields import IMAGE, TEXT, check_works_on, parts
+from transfuse.fields import named as in_words
 from transfuse.plan.arms import ArmSpec
 from transfuse.plan.compressed import compression
 from transfuse.plan.conditions import named
 from transfuse.plan.recipe import Recipe
 from transfuse.registry import method
+from transfuse.texts import BESIDE
 
 # The side of the canvas in bytes where a recipe states none: about 400 words.
 TEXT_CANVAS = 2048
@@ -18,7 +20,10 @@ TEXT_CANVAS = 2048
 
 def canvas_in_words(field: str, side: int) -> str:
     """How large the canvas is."""
-    return f"{side:,} bytes of a text" if field == TEXT else f"{side} x {side}"
+    first, *others = parts(field)
+    size = f"{side:,} bytes of a text" if first == TEXT else f"{side} x {side}"
+    more = [f"{BESIDE:,} bytes of a text" if part == TEXT else part for part in others]
+    return " with ".join([size, *more])
 
 
 def check_asked(recipe: Recipe, field: str) -> None:
@@ -30,7 +35,7 @@ def check_asked(recipe: Recipe, field: str) -> None:
         for entry in named(name):
             check_works_on(entry, field, f"recipe, judge.conditions.{name}")
     if recipe.recipient is not None:
-        raise UserError(f"a recipient takes images, and the data are {field}s", where="recipe, recipient")
+        raise UserError(f"a recipient takes images, and the data are {in_words(field)}", where="recipe, recipient")
     for name, entry in recipe.sources.items():
         if entry.compress is not None:
             facts = {"method": entry.compress} if isinstance(entry.compress, str) else entry.compress

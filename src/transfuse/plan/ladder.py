@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from transfuse.fields import TEXT
+from transfuse.fields import COLUMNS, IMAGE
 from transfuse.plan import controls
 from transfuse.plan.abilities import check_attacks, possible
 from transfuse.plan.arms import ArmSpec, Scene, alone, candidates, pool, single
@@ -106,7 +106,7 @@ def ladder(recipe: Recipe, cards: Mapping[str, Card], classes: Sequence[str]) ->
     sources = {name: card for name, card in cards.items() if name in recipe.sources}
     scene = Scene(recipe, sources, cards.get(RECIPIENT) if recipe.recipient is not None else None, classes)
     check_attacks(recipe.judge.conditions, sources)
-    tuning, of_texts = recipe.ladder != "quick", any(card.field == TEXT for card in sources.values())
+    tuning, of_texts = recipe.ladder != "quick", any(card.field != IMAGE for card in sources.values())
     frozen, full = scene.schedule("frozen"), scene.schedule("full") if tuning else None
     singles = [single(scene, f"frozen/{name}", name, frozen) for name in sources]
     fixed, skipped = _fixed(scene, singles)
@@ -174,7 +174,7 @@ def _soup(scene: Scene, tuning: bool, named: set[str]) -> tuple[list[ArmSpec], l
         return [], [("soup", "the ladder is 'quick'; 'standard' has it")]
     alike: dict[object, list[str]] = {}
     for name, card in scene.cards.items():
-        if card.compressed:
+        if card.compressed or card.field == COLUMNS:
             continue
         taps = tuple((tap.name, tap.kind, tap.width, tap.place) for tap in card.taps.values())
         alike.setdefault((taps, card.parameters, card.class_count), []).append(name)

@@ -228,7 +228,7 @@ def short_name(spec: Any, index: int) -> str:
         return f"{type(spec).__name__.lower()}{index + 1}"
     target = re.split(r"[?@]", spec.split(":", 1)[-1])[0]
     stem = re.sub(r"[^\w.+-]", "_", Path(target).stem).strip("._-")
-    return stem or f"source{index + 1}"
+    return stem or ("columns" if spec == "columns:*" else f"source{index + 1}")
 
 
 def parse(text: str, *, where: str) -> Recipe:

@@ -13,15 +13,16 @@ from typing import Any
 from transfuse import __version__
 from transfuse.data.extra import Extra, extras
 from transfuse.data.items import Items
-from transfuse.data.open import Settings, field_of, open_data, settings
+from transfuse.data.open import Settings, columns, field_of, open_data, settings
 from transfuse.errors import UserError
 from transfuse.events import Emit
-from transfuse.fields import TEXT, check_field
+from transfuse.fields import COLUMNS, IMAGE, TEXT, check_field, main, named
 from transfuse.jsonio import digest, plain
 from transfuse.plan.fields import TEXT_CANVAS
 from transfuse.plan.recipe import Recipe
 from transfuse.run.pressed import asked, pressed
 from transfuse.source.open import CARD_REVISION, identity, make_card
+from transfuse.source.spec import stated_field
 from transfuse.store import Store
 from transfuse.types import Card
 
@@ -33,7 +34,7 @@ def checked_extras(wanted: Settings, root: Path, field: str) -> tuple[Extra, ...
     found = extras(wanted.extra, wanted.read)
     for extra in found:
         if (there := field_of(extra.read, root)) != field:
-            got = f"{there}s, and the data are {field}s"
+            got = f"{named(there)}, and the data are {named(field)}"
             raise UserError("a further set holds other items", where=f"data.extra, '{extra.name}'", got=got)
     return found
 
@@ -41,12 +42,21 @@ def checked_extras(wanted: Settings, root: Path, field: str) -> tuple[Extra, ...
 def cards_of(
     recipe: Recipe, side: int, root: Path, store: Store, modules: Mapping[str, Any], emit: Emit, field: str
 ) -> tuple[dict[str, str], dict[str, Card]]:
-    """Keys and cards of all sources, by name."""
-    found = {
-        name: _card(name, entry, side, root, store, modules.get(name), emit, field)
+    """Keys and cards of all sources, by name; those of columns are told what the data's columns hold."""
+    schema, _ = columns(recipe.data, root)
+    entries = {
+        name: entry.model_copy(update={"prepare": {**schema, **(entry.prepare or {})}}) if of_columns(entry) else entry
         for name, entry in recipe.entries.items()
     }
+    found = {
+        name: _card(name, entry, side, root, store, modules.get(name), emit, field) for name, entry in entries.items()
+    }
     return {name: key for name, (key, _) in found.items()}, {name: card for name, (_, card) in found.items()}
+
+
+def of_columns(entry: Any) -> bool:
+    """Whether a source reads columns of the data's own table."""
+    return isinstance(entry.spec, str) and stated_field(entry.spec) == COLUMNS
 
 
 def _card(
@@ -88,14 +98,16 @@ def auto_canvas(
     recipe: Recipe, root: Path, store: Store, modules: Mapping[str, Any], items: Items, emit: Emit, field: str
 ) -> int:
     """The largest size any source was trained at, up to 224 pixels; where none states one, the images' own side."""
-    if field == TEXT:
+    if main(field) == TEXT:
         return TEXT_CANVAS
-    sizes = [
-        _card(name, entry, AUTO_CANVAS, root, store, None, emit, field)[1].prepare.size
-        for name, entry in recipe.sources.items()
+    looking = {name: entry for name, entry in recipe.sources.items() if not of_columns(entry)}
+    found = [
+        _card(name, entry, AUTO_CANVAS, root, store, None, emit, field)[1]
+        for name, entry in looking.items()
         if name not in modules
     ]
-    sizes += [entry.prepare["size"] for entry in recipe.sources.values() if entry.prepare and "size" in entry.prepare]
+    sizes = [card.prepare.size for card in found if card.field == IMAGE]
+    sizes += [entry.prepare["size"] for entry in looking.values() if entry.prepare and "size" in entry.prepare]
     if not sizes:
         data = open_data(settings(recipe.data).read, root, items=items)
         sizes = [min(data.raw(row).shape[:2]) for row in range(min(len(items), LOOKED_AT))]

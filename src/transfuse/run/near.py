@@ -16,7 +16,7 @@ from transfuse.data.leakage import look_alikes
 from transfuse.data.open import Settings
 from transfuse.data.split import Partition
 from transfuse.events import Emit
-from transfuse.fields import IMAGE, TEXT
+from transfuse.fields import IMAGE, TEXT, parts
 from transfuse.jsonio import digest
 from transfuse.store import Store
 
@@ -27,30 +27,31 @@ COMPARED = {IMAGE: "16 x 16 grey values", TEXT: "counts of runs of three words"}
 def notes(
     wanted: Settings,
     items: Items,
-    parts: Partition,
+    partition: Partition,
     raw: Callable[[], Callable[[int], np.ndarray]],
     store: Store,
     emit: Emit,
-    field: str = IMAGE,
+    whole: str = IMAGE,
     side: int = 0,
 ) -> tuple[str, ...]:
     """Sentences for the report: the clusters kept together, else the judged images with a look-alike on the other side.
 
-    `raw()` opens pixels or texts; it is called only where they were not looked at before. Of texts how many do not fit
-    a canvas of `side` bytes is told too.
+    `raw()` opens pixels or texts, of items of several parts (`whole`) the first; it is called only where they were not
+    looked at before. Of texts how many do not fit a canvas of `side` bytes is told too.
     """
+    field, *_ = parts(whole)
     short = cut(items, side, raw, store) if field == TEXT else ()
     if wanted.groups:
         return (*near_duplicates.described(items, field), *short)
-    key = digest(["look-alikes", near_duplicates.REVISION, items.fingerprint, parts.to_json()])
+    key = digest(["look-alikes", near_duplicates.REVISION, items.fingerprint, partition.to_json()])
     known = store.get(key)
     if known is None:
         emit("step_started", step="look-alikes", kind="index", key=key)
-        store.put(key, {"pairs": look_alikes(items, parts, raw(), field)})
+        store.put(key, {"pairs": look_alikes(items, partition, raw(), field)})
         emit("step_done", step="look-alikes", kind="index", key=key)
         known = store.get(key)
     found: Any = None if known is None else known.meta["pairs"]
-    return (*_sentences(found, parts, field, declared=any(items.splits)), *short)
+    return (*_sentences(found, partition, field, declared=any(items.splits)), *short)
 
 
 def cut(items: Items, side: int, raw: Callable[[], Callable[[int], np.ndarray]], store: Store) -> tuple[str, ...]:
@@ -66,17 +67,17 @@ def cut(items: Items, side: int, raw: Callable[[], Callable[[int], np.ndarray]],
     return (f"{count:,} of {len(items):,} texts ({share:.1f} %) are cut off after {side:,} bytes",) if count else ()
 
 
-def _sentences(found: list[list[str]] | None, parts: Partition, field: str, *, declared: bool) -> tuple[str, ...]:
+def _sentences(found: list[list[str]] | None, partition: Partition, field: str, *, declared: bool) -> tuple[str, ...]:
     if found is None:
         return ("near-duplicates across the split were not looked for: there are too many pairs of items",)
     if not found:
         return ()
-    judged = len(np.unique(np.concatenate([run.judge for run in parts.runs])))
+    judged = len(np.unique(np.concatenate([run.judge for run in partition.runs])))
     pairs = "; ".join(f"{left} and {right}" for left, right in found[:NAMED])
     sentence = (
         f"{len(found)} of {judged:,} judged {field}s ({100 * len(found) / judged:.1f} %) look almost like a training "
         f"{field} ({COMPARED[field]} correlate at {near_duplicates.THRESHOLDS[field]} or more), e.g. {pairs}"
     )
-    if parts.protocol == "crossfit" or not declared:
+    if partition.protocol == "crossfit" or not declared:
         sentence += "; `groups: near_duplicates` under `data` keeps them on one side"
     return (sentence,)

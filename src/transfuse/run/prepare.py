@@ -15,7 +15,17 @@ import numpy as np
 
 from transfuse import __version__
 from transfuse.data.items import Items
-from transfuse.data.open import Settings, field_of, index, open_data, read_as, settings, signature
+from transfuse.data.open import (
+    Settings,
+    columns,
+    field_of,
+    index,
+    open_data,
+    read_as,
+    settings,
+    signature,
+    with_columns,
+)
 from transfuse.data.prefix import prefix
 from transfuse.data.split import Fit, Partition, Run, partition
 from transfuse.events import Emit, silent
@@ -29,7 +39,7 @@ from transfuse.plan.recipe import Recipe
 from transfuse.plan.search_entry import check_search
 from transfuse.plan.setting import RowBlock, RunRows, Setting
 from transfuse.run import near
-from transfuse.run.cards import auto_canvas, cards_of, checked_extras
+from transfuse.run.cards import auto_canvas, cards_of, checked_extras, of_columns
 from transfuse.run.leaks import leaks
 from transfuse.run.own_metrics import own_metrics
 from transfuse.run.shards import shards
@@ -63,6 +73,8 @@ def prepare(
 ) -> Prepared:
     """Read what must be read, check what can be checked, and plan."""
     recipe = with_mappings(recipe, root)
+    if any(of_columns(entry) for entry in recipe.entries.values()):
+        recipe = recipe.model_copy(update={"data": with_columns(recipe.data)})
     check_search(recipe.search)
     wanted = read_as(recipe.data, recipe.task.kind)
     digests = own_metrics(recipe, root)
@@ -72,7 +84,7 @@ def prepare(
     check_asked(recipe, field)
     side = wanted.canvas or auto_canvas(recipe, root, store, modules or {}, items, emit, field)
     noted = near.notes(wanted, items, parts, lambda: open_data(wanted, root, items=items).raw, store, emit, field, side)
-    parts = replace(parts, notes=(*parts.notes, *noted))
+    parts = replace(parts, notes=(*parts.notes, *noted, *columns(wanted, root)[1]))
     card_keys, cards = cards_of(recipe, side, root, store, modules or {}, emit, field)
     around = surroundings(
         recipe,

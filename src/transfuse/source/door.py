@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transfuse import texts
+from transfuse import fields, packed, texts
 from transfuse.errors import UserError
-from transfuse.fields import TEXT
+from transfuse.fields import IMAGE, TEXT
+from transfuse.source.table import cells_of
 from transfuse.source.tokens import texts_of
 from transfuse.types import Card, Prepare, Tap
 
@@ -31,6 +32,8 @@ def canvas_of(batch: Tensor | Mapping[str, Any]) -> Tensor:
     [0, 255] would otherwise give plausible wrong scores.
     """
     images = batch if isinstance(batch, Tensor) else batch.get("image")
+    if packed.holds(images):
+        images = packed.part(images, "image")
     expected = "float images [N, 3, S, S] in [0, 1], or a mapping with the field 'image'"
     if not isinstance(images, Tensor):
         raise UserError("a source wants images", expected=expected, got=type(images).__name__)
@@ -47,21 +50,49 @@ def canvas_of(batch: Tensor | Mapping[str, Any]) -> Tensor:
 
 
 def inputs_of(batch: Any, field: str) -> Tensor:
-    """What a source of this field takes of a batch: images on a canvas, or the bytes of texts."""
-    return texts_of(batch) if field == TEXT else canvas_of(batch)
+    """What a source of this field takes of a batch: images on a canvas, the bytes of texts, or rows of several parts.
+
+    Rows of several parts may also be given as a mapping {part: values}.
+    """
+    if field in (TEXT, IMAGE):
+        return texts_of(batch) if field == TEXT else canvas_of(batch)
+    held = packed.sizes(batch) if isinstance(batch, Tensor) and packed.holds(batch) else None
+    if held is not None and all(held[part] for part in fields.parts(field)):
+        return batch
+    if held is not None or not isinstance(batch, Mapping):
+        expected = f"a mapping with the fields {', '.join(fields.parts(field))}"
+        raise UserError("this source wants items of several parts", expected=expected, got=type(batch).__name__)
+    taken = {IMAGE: canvas_of, TEXT: texts_of, fields.COLUMNS: cells_of}
+    return rows_of({part: taken[part](batch) for part in fields.parts(field)})
+
+
+def rows_of(parts: Mapping[str, Tensor]) -> Tensor:
+    """Rows [N, W] of tensors by part, as `transfuse.packed` lays them; differentiable in the images."""
+    given = [parts[field] for field in packed.ORDER if field in parts]
+    if len({len(each) for each in given}) > 1:
+        got = ", ".join(f"{len(parts[field])} of {field}" for field in parts)
+        raise UserError("the parts of a batch differ in number", got=got)
+    head = given[0].new_tensor(packed.header(parts), dtype=torch.float32).expand(len(given[0]), -1)
+    return torch.cat([head, *(each.float().flatten(1).to(given[0].device) for each in given)], dim=1)
 
 
 def example(field: str, rows: int, side: int, device: torch.device | None = None) -> Tensor:
-    """A batch that says nothing: grey images [N, 3, S, S], or texts that common words fill [N, L]."""
+    """A batch that says nothing: grey images [N, 3, S, S], texts of common words [N, L], cells that are missing."""
     if field == TEXT:
         return torch.from_numpy(texts.example(rows, side)).to(device)
-    return torch.full((rows, 3, side, side), 0.5, device=device)
+    grey = torch.full((rows, 3, side, side), 0.5, device=device)
+    if field == IMAGE:
+        return grey
+    length = texts.BESIDE if IMAGE in fields.parts(field) else side
+    every = {IMAGE: grey, TEXT: torch.from_numpy(texts.example(rows, length)).to(device)}
+    every[fields.COLUMNS] = torch.zeros(rows, 1, device=device)
+    return rows_of({part: every[part] for part in fields.parts(field)})
 
 
 def preparation(card: Card, network: nn.Module) -> nn.Module:
-    """What turns the canvas into what a network wants: a network of texts brings its own."""
-    if card.field == TEXT:
-        return network.door(card.prepare.size)  # pyright: ignore[reportCallIssue]
+    """What turns the canvas into what a network wants: a network of texts or of columns brings its own."""
+    if card.field != IMAGE:
+        return network.door(card.prepare)  # pyright: ignore[reportCallIssue]
     return Preparation(card.prepare, resize=not card.flexible)
 
 

@@ -13,9 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfuse import texts
+from transfuse import cells
 from transfuse.errors import UserError
-from transfuse.fields import TEXT, check_field, field_of
+from transfuse.fields import COLUMNS, IMAGE, TEXT, check_field, field_of
 from transfuse.files.weights import existing
 from transfuse.jsonio import digest, file_digest
 from transfuse.registry import find
@@ -119,6 +119,9 @@ def make_card(
 def _prepare(
     built: Built, spec: Spec, stated: Mapping[str, Any] | None, canvas: int, where: str
 ) -> tuple[Prepare, tuple[str, ...]]:
+    if field_of(built.module) == COLUMNS:
+        columns = cells.schema_of(stated or {}, built.module.names, where)  # pyright: ignore
+        return Prepare(cells.width(columns), (), (), channels=0, columns=columns), built.notes
     if stated is not None and field_of(built.module) == TEXT:
         raise UserError("a source of texts is prepared by its own tokenizer", where=where, hint="leave `prepare` out")
     if stated is not None:
@@ -173,8 +176,8 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
         field=field_of(module),
         flexible=flexible,
         random=spec.random,
-        trainable=not built.frozen,
-        differentiable=not built.frozen and field_of(module) != TEXT,
+        trainable=not built.frozen and field_of(module) != COLUMNS,
+        differentiable=not built.frozen and field_of(module) == IMAGE,
         cuttable=cuttable and not built.frozen,
         has_weights=not built.frozen,
         seen="none" if spec.random else built.seen if seen == "unknown" else seen,
@@ -199,8 +202,9 @@ def _digest(spec: Spec, module: nn.Module, root: Path) -> str:
 def _taps(module: nn.Module, prepare: Prepare, canvas: int, where: str) -> tuple[dict[str, Tap], bool]:
     """The taps, and whether the network takes the canvas as it is; else it is resized to the size it was trained at."""
     at_canvas = _look(module, prepare, canvas, where)
-    if field_of(module) == TEXT and not isinstance(at_canvas, UserError):
-        return at_canvas, True
+    if field_of(module) != IMAGE and not isinstance(at_canvas, UserError):
+        count = cells.numbers(prepare.columns)
+        return {name: replace(tap, numbers=count) for name, tap in at_canvas.items()} if count else at_canvas, True
     other = prepare.size if prepare.size != canvas else canvas + STEP_PIXELS
     at_other = _look(module, prepare, other, where)
     if not isinstance(at_canvas, UserError) and not isinstance(at_other, UserError):
@@ -215,9 +219,10 @@ def _ramp(module: nn.Module, prepare: Prepare, side: int) -> Tensor:
     """Two different prepared images, or texts."""
     import torch
 
-    if field_of(module) == TEXT:
-        return module.door(prepare.size)(torch.from_numpy(texts.example(ROWS, side)))  # pyright: ignore
+    from transfuse.source.door import example
 
+    if field_of(module) != IMAGE:
+        return module.door(prepare)(example(field_of(module), ROWS, side))  # pyright: ignore[reportCallIssue]
     parameter = next(iter(module.parameters()), torch.empty(0))
     ramp = torch.linspace(-1, 1, ROWS * prepare.channels * side * side, device=parameter.device)
     return ramp.reshape(ROWS, prepare.channels, side, side).to(parameter.dtype)
@@ -232,12 +237,9 @@ def _look(module: nn.Module, prepare: Prepare, side: int, where: str) -> dict[st
         return error
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        return UserError(
-            f"the network does not accept images [N, {prepare.channels}, {side}, {side}]",
-            where=where,
-            got=first[:200],
-            hint="state the size and channels it was trained at: " + EXAMPLE,
-        )
+        what = f"the network does not accept images [N, {prepare.channels}, {side}, {side}]"
+        hint = "state the size and channels it was trained at: " + EXAMPLE
+        return UserError(what, where=where, got=first[:200], hint=hint)
 
 
 def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: int) -> tuple[bool, set[str]]:
@@ -248,7 +250,7 @@ def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: in
     from transfuse.source.hooked import by_hooks
     from transfuse.source.trace import cuttable, trace
 
-    if field_of(module) == TEXT:
+    if field_of(module) != IMAGE:
         # With the words always crosses which of them are there.
         return False, set()
     blocks = {name: tap for name, tap in taps.items() if tap.kind in ("map", "tokens", "vector") and not tap.pooled}

@@ -18,7 +18,8 @@ from transfuse.types import Prepare
 
 METADATA_KEY = "transfuse.card"
 EXAMPLE = "prepare: {size: 224, order: rgb, scale: 1, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}"
-FIELDS = tuple(field.name for field in fields(Prepare))
+# Columns are stated by name, for a source of columns alone (`transfuse.cells.schema_of`).
+FIELDS = tuple(field.name for field in fields(Prepare) if field.name != "columns")
 
 
 def read(stated: Mapping[str, Any], *, where: str, base: Prepare | None = None) -> Prepare:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SHELF = "source/adapters"
 RANDOM = "random"
 # Of these the target is a path, in which '@' is an ordinary character.
-PATH_SCHEMES = ("file", "module", "factory", "onnx", "tensorflow")
+PATH_SCHEMES = ("file", "module", "factory", "onnx", "tensorflow", "columns")
 PATH_ENDINGS = (".keras",)
 # What stands in such a file runs code when it is opened; the ways that do work.
 REFUSED = {
@@ -121,6 +121,12 @@ def _options(rest: str, text: str) -> tuple[str, dict[str, str]]:
 def _tag(target: str) -> tuple[str, str | None]:
     name, at, tag = target.partition("@")
     return name, (tag if at else None)
+
+
+def stated_field(text: str) -> str | None:
+    """What sources of this kind read, where their adapter says it for all of them."""
+    entry = shelf(SHELF).get(text.partition(":")[0])
+    return None if entry is None else entry.traits.get("field")
 
 
 def carries(spec: Spec) -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from transfuse.fields import TEXT
 from transfuse.source.tokens import NOTHING, Tokens, Words
+from transfuse.types import Prepare
 
 
 def averaged(tokens: Tensor, there: Tensor) -> Tensor:
@@ -25,10 +26,10 @@ class Reading(nn.Module):
         super().__init__()
         self.words = words
 
-    def door(self, most: int) -> Tokens:
+    def door(self, prepare: Prepare) -> Tokens:
         """What turns canvases into token numbers."""
         assert self.words is not None  # noqa: S101 - an adapter gives them before anyone asks; for the type checker
-        return Tokens(self.words, most)
+        return Tokens(self.words, prepare.size)
 
 
 class Transformer(Reading):

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from transfuse import texts
+from transfuse import packed, texts
 from transfuse.errors import UserError
 from transfuse.types import Prepare
 
@@ -18,9 +18,12 @@ NOTHING = -1
 def texts_of(batch: Any) -> Tensor:
     """The texts of a batch: a canvas of bytes [N, L] uint8, as it is; a list of strings is laid on one.
 
-    A mapping has them as `text`. Raises UserError for anything else.
+    A mapping has them as `text`, rows of several parts in their place. Raises UserError for anything else.
     """
     given = batch.get("text") if isinstance(batch, Mapping) else batch
+    if packed.holds(given):
+        bytes_there = packed.part(given, "text")
+        given = None if bytes_there is None else bytes_there.to(torch.uint8)
     if isinstance(given, Sequence) and not isinstance(given, str) and all(isinstance(each, str) for each in given):
         raws = [texts.content(each) for each in given]
         return torch.from_numpy(texts.laid(raws, max([1, *map(len, raws)])))

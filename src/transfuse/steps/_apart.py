@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import softmax
 
 from transfuse import seeds
+from transfuse.cells import filled
 from transfuse.data.items import Items
 from transfuse.store import Artifact
 from transfuse.types import Features, ItemTable
@@ -37,7 +38,7 @@ def features(
     if not sound:
         return None
     every = next(iter(sound.values()))[0]["rows"]
-    blocks = {name: np.concatenate([part["block"] for part in found], axis=1) for name, found in sound.items()}
+    blocks = {name: np.concatenate([whole(part) for part in found], axis=1) for name, found in sound.items()}
     groups = None if items.groups is None else tuple(items.groups[row] for row in every)
     table = ItemTable(tuple(items.ids[row] for row in every), items.targets()[every], groups)
     folds = _drawn(table) if repeats is None else _dealt(every, rows, repeats)
@@ -48,6 +49,11 @@ def features(
         if name in blocks and "failed" not in found.meta
     }
     return Features(blocks, table, folds, answers)
+
+
+def whole(features: Artifact) -> np.ndarray:
+    """A block of features [n, D], with means where numbers of a table are missing."""
+    return filled(features["block"], features.meta.get("numbers", 0))
 
 
 def _drawn(table: ItemTable) -> np.ndarray:

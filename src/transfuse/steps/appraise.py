@@ -16,6 +16,7 @@ from transfuse.evaluation.appraisal import Appraisal, Sources, appraise, named
 from transfuse.evaluation.case import MarginRule
 from transfuse.evaluation.material import Material
 from transfuse.jsonio import plain
+from transfuse.steps._apart import whole
 from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Cost, ItemTable
@@ -121,7 +122,7 @@ def _together(inputs: Mapping[str, Artifact], prefix: str) -> tuple[np.ndarray, 
     """Rows in ascending order, and their block, from all blocks of rows that were extracted."""
     parts = [inputs[role] for role in sorted(inputs) if role.startswith(prefix)]
     rows = np.concatenate([part["rows"] for part in parts])
-    block = np.concatenate([part["block"] for part in parts])
+    block = np.concatenate([whole(part) for part in parts])
     order = np.unique(rows, return_index=True)[1]
     return rows[order], block[order]
 

@@ -53,4 +53,6 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         block, note = halved(rows, BATCH, ask, context)
     if not all(np.isfinite(block[start : start + LOOKED_AT]).all() for start in range(0, len(block), LOOKED_AT)):
         return {"failed": f"source '{found[0].name}' gives NaN or infinity at tap '{params['tap']}'"}, {"rows": rows}
-    return {"items": len(rows), **note}, {"rows": rows, "block": block}
+    # Whoever looks at these without a joint has to know which of them may be missing.
+    numbers = found[0].tap(params["tap"]).numbers
+    return {"items": len(rows), **note, **({"numbers": numbers} if numbers else {})}, {"rows": rows, "block": block}

@@ -30,14 +30,14 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     import numpy as np
     import torch
 
-    from transfuse.fields import one_field
+    from transfuse.fields import joint_field
     from transfuse.source.door import example
     from transfuse.steps._model import opened
 
     device = context.torch_device()
     names = {role.split("|")[1]: key for role, key in context.keys.items() if "failed" not in inputs[role].meta}
     models = {name: opened(key, context, name).to(device) for name, key in sorted(names.items())}
-    field = one_field({name: model.card for name, model in models.items()}, "measure")
+    field = joint_field(model.card for model in models.values())
     one, many = (example(field, rows, params["canvas"], device) for rows in (1, BATCH))
     times: dict[str, list[float]] = {name: [] for name in models}
     began = time.perf_counter()

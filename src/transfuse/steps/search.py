@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from transfuse.cells import filled
 from transfuse.evaluation.case import MarginRule
 from transfuse.steps._context import Context, Result, table
 from transfuse.steps._fitted import blocks_of, failed, failure, lines_of, rows_of, selection_rows
@@ -41,7 +42,10 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     keys = [(str(source), str(tap)) for source, tap in params["blocks"]]
     counts = [inputs[f"count|{index}"].meta for index in range(len(keys))]
     screen = Screen(
-        blocks={key: _flat(lines_of(where, pieces, labelled)) for key, pieces in zip(keys, blocks, strict=True)},
+        blocks={
+            key: filled(_flat(lines_of(where, pieces, labelled)), _numbers(inputs, index))
+            for index, (key, pieces) in enumerate(zip(keys, blocks, strict=True))
+        },
         targets=items.targets()[labelled],
         folds=_dealt(names(items, labelled)),
         classes=len(items.classes),
@@ -109,6 +113,11 @@ def _fusers(classes: int) -> dict[str, Fuser]:
         return fuse
 
     return {name: fuser(name) for name in FUSERS}
+
+
+def _numbers(inputs: Mapping[str, Artifact], index: int) -> int:
+    """How many entries of a block are numbers that may be missing."""
+    return next(inputs[role].meta.get("numbers", 0) for role in inputs if role.startswith(f"x{index}|"))
 
 
 def _flat(block: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 Columns are called path, text, label, group and split, or `{csv: FILE, path: COL, label: COL, group: COL, split: COL}`
 says otherwise; only label must be there, and an empty label is none. Paths are relative to the CSV and are the items'
 names. Without a path column the column `text` holds the texts themselves; items are then `00000`, `00001`, …
+Where both are named an item is an image with a text. `columns: all`, or some by name, stand beside either.
 For a multilabel task `label: [COL, COL, …]` names columns of 0 and 1, or one column holds names such as `cat;dog`
 (`separator: ";"`; a lone separator is an item of no label). For a regression `label` names one column of numbers, or
 several. A row whose label cells are all empty is unlabelled.
@@ -15,24 +16,25 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from transfuse import texts
+from transfuse import cells, texts
+from transfuse.data import columns as beside
 from transfuse.data import labels as kinds_of_labels
 from transfuse.data.items import Items, Label, array_digest, content_digest, table
 from transfuse.data.open import is_path
 from transfuse.data.photos import digests, pixels_of
 from transfuse.errors import UserError, unknown_name
-from transfuse.fields import IMAGE, TEXT
+from transfuse.fields import COLUMNS, IMAGE, TEXT, joined
 from transfuse.types import TaskKind
 
 TRAITS = {"form": "csv:FILE", "kinds": "multiclass, multilabel, regression"}
 ROLES = ("path", "text", "label", "group", "split")
-KEYS = ("csv", *ROLES, "separator")
+KEYS = ("csv", *ROLES, "separator", "columns")
 SMALLEST_SIDE = 4
 DARKEST_FULL_SCALE = 64
 
@@ -50,6 +52,17 @@ class Sheet:
     rows: list[list[str]]
     labels: tuple[str, ...] = ()
     separator: str = kinds_of_labels.SEPARATOR
+    asked: Any = None
+
+    @property
+    def columns(self) -> beside.Columns | None:
+        """The columns beside the items, where any are asked for."""
+        if self.asked is None:
+            return None
+        taken = {*self.roles.values(), *self.labels}
+        others = [name for name in self.header if name not in taken]
+        names, stated = beside.asked(self.asked, others, self.header, str(self.path))
+        return beside.Columns({name: self.named(name) for name in names}, stated, self.asked == beside.ALL)
 
     def column(self, role: str) -> list[str]:
         """The texts of a role's column, blanks at the ends removed."""
@@ -75,8 +88,29 @@ def files(spec: Any, root: Path) -> list[Path]:
 
 
 def items_are(spec: Any, root: Path) -> str:
-    """What the rows are: texts, or images by their paths or pixels."""
-    return TEXT if "text" in _sheet(spec, root).roles else IMAGE
+    """What the rows are: texts, or images by their paths or pixels; with texts beside these, or columns."""
+    sheet = _sheet(spec, root)
+    there = [TEXT] if "text" in sheet.roles else []
+    there += [IMAGE] if "path" in sheet.roles or not there else []
+    return joined([*there, *([COLUMNS] if sheet.asked is not None else [])])
+
+
+def further(spec: Any, root: Path) -> dict[str, Callable[[int], np.ndarray]]:
+    """What stands beside the main part of each row, by field: bytes of texts, or of cells."""
+    return {field: lambda row, raws=raws: raws[row] for field, raws in _further(_sheet(spec, root)).items()}
+
+
+def columns(spec: Any, root: Path) -> tuple[dict[str, Any], list[str]]:
+    """What the columns beside the items hold, and sentences on them; nothing where there are none."""
+    sheet = _sheet(spec, root)
+    return ({}, []) if sheet.columns is None else sheet.columns.schema(str(sheet.path))
+
+
+def _further(sheet: Sheet) -> dict[str, list[np.ndarray]]:
+    found = {TEXT: [texts.content(text) for text in sheet.column("text")]} if {"path", "text"} <= {*sheet.roles} else {}
+    if sheet.columns is not None:
+        found[COLUMNS] = [cells.content(row) for row in sheet.columns.rows()]
+    return found
 
 
 def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
@@ -97,7 +131,9 @@ def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
         raise UserError("every row needs a group", where=where, got=f"none in data row {groups.index('') + 1}")
     labels, classes = _labels(sheet, kind)
     splits = [split or None for split in sheet.column("split")] if "split" in sheet.roles else None
-    return table(ids, labels, hashes, groups=groups, splits=splits, where=where, kind=kind, classes=classes)
+    more = [b"\0".join(raw.tobytes() for raw in row) for row in zip(*_further(sheet).values(), strict=True)]
+    made = table(ids, labels, hashes, groups=groups, splits=splits, where=where, kind=kind, classes=classes)
+    return replace(made, besides=tuple(content_digest(row) for row in more) or None)
 
 
 def _labels(sheet: Sheet, kind: TaskKind) -> tuple[list[Label], Sequence[str] | None]:
@@ -149,12 +185,14 @@ def _sheet(spec: Any, root: Path) -> Sheet:
             roles[role] = name
         elif role in given or role == "label":
             raise unknown_name("column", name, header, where=str(path))
-    if "path" in given and "text" in given:
-        raise UserError("a row is an image or a text, not both", where=str(path), got="path and text")
-    if "path" in roles and "text" in roles:
+    if "path" in roles and "text" in roles and not ("path" in given and "text" in given):
         # A caption beside images, or paths beside texts, is one more column unless it is named.
         del roles["path" if "text" in given else "text"]
-    return Sheet(path, header, roles, rows, labels, str(given.get("separator", kinds_of_labels.SEPARATOR)))
+    if "columns" in given and not {"path", "text"} & {*roles}:
+        hint = "name the column of image paths, or of texts: {csv: FILE, path: COLUMN, columns: [COLUMN, …]}"
+        raise UserError("columns stand beside images or texts, and there are none", where=str(path), hint=hint)
+    parted = str(given.get("separator", kinds_of_labels.SEPARATOR))
+    return Sheet(path, header, roles, rows, labels, parted, given.get("columns"))
 
 
 def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
