@@ -62,6 +62,16 @@ INSTALLED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "ruamel": "ruamel.ya
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
+MAPPED = [path for path in FILES if path.name == "__init__.py" and "Where to look" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", MAPPED, ids=lambda path: path.parent.name)
+def test_what_a_rooms_map_names_is_there(path: Path) -> None:
+    named = set(re.findall(r"`([a-z_]+)/?`", path.read_text("utf-8")))
+    there = {each.stem for each in path.parent.iterdir() if each.suffix == ".py" or (each / "__init__.py").is_file()}
+    assert sorted(named - there) == []
+
+
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 

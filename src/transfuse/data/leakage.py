@@ -101,7 +101,7 @@ def _listed(seen: str | Path | Sequence[str]) -> frozenset[str]:
         try:
             lines: Sequence[str] = Path(seen).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            expected = "a text file with one item id or digest a line"
+            expected = "none, unknown, or a text file with one item id or digest a line"
             raise UserError("the list of seen rows cannot be read", where=str(seen), expected=expected) from error
     else:
         lines = seen

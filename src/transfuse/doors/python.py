@@ -1,7 +1,8 @@
-"""The verbs in Python: compare, fuse, evaluate, load, merge; each is useful without the rest.
+"""The verbs in Python: compare, choose, fuse, merge, evaluate, load; each is useful without the rest.
 
-`compare` does the whole job and gives a Study. `fuse` gives a plain `nn.Module` for your own loop. `merge` gives back
-the kind it was given. `evaluate` judges predictions that you made. `load` opens a run folder or a saved model.
+`compare` does the whole job and gives a Study, `choose` a look beforehand. `fuse` gives a plain `nn.Module` for your
+own loop. `merge` gives back the kind it was given. `evaluate` judges predictions that you made. `load` opens a run
+folder or a saved model.
 """
 
 from __future__ import annotations

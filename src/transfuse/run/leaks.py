@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from transfuse.data.items import Items
-from transfuse.data.leakage import duplicates, overlap
+from transfuse.data.leakage import NOTHING_LISTED, duplicates, overlap
 from transfuse.data.split import Partition
 from transfuse.plan.recipe import Recipe
 
 
 def leaks(items: Items, parts: Partition, recipe: Recipe, root: Path) -> list[str]:
-    """Sentences on judged rows that something has seen before: copies in training, rows a source lists as seen."""
+    """Sentences on judged rows that something has seen before: copies in training, rows a source lists as seen.
+
+    Raises UserError for a list of seen rows that is not there: it would read as a source that has seen none.
+    """
     found = []
     copied = [entry for entry in duplicates(items, parts) if entry.count]
     if copied:
@@ -24,10 +27,9 @@ def leaks(items: Items, parts: Partition, recipe: Recipe, root: Path) -> list[st
         )
     judged = np.unique(np.concatenate([run.judge for run in parts.runs]))
     for name, entry in recipe.entries.items():
-        listed = root / entry.seen if isinstance(entry.seen, str) and (root / entry.seen).is_file() else entry.seen
-        if isinstance(listed, str):
+        if entry.seen in NOTHING_LISTED:
             continue
-        rows = overlap(items, judged, listed)
+        rows = overlap(items, judged, root / entry.seen if isinstance(entry.seen, str) else entry.seen)
         if rows:
             found.append(
                 f"source '{name}' has seen {len(rows)} of {len(judged)} judged items, e.g. {', '.join(rows[:3])}"
