@@ -119,6 +119,22 @@ def test_without_an_address_a_cluster_of_this_machine_has_room_for_the_workers(m
     assert (asked["address"], asked["num_cpus"]) == ("local", 6)
 
 
+def test_a_cluster_that_comes_up_too_late_is_started_again_and_then_one_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    done: list[str] = []
+
+    def late(**_: object) -> None:
+        done.append("started")
+        raise Exception("The current node timed out during startup.\nmore")
+
+    with pytest.raises(UserError, match="could not be started") as caught:
+        ray._connect(SimpleNamespace(init=late, shutdown=lambda: done.append("ended")), 2, 1)
+    assert done == ["started", "ended"] * ray.TRIES
+    assert caught.value.got == "The current node timed out during startup."
+
+
 def test_without_ray_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     place = Place(tmp_path, tmp_path, "x", "cpu", 1, None)

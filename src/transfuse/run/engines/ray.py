@@ -12,7 +12,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager
 from dataclasses import replace
@@ -77,8 +77,7 @@ def _connect(ray: Any, workers: int | None, threads: int) -> None:
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
     address = os.environ.get(ADDRESS)
     if not address:
-        count = None if workers is None else workers * threads
-        ray.init(address="local", num_cpus=count, include_dashboard=False, **quiet)
+        _start(ray, None if workers is None else workers * threads, quiet)
         return
     try:
         # Ray itself asks for minutes before it gives up.
@@ -93,6 +92,21 @@ def _connect(ray: Any, workers: int | None, threads: int) -> None:
             hint=f"ray start --head there; RAY_AUTH_MODE=token where it asks for one, and its token; or unset {ADDRESS}"
             " to start one on this machine",
         ) from error
+
+
+def _start(ray: Any, cpus: int | None, quiet: Mapping[str, Any]) -> None:
+    """A cluster of this machine. Ray gives its own processes half a minute to come up, too little on a busy machine."""
+    for left in reversed(range(TRIES)):
+        try:
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **quiet)
+        except Exception as error:  # noqa: BLE001 - Ray raises nothing narrower
+            ray.shutdown()
+            if not left:
+                got = (str(error).splitlines() or [""])[0][:160]
+                hint = "run again when this machine has less to do, or without --engine ray"
+                raise UserError("Ray could not be started on this machine", got=got, hint=hint) from error
+        else:
+            return
 
 
 def _address(text: str) -> tuple[str, int] | None:
