@@ -22,6 +22,7 @@ TITLES = {
     "growth": "what more items cost",
     "engines": "what an engine adds to every step",
     "merging": "merging files",
+    "urls": "merging from a web server",
     "compress": "a fusion compressed",
 }
 

@@ -28,6 +28,8 @@ AT_WORK = tuple(f"ray::{kind}".encode() for kind in ("extract", "fit", "predict"
 PATIENCE_SECONDS = 600.0
 # Shares of the steps after which a worker, and later the head, is killed.
 WORKER_AT, HEAD_AT = 0.1, 0.5
+STARTS = 5
+SPARING = ("--include-dashboard=false", "--include-log-monitor=false", "--no-monitor", "--disable-usage-stats")
 
 
 def table(recipe: Path, folder: Path, ways: Sequence[str]) -> list[str]:
@@ -62,8 +64,9 @@ def alone(recipe: Path, out: Path) -> str:
 
 
 def spread(recipe: Path, out: Path) -> str:
-    """Two workers of a cluster that is started for the run."""
-    finished(started(recipe, out, "--engine", "ray", "--workers", "2"))
+    """Two workers of a cluster that nobody disturbs."""
+    with cluster() as (address, _):
+        finished(started(recipe, out, "--engine", "ray", "--workers", "2", RAY_ADDRESS=address))
     return ""
 
 
@@ -90,28 +93,43 @@ def disturbed(recipe: Path, out: Path, count: int) -> str:
 
 @contextlib.contextmanager
 def cluster(cpus: int = 2) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A head with so many workers on this machine, in a group of processes of its own."""
+    """A head with so many workers on this machine, in a group of processes of its own; Ray gives it half a minute to
+    come up, so on a busy machine it is started again."""
+    for _ in range(STARTS):
+        port, head = begun(cpus)
+        if head.stdout is not None and any(b"--block" in line for line in head.stdout):
+            break
+        ended(head)
+    else:
+        raise RuntimeError("Ray could not be started")
+    try:
+        yield f"127.0.0.1:{port}", head
+    finally:
+        ended(head)
+
+
+def begun(cpus: int) -> tuple[int, subprocess.Popen[bytes]]:
+    """`ray start --head` at a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     ray = Path(sys.executable).with_name("ray")
     words = ["start", "--head", "--block", f"--port={port}", f"--num-cpus={cpus}", "--node-ip-address=127.0.0.1"]
-    more = ["--include-dashboard=false", "--disable-usage-stats"]
     head = subprocess.Popen(
-        [ray, *words, *more],
+        [ray, *words, *SPARING],
         env=settings(),
         start_new_session=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    try:
-        if head.stdout is not None:
-            next(line for line in head.stdout if b"--block" in line)
-        yield f"127.0.0.1:{port}", head
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(head.pid, signal.SIGTERM)
-        head.communicate(timeout=PATIENCE_SECONDS)
+    return port, head
+
+
+def ended(head: subprocess.Popen[bytes]) -> None:
+    """A head and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(head.pid, signal.SIGTERM)
+    head.communicate(timeout=PATIENCE_SECONDS)
 
 
 def settings(**more: str) -> dict[str, str]:
