@@ -16,11 +16,11 @@ from torch import fx, nn
 from transfuse.source.follow_heads import attended, attention, multiplied, parted
 from transfuse.source.follow_layers import batch_norm, convolution, group_norm, linear, norm, scale
 from transfuse.source.follower import Follower
-from transfuse.source.labels import Label, picked, reshaped
+from transfuse.source.unit_labels import UnitLabel, picked, reshaped
 from transfuse.source.units import Part, Segment, free, join, pin
 
 
-def same(follower: Follower, node: Any, module: Any = None) -> Label | None:
+def same(follower: Follower, node: Any, module: Any = None) -> UnitLabel | None:
     """Units stay where they are: activations, dropout, pooling over the plane, copies."""
     before, after = follower.shape(node.args[0]), follower.shape(node)
     label = follower.label(node.args[0])
@@ -29,13 +29,13 @@ def same(follower: Follower, node: Any, module: Any = None) -> Label | None:
     return follower.show(node, label)
 
 
-def flattened(follower: Follower, node: Any, module: Any = None) -> Label:
+def flattened(follower: Follower, node: Any, module: Any = None) -> UnitLabel:
     """Reshapes of every kind, squeezing included: the shapes tell what happened."""
     before, after = follower.shape(node.args[0]), follower.shape(node)
     return reshaped(follower.label(node.args[0]), before, after, f"'{follower.said(node)}' mixes units with places")
 
 
-def together(follower: Follower, node: Any) -> Label | None:
+def together(follower: Follower, node: Any) -> UnitLabel | None:
     """Sums and products entry by entry: what lies on one axis is one order."""
     operands = [one for one in node.args[:2] if isinstance(one, fx.Node) and follower.shape(one)]
     shape = follower.shape(node)
@@ -58,10 +58,10 @@ def together(follower: Follower, node: Any) -> Label | None:
                 pin(segments, f"'{follower.said(node)}' adds them to what has an order of its own")
     if heads is not None and len([one for one in operands if follower.shape(one)]) > 1:
         return None
-    return follower.show(node, Label(made, heads))
+    return follower.show(node, UnitLabel(made, heads))
 
 
-def beside(follower: Follower, node: Any) -> Label | None:
+def beside(follower: Follower, node: Any) -> UnitLabel | None:
     """Concatenation: along the axis of units their segments follow each other, along another they are the same."""
     parts = list(node.args[0]) if isinstance(node.args[0], list | tuple) else []
     dim = node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)
@@ -80,7 +80,7 @@ def beside(follower: Follower, node: Any) -> Label | None:
         made[dim] = []
         for part, label in zip(parts, labels, strict=True):
             made[dim] += label.units.get(dim) or [(_fixed(follower.shape(part)[dim]), 1)]
-    return follower.show(node, Label(made))
+    return follower.show(node, UnitLabel(made))
 
 
 def _fixed(size: int) -> Part:
@@ -89,7 +89,7 @@ def _fixed(size: int) -> Part:
     return part
 
 
-def turned(follower: Follower, node: Any) -> Label | None:
+def turned(follower: Follower, node: Any) -> UnitLabel | None:
     """permute and transpose."""
     rank = len(follower.shape(node.args[0]))
     given = node.args[1] if isinstance(node.args[1], list | tuple) else node.args[1:]
@@ -102,7 +102,7 @@ def turned(follower: Follower, node: Any) -> Label | None:
     return follower.label(node.args[0]).moved(order.index)
 
 
-def reduced(follower: Follower, node: Any) -> Label | None:
+def reduced(follower: Follower, node: Any) -> UnitLabel | None:
     """Means and sums over some dimensions: units that are summed over are gone, in whatever order they were."""
     before, after = follower.shape(node.args[0]), follower.shape(node)
     label = follower.label(node.args[0])
@@ -112,7 +112,7 @@ def reduced(follower: Follower, node: Any) -> Label | None:
     dims = {int(dim) % len(before) for dim in (given if isinstance(given, list | tuple) else [given])}
     kept = [dim for dim in range(len(before)) if dim not in dims]
     if len(after) == len(before):
-        return follower.show(node, Label({dim: label.units[dim] for dim in kept if dim in label.units}))
+        return follower.show(node, UnitLabel({dim: label.units[dim] for dim in kept if dim in label.units}))
     return follower.show(node, label.moved(lambda dim: kept.index(dim) if dim in kept else None))
 
 
@@ -123,7 +123,7 @@ def item(follower: Follower, node: Any) -> Any:
         return made[int(node.args[1])]
     label, before = follower.label(node.args[0]), follower.shape(node.args[0])
     if not before:
-        return Label()
+        return UnitLabel()
     index = node.args[1] if isinstance(node.args[1], tuple) else (node.args[1],)
     if not all(isinstance(one, int | slice) for one in index):
         return None
@@ -140,9 +140,9 @@ def item(follower: Follower, node: Any) -> Any:
     return label
 
 
-def nothing(follower: Follower, node: Any) -> Label:
+def nothing(follower: Follower, node: Any) -> UnitLabel:
     """Shapes, sizes and numbers hold no units."""
-    return Label()
+    return UnitLabel()
 
 
 Rule = Callable[[Follower, Any, Any], Any]
@@ -208,7 +208,7 @@ FUNCTIONS: dict[str, Callable[[Follower, Any], Any]] = {
     **dict.fromkeys(["matmul", "bmm"], multiplied),
     "cat": beside, "concat": beside, "getitem": item, "unbind": parted, "batch_norm": batch_norm,
     "scaled_dot_product_attention": attended,
-    "expand": lambda follower, node: Label(
+    "expand": lambda follower, node: UnitLabel(
         {d: s for d, s in follower.label(node.args[0]).units.items()
          if follower.shape(node)[d] == follower.shape(node.args[0])[d]}
     ),

@@ -7,31 +7,31 @@ from typing import Any
 from torch import nn
 
 from transfuse.source.follower import Follower, layer
-from transfuse.source.labels import Label
+from transfuse.source.unit_labels import UnitLabel
 from transfuse.source.units import Part, Segment, join, refine, resolved
 
 
-def linear(follower: Follower, node: Any, module: Any) -> Label:
+def linear(follower: Follower, node: Any, module: Any) -> UnitLabel:
     label, last = follower.label(node.args[0]), len(follower.shape(node.args[0])) - 1
     made = layer(follower, str(node.target), label.units.get(last), (module.out_features, 1))
     rest = {dim: segments for dim, segments in label.units.items() if dim != last}
-    Label({}, label.heads).pin("a linear layer inside heads")
-    return follower.show(node, Label({**rest, last: [(made, 1)]}))
+    UnitLabel({}, label.heads).pin("a linear layer inside heads")
+    return follower.show(node, UnitLabel({**rest, last: [(made, 1)]}))
 
 
-def convolution(follower: Follower, node: Any, module: Any) -> Label | None:
+def convolution(follower: Follower, node: Any, module: Any) -> UnitLabel | None:
     label, name = follower.label(node.args[0]), str(node.target)
     into = label.units.get(1)
     if set(label.units) - {1} or label.heads is not None:
         return None
     if module.groups == 1:
-        return follower.show(node, Label({1: [(layer(follower, name, into, (module.out_channels, 1)), 1)]}))
+        return follower.show(node, UnitLabel({1: [(layer(follower, name, into, (module.out_channels, 1)), 1)]}))
     if into is None:
-        return Label()
+        return UnitLabel()
     return _in_groups(follower, node, module, resolved(into))
 
 
-def _in_groups(follower: Follower, node: Any, module: Any, into: list[Segment]) -> Label | None:
+def _in_groups(follower: Follower, node: Any, module: Any, into: list[Segment]) -> UnitLabel | None:
     name, groups = str(node.target), module.groups
     if groups == module.in_channels:
         times = module.out_channels // module.in_channels
@@ -47,10 +47,10 @@ def _in_groups(follower: Follower, node: Any, module: Any, into: list[Segment]) 
     for tensor in ("weight", "bias"):
         if follower.has(f"{name}.{tensor}"):
             follower.record(f"{name}.{tensor}", 0, made)
-    return follower.show(node, Label({1: made}))
+    return follower.show(node, UnitLabel({1: made}))
 
 
-def norm(follower: Follower, node: Any, module: Any) -> Label | None:
+def norm(follower: Follower, node: Any, module: Any) -> UnitLabel | None:
     """BatchNorm over channels, LayerNorm over the last axis: each unit keeps its own numbers."""
     label = follower.label(node.args[0])
     channels_first = isinstance(module, nn.modules.batchnorm._BatchNorm) or type(module).__name__ == "LayerNorm2d"
@@ -63,7 +63,7 @@ def norm(follower: Follower, node: Any, module: Any) -> Label | None:
     return follower.show(node, label)
 
 
-def group_norm(follower: Follower, node: Any, module: Any) -> Label | None:
+def group_norm(follower: Follower, node: Any, module: Any) -> UnitLabel | None:
     label = follower.label(node.args[0])
     found = resolved(label.units.get(1, []))
     if module.num_groups > 1 and (len(found) != 1 or found[0][1] != 1):
@@ -73,14 +73,14 @@ def group_norm(follower: Follower, node: Any, module: Any) -> Label | None:
     return norm_of_channels(follower, node, label)
 
 
-def norm_of_channels(follower: Follower, node: Any, label: Label) -> Label:
+def norm_of_channels(follower: Follower, node: Any, label: UnitLabel) -> UnitLabel:
     for tensor in ("weight", "bias"):
         if follower.has(f"{node.target}.{tensor}") and 1 in label.units:
             follower.record(f"{node.target}.{tensor}", 0, label.units[1])
     return follower.show(node, label)
 
 
-def scale(follower: Follower, node: Any, module: Any) -> Label | None:
+def scale(follower: Follower, node: Any, module: Any) -> UnitLabel | None:
     """A number for each unit of the last axis (layer scale)."""
     label, last = follower.label(node.args[0]), len(follower.shape(node.args[0])) - 1
     if last in label.units:
@@ -88,7 +88,7 @@ def scale(follower: Follower, node: Any, module: Any) -> Label | None:
     return label
 
 
-def batch_norm(follower: Follower, node: Any) -> Label | None:
+def batch_norm(follower: Follower, node: Any) -> UnitLabel | None:
     label = follower.label(node.args[0])
     given = [*node.args[1:5], *(node.kwargs.get(name) for name in ("running_mean", "running_var", "weight", "bias"))]
     for one in given:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from transfuse.source.labels import Label, whole
+from transfuse.source.unit_labels import UnitLabel, whole
 from transfuse.source.units import Part, Segment, free, join, pin
 
 
@@ -27,10 +27,10 @@ class Follower:
             self._names.setdefault(id(tensor), []).append(name)
         self._tensors = dict(tensors)
 
-    def label(self, node: Any) -> Label:
+    def label(self, node: Any) -> UnitLabel:
         """What is known of a value; of what is no tensor, nothing."""
         made = self.labels.get(node) if isinstance(node, fx.Node) else None
-        return made if isinstance(made, Label) else Label()
+        return made if isinstance(made, UnitLabel) else UnitLabel()
 
     def shape(self, node: Any) -> tuple[int, ...]:
         value = self.values.get(node) if isinstance(node, fx.Node) else None
@@ -47,7 +47,7 @@ class Follower:
         for parent in node.all_input_nodes:
             made = self.labels.get(parent)
             for label in made if isinstance(made, list) else [made]:
-                if isinstance(label, Label):
+                if isinstance(label, UnitLabel):
                     label.pin(reason)
 
     def record(self, name: str, axis: int, segments: list[Segment]) -> None:
@@ -63,20 +63,20 @@ class Follower:
     def has(self, name: str) -> bool:
         return name in self._tensors
 
-    def parameter(self, node: fx.Node) -> Label:
+    def parameter(self, node: fx.Node) -> UnitLabel:
         """A tensor that the network uses by itself: every axis longer than one holds units of its own."""
         name, value = str(node.target), self.values.get(node)
         if not isinstance(value, Tensor) or not self.has(name):
-            return Label()
+            return UnitLabel()
         units = {}
         for axis, size in enumerate(value.shape):
             if size > 1:
                 known = self.axes.get(name, {}).get(axis) or [(free(size), 1)]
                 self.record(name, axis, known)
                 units[axis] = known
-        return Label(units)
+        return UnitLabel(units)
 
-    def show(self, node: fx.Node, label: Label) -> Label:
+    def show(self, node: fx.Node, label: UnitLabel) -> UnitLabel:
         """Remember that a value shows its units."""
         self.shown += [(node.name, dim, segments) for dim, segments in label.units.items()]
         return label

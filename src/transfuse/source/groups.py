@@ -18,8 +18,8 @@ from torch import Tensor, fx, nn
 from transfuse.errors import UserError
 from transfuse.source.follow import FUNCTIONS, module_rule
 from transfuse.source.follower import Follower
-from transfuse.source.labels import Label
 from transfuse.source.trace import trace
+from transfuse.source.unit_labels import UnitLabel
 from transfuse.source.units import Order, Part, Segment, resolved
 
 
@@ -125,7 +125,7 @@ def _label(follower: Follower, node: fx.Node, values: Mapping[fx.Node, Any]) -> 
         return follower.parameter(node)
     if node.op == "output":
         follower.pin_inputs(node, "it is the network's output")
-        return Label()
+        return UnitLabel()
     if node.op == "call_module":
         module = follower.network.get_submodule(str(node.target))
         rule = module_rule(module)
@@ -136,7 +136,7 @@ def _label(follower: Follower, node: fx.Node, values: Mapping[fx.Node, Any]) -> 
         made = None if rule is None else rule(follower, node)
     if made is None:
         follower.pin_inputs(node, f"'{follower.said(node)}' is an operation that is not followed")
-        return Label()
+        return UnitLabel()
     return made
 
 

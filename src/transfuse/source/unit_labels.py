@@ -26,16 +26,16 @@ class Heads:
 
 
 @dataclass(frozen=True)
-class Label:
+class UnitLabel:
     """Units by dimension, and heads."""
 
     units: Mapping[int, list[Segment]] = field(default_factory=dict)
     heads: Heads | None = None
 
-    def moved(self, where: Callable[[int], int | None]) -> Label:
+    def moved(self, where: Callable[[int], int | None]) -> UnitLabel:
         """The label after dimensions went elsewhere; None for one that is gone."""
         units = {there: segments for dim, segments in self.units.items() if (there := where(dim)) is not None}
-        return Label(units, None if self.heads is None else _moved(self.heads, where))
+        return UnitLabel(units, None if self.heads is None else _moved(self.heads, where))
 
     def pin(self, reason: str) -> None:
         """Let all its units stay where they are."""
@@ -55,11 +55,11 @@ def _maybe(dim: int | None, where: Callable[[int], int | None]) -> int | None:
     return None if dim is None else where(dim)
 
 
-def picked(label: Label, dim: int, index: int) -> Label:
+def picked(label: UnitLabel, dim: int, index: int) -> UnitLabel:
     """The label of one slice along a dimension, which is gone after it."""
     heads = label.heads
     if heads is not None and heads.copy_dim == dim:
-        label = Label(label.units, replace(heads, parts=(heads.parts[index],), copy_dim=None))
+        label = UnitLabel(label.units, replace(heads, parts=(heads.parts[index],), copy_dim=None))
     return label.moved(lambda old: None if old == dim else old - (old > dim))
 
 
@@ -85,12 +85,12 @@ def runs(before: Shape, after: Shape) -> list[tuple[range, range]] | None:
     return found
 
 
-def reshaped(label: Label, before: Shape, after: Shape, reason: str) -> Label:
+def reshaped(label: UnitLabel, before: Shape, after: Shape, reason: str) -> UnitLabel:
     """The label after a reshape: units flattened with what follows them, split into heads, or heads joined again."""
     pairs = runs(before, after)
     if pairs is None or (label.heads is not None and label.heads.copy_dim is not None):
         label.pin(reason)
-        return Label()
+        return UnitLabel()
     units: dict[int, list[Segment]] = {}
     heads = label.heads
     kept = None
@@ -112,7 +112,7 @@ def reshaped(label: Label, before: Shape, after: Shape, reason: str) -> Label:
             pin([segment for dim in inside for segment in label.units[dim]], reason)
     if kept is not None and heads is not None and heads.inner_dim is not None and kept.inner_dim is None:
         kept = _inner_through(heads, kept, pairs)
-    return Label(units, kept)
+    return UnitLabel(units, kept)
 
 
 def _units_through(
