@@ -1,9 +1,9 @@
 """The store: artifacts by key, written whole or not at all, checked by hash whenever they are read.
 
-An artifact is a folder `aa/KEY/` with `meta.json` (any JSON value), `arrays.safetensors` (named numpy arrays, may be
-absent; large ones are mapped, not read: `mapped.py`) and `manifest.json` (SHA-256 of the other files). A folder appears
-under its name only by a rename, after all of its bytes are on disk, so a reader never sees half of one. An entry whose
-hash is wrong is moved aside and is absent.
+An artifact is a folder `objects/aa/KEY/` with `meta.json` (any JSON value), `arrays.safetensors` (named numpy arrays,
+may be absent; large ones are mapped, not read: `mapped.py`) and `manifest.json` (SHA-256 of the other files). A
+folder appears under its name only by a rename, after all of its bytes are on disk, so a reader never sees half of
+one. An entry whose hash is wrong is moved aside and is absent.
 
 Traps closed here: two processes that compute the same key (both finish, the second finds the first's folder and drops
 its own); a kill between writing and renaming (the temporary folder is left and later swept, never read).

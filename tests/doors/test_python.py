@@ -231,6 +231,12 @@ def test_merge_aligns_and_estimates_statistics_on_data():
     assert all(value.isfinite().all() for value in fisher.state_dict().values())
 
 
+def test_images_beside_state_dicts_that_need_none_are_refused():
+    state = torch.nn.Linear(3, 2).state_dict()
+    with pytest.raises(UserError, match="would change nothing"):
+        transfuse.merge("weights/mean", {"a": state, "b": state}, data=torch.rand(2, 3))
+
+
 def test_what_needs_networks_or_images_says_so():
     net = torch.nn.Linear(3, 2)
     with pytest.raises(UserError, match="(?s)needs modules and some images.*no data"):

@@ -39,7 +39,8 @@ def test_a_kind_stands_for_all_attacks():
 @pytest.mark.parametrize(
     ("judge", "told"),
     [("{conditions: {pgd: [2]}}", "from 0 to 1"), ("{conditions: {pdg: [0.1]}}", "did you mean 'pgd'"),
-     ("{attacked: 3}", "attacked"), ("{transfer: lite0}", "transfer"), ("{transfer: [c]}", "unknown source 'c'")],
+     ("{attacked: 3}", "attacked"), ("{transfer: lite0}", "transfer"), ("{transfer: [c]}", "unknown source 'c'"),
+     ("{transfer: [a]}", "no attack is asked for")],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_refused(judge, told):
     with pytest.raises(UserError, match=told):

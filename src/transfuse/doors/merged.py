@@ -44,6 +44,8 @@ def merged(entry: Entry, given: Mapping[str, Any], wanted: Wanted) -> Any:
     base = None if wanted.base is None else _reader("base", wanted.base)
     batches = _batches(wanted.data)
     networks = _networks(entry, given, wanted, batches)
+    if batches and not networks and not isinstance(first, torch.nn.Module):
+        raise UserError("a state dict cannot be run, so images would change nothing", got="data", hint="give modules")
     stats = {need: _collected(need, networks, batches) for need in entry.needs} if networks else {}
     if wanted.align != "none":
         members, stats = _aligned(wanted, members, base, networks, batches, stats)

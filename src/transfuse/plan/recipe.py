@@ -184,6 +184,10 @@ class Recipe(Strict):
         attacks = [
             name for name in self.judge.conditions if any(each.traits["kind"] == "attack" for each in named(name))
         ]
+        if self.judge.transfer and not attacks:
+            raise ValueError(
+                "judge.transfer: no attack is asked for that could be transferred; write conditions: {pgd: [0.0157]}"
+            )
         if attacks and self.task.kind != "multiclass":
             raise ValueError(f"attacks ({', '.join(attacks)}) mislead answers of classes, not a {self.task.kind} task")
         return self
