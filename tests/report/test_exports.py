@@ -58,6 +58,24 @@ def test_the_hub_reads_the_card_back_and_finds_no_base_that_is_none_of_its_model
         assert card.data.get("base_model") == bases
 
 
+@pytest.mark.parametrize(
+    ("field", "kind", "task"),
+    [
+        (None, "multiclass", "image-classification"),
+        ("text", "multilabel", "text-classification"),
+        ("image+columns", "multiclass", "other"),
+        (None, "regression", "other"),
+    ],
+)
+def test_the_hub_is_told_what_is_read(field, kind, task):
+    def changed(record):
+        record["setup"]["data"] |= {} if field is None else {"field": field}
+        record["setup"]["task"]["kind"] = kind
+
+    (result,) = metadata(model_card.render(view(changed)))["model-index"][0]["results"]
+    assert result["task"]["type"] == task
+
+
 def test_a_level_that_is_undefined_is_left_out_of_the_index() -> None:
     def lost(record):
         for row in record["evidence"]:

@@ -14,6 +14,7 @@ from transfuse import __version__
 from transfuse.data.items import Items
 from transfuse.errors import UserError
 from transfuse.evaluation.words import named
+from transfuse.fields import IMAGE, joint_field
 from transfuse.files.texts import json_object
 from transfuse.folder import Folder, file_name
 from transfuse.jsonio import plain, pretty
@@ -68,6 +69,7 @@ def _recommended(made: Mapping[str, Any], prepared: Prepared, shipped: Mapping[s
 def set_up(prepared: Prepared, meta: Mapping[str, Any]) -> dict[str, Any]:
     """What was done to whom, for the report; no clock, no path of this machine."""
     recipe, first = prepared.recipe, prepared.partition.runs[0]
+    field = joint_field(prepared.cards.values())
     return {
         "title": recipe.title,
         "task": plain(recipe.task.model_dump()) | {"classes": list(prepared.items.classes)},
@@ -79,6 +81,7 @@ def set_up(prepared: Prepared, meta: Mapping[str, Any]) -> dict[str, Any]:
             "selection": len(np.unique(np.concatenate([first.calibrate, *(fit.held for fit in first.fits)]))),
             "judged": meta["judged"],
             "canvas": prepared.setting.canvas,
+            **({} if field == IMAGE else {"field": field}),
             "fingerprint": prepared.items.fingerprint,
             "notes": list(prepared.partition.notes),
         },

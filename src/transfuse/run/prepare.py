@@ -109,18 +109,7 @@ def prepare(
         protocol=parts.protocol,
         runs=runs,
         final=final,
-        identity=digest(
-            [
-                plain(_fixed(recipe) | digests),
-                items.fingerprint,
-                card_keys,
-                side,
-                [run.key for run in runs],
-                *[[name, entry.classes] for name, entry in recipe.sources.items() if entry.classes is not None],
-                *around.identity,
-                *digests.values(),
-            ]
-        ),
+        identity=_identity(recipe, items, digests, card_keys, side, [run.key for run in runs], around),
         leaks=tuple(leaks(items, parts, recipe, root)),
         exposures=around.exposures,
         own=around.own,
@@ -130,6 +119,30 @@ def prepare(
     arms = ladder(recipe, cards, items.classes)
     check_arms(arms.every(), field)
     return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint, around)
+
+
+def _identity(
+    recipe: Recipe,
+    items: Items,
+    digests: Mapping[str, str],
+    card_keys: Mapping[str, str],
+    side: int,
+    runs: Sequence[str],
+    around: Surroundings,
+) -> str:
+    """What makes a plan another plan beside its steps: the recipe as far as it decides, and what it starts from."""
+    return digest(
+        [
+            plain(_fixed(recipe) | dict(digests)),
+            items.fingerprint,
+            card_keys,
+            side,
+            runs,
+            *[[name, entry.classes] for name, entry in recipe.sources.items() if entry.classes is not None],
+            *around.identity,
+            *digests.values(),
+        ]
+    )
 
 
 def _fixed(recipe: Recipe) -> dict[str, Any]:

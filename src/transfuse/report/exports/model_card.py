@@ -11,6 +11,7 @@ import io
 import re
 from typing import Any
 
+from transfuse.fields import IMAGE, TEXT
 from transfuse.folder import model_place
 from transfuse.report.document import findings
 from transfuse.report.numbers import better, bounds, spell
@@ -23,7 +24,13 @@ from transfuse.types import Undefined
 CITATION = "Mitchell et al., Model cards for model reporting, FAccT 2019"
 TRAITS = {"suffix": ".md"}
 TYPES = {"log_loss": "log_loss", "brier": "brier_score", "ece": "expected_calibration_error"}
-TASKS = {"multiclass": "image-classification", "multilabel": "image-classification"}
+# What hubs call a task, by what is read and what is learned; of items of several parts they have no word.
+TASKS = {
+    (IMAGE, "multiclass"): "image-classification",
+    (IMAGE, "multilabel"): "image-classification",
+    (TEXT, "multiclass"): "text-classification",
+    (TEXT, "multilabel"): "text-classification",
+}
 BEYOND = {
     "harm": "single classes and groups",
     "calibration": "confidence",
@@ -106,8 +113,9 @@ def _result(view: View) -> dict[str, Any]:
             found["args"] = {"low": _figures(row.low), "high": _figures(row.high), "level": row.level, "items": row.n}
         metrics.append(found | {"verified": False})
     source = str(data.get("source") or "unknown")
+    known = TASKS.get((str(data.get("field") or IMAGE), str(task.get("kind"))), "other")
     return {
-        "task": {"type": "other" if view.protocol == ELSEWHERE else TASKS.get(str(task.get("kind")), "other")},
+        "task": {"type": "other" if view.protocol == ELSEWHERE else known},
         "dataset": {"name": source, "type": source, "split": "test", "revision": str(data.get("fingerprint", ""))[:16]},
         "metrics": metrics,
     }
