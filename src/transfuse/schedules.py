@@ -40,8 +40,9 @@ class Schedule:
     `thaw` says how members wake (`train/stages.py`), `average` which mean of weights is kept (`train/averaging.py`).
     `branch_dropout`, `feature_dropout` and `monte_carlo` say what is left out (`fusion/dropping.py`).
     `trials` above 0 are so many points of `space` (name, lowest, highest) in place of the rates (`train/study.py`).
-    With `stack` all rates of a head are trained together where that pays (`train/stack.py`): the same to rounding, not
-    to the bit.
+    With `refresh` the statistics of members' BatchNorms are estimated on the training rows before they learn; the plan
+    says of which, so it is no part of the record. With `stack` all rates of a head are trained together where that pays
+    (`train/stack.py`): the same to rounding, not to the bit.
     """
 
     regime: str = "frozen"
@@ -67,6 +68,7 @@ class Schedule:
     feature_dropout: float = 0.0
     monte_carlo: int = 0
     stack: bool = False
+    refresh: bool = False
     trials: int = 0
     space: tuple[tuple[str, float, float], ...] = ()
 
@@ -86,7 +88,7 @@ class Schedule:
         return [*found, find("choose", "search")] if self.trials else found
 
     def record(self) -> dict[str, Any]:
-        found = asdict(self)
+        found = {name: value for name, value in asdict(self).items() if name != "refresh"}
         # Only where something is searched for, so that other trainings keep their keys.
         return found if self.trials else {name: value for name, value in found.items() if name not in SEARCHED}
 
@@ -132,6 +134,7 @@ SETTINGS = {
     "feature_dropout": Parameter("feature_dropout", "float", 0.0, low=0.0, high=0.95),
     "monte_carlo": Parameter("monte_carlo", "int", 0, low=0, high=1024),
     "stack": Parameter("stack", "bool", False),
+    "refresh": Parameter("refresh", "bool", False),
 }
 # What these move is frozen under `frozen`.
 MOVING = ("member_rate", "thaw", "thaw_epochs", "layer_decay")
@@ -179,6 +182,8 @@ def schedule(given: str | dict[str, Any], *, where: str) -> Schedule:
     if regime == "frozen":
         idle = [name for name in MOVING if name in settings]
         problems += [f"{name} has nothing to do where all members are frozen" for name in idle]
+    if settings.get("refresh") and regime != "full":
+        problems.append("refresh belongs to full: what is frozen keeps its statistics")
     if "epochs" in settings:
         # Who names a number of epochs gets it.
         settings.setdefault("least_steps", 1)

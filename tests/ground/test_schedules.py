@@ -44,6 +44,12 @@ def test_what_moves_members_is_refused_where_all_are_frozen(idle: dict[str, Any]
     assert schedule({"regime": "full", **idle}, where="here").record().items() >= idle.items()
 
 
+def test_what_is_frozen_is_not_refreshed() -> None:
+    assert schedule({"regime": "full", "refresh": True}, where="here").refresh
+    with pytest.raises(UserError, match="refresh belongs to full"):
+        schedule({"regime": "frozen", "refresh": True}, where="here")
+
+
 def test_who_names_a_number_of_epochs_gets_it() -> None:
     assert schedule({"regime": "frozen", "epochs": 3}, where="here").lasting(100).epochs == 3
     assert schedule({"regime": "frozen", "epochs": 3, "least_steps": 40}, where="here").lasting(100).epochs == 20
@@ -52,7 +58,7 @@ def test_who_names_a_number_of_epochs_gets_it() -> None:
 
 def test_every_regime_and_every_setting_is_a_field() -> None:
     assert set(REGIMES) < set(DEFAULTS)
-    assert set(SETTINGS) | {"regime", "rates", "objective", "augment"} == set(Schedule().record())
+    assert set(SETTINGS) | {"regime", "rates", "objective", "augment"} == {*Schedule().record(), "refresh"}
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, setting.invalid()) for name, setting in SETTINGS.items()])

@@ -68,6 +68,7 @@ def test_a_changed_member_changes_what_is_compressed_and_a_name_does_not():
         ({"compress": "quantise", "of": "gate", "bits": 3}, "bits must be 8, got 3"),
         ({"compress": "prune", "of": "gate", "amount": 0.5}, "unknown parameter"),
         ({"compress": "prune", "of": "gate", "then": "frozen"}, "trained in full"),
+        ({"compress": "prune", "of": "gate", "then": {"train": "full", "refresh": True}}, "nothing to refresh"),
         ({"compress": "quantise", "of": "gate", "then": "full"}, "cannot be trained on"),
         ({"compress": "magnitude", "of": "gate", "then": "full"}, "would fill its zeros"),
         ({"compress": "prune", "of": "gate", "fuse": "features/gate"}, "fused or compressed"),

@@ -83,6 +83,9 @@ def test_only_who_learns_as_a_whole_is_refreshed():
     assert steps["fit all s0"].params["refreshed"] == [1]
     assert "refreshed" not in steps["fit top s0"].params
     assert "refreshed" not in plan(made).steps["fit all s0"].params
+    asked = setting(candidates={"all": {"fuse": "features/concat", "train": {"regime": "full", "refresh": True}}})
+    fit = plan(asked).steps["fit all s0"].params
+    assert fit["refreshed"] == [0, 1] and "refresh" not in fit["schedule"]
 
 
 @pytest.mark.parametrize(

@@ -175,11 +175,13 @@ class Builder:
         return self.add(Step(name, arm.kind, params, inputs, digests=digests, arm=arm.name, work=work))
 
     def refreshed(self, arm: ArmSpec) -> dict[str, Any]:
-        """The members that were pruned before anybody had seen rows: of those that learn as a whole, the statistics of
-        BatchNorm are estimated anew before they do."""
-        found = [index for index, name in enumerate(arm.members) if self.setting.cards[name].compressed]
-        known = [index for index in found if arm.members[index] not in arm.random]
-        return {"refreshed": known} if known and arm.regime == "full" and arm.merge is None else {}
+        """The members whose BatchNorms are estimated on the rows before they learn as a whole: where it is asked for
+        all, else those that were pruned before anybody had seen rows. A merge is one member."""
+        every = arm.schedule is not None and arm.schedule.refresh
+        members = arm.members if arm.merge is None else arm.members[:1] if every else ()
+        found = [index for index, name in enumerate(members) if every or self.setting.cards[name].compressed]
+        known = [index for index in found if members[index] not in arm.random]
+        return {"refreshed": known} if known and arm.regime == "full" else {}
 
     def predict(self, arm: ArmSpec, run: RunRows, *, after: str = "", exposure: Exposure = JUDGED) -> str:
         """Scores of the judged rows, or of whatever else it is exposed to, by a fitted arm."""

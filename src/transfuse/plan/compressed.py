@@ -122,6 +122,8 @@ def _then(scene: Scene, how: Entry, then: Any, known: Mapping[str, ArmSpec], arm
         )  # fmt: skip
     if "teacher" in own or "stream" in own:
         raise UserError("a compressed arm is trained on labels alone", where=where)
+    if own.get("refresh"):
+        raise UserError("its joints were settled before it was compressed, so there is nothing to refresh", where=where)
     return scene.schedule(str(own["regime"]), own, where=where)
 
 
