@@ -22,6 +22,7 @@ from transfuse.fusion.rounded import Rounded
 from transfuse.fusion.viewed import Viewed
 from transfuse.registry import Entry
 from transfuse.source.base import Source
+from transfuse.source.layout import guarded
 from transfuse.source.shrunk import shapes_of
 
 # Of the answers that the copy must keep: so many rows say whether it does.
@@ -55,7 +56,7 @@ def compressed(entry: Entry, model: Source, rows: Rows, settings: Mapping[str, A
         made = entry.load().compress(own, rows, **given)
     if not isinstance(made, LAST) and shapes_of(made) != {name: before.get(name) for name in shapes_of(made)}:
         made.shrunk = True  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
-    made.eval()
+    guarded(made).eval()
     canvas = _canvas(rows)
     told = _answers(entry, model, made, canvas)
     if entry.traits.get("trains"):

@@ -11,6 +11,7 @@ import torch
 from transfuse.fusion import saved
 from transfuse.fusion.fused import Fused
 from transfuse.fusion.pooled import Narrowed, Pool
+from transfuse.source import layout
 from transfuse.source.base import Source
 from transfuse.source.shrunk import shrink
 from transfuse.source.weights import fill
@@ -59,8 +60,8 @@ def compressed(fit: Artifact, context: Context) -> Source:
 
 
 def laid_out(model: Source) -> Source:
-    """The network as convolutions run fastest; always so, since low bits depend on it."""
-    return model.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
+    """The network as convolutions run fastest, in evaluation mode."""
+    return layout.laid_out(model).eval()
 
 
 def state_of(model: Source) -> dict[str, np.ndarray]:

@@ -26,6 +26,7 @@ from transfuse.reads import CANVAS, OF_CANVAS, OF_RECIPIENT, RECIPIENT, Read, di
 from transfuse.registry import method
 from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
+from transfuse.source.layout import laid_out
 from transfuse.source.open import open_source, spec_files
 from transfuse.steps._context import Context
 from transfuse.store import Artifact, Store
@@ -56,8 +57,7 @@ def source(card: Card, context: Context, *, fresh: bool = False) -> Source:
         opened = open_source(card, root=context.root, module=module)
     if card.compressed:
         opened = pressed(opened, card.compressed)
-    # Convolutions of this layout run about twice as fast on the CPU; always on, since low bits depend on it.
-    return opened.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return laid_out(opened)
 
 
 def pressed(whole: Source, how: Mapping[str, Any]) -> Source:
