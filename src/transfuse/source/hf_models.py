@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from transfuse.errors import UserError, missing_extra
 from transfuse.files.texts import json_object
-from transfuse.source import hf_texts, prepare
+from transfuse.source import hf_texts, hf_zero_shot, prepare
 from transfuse.source.hub import offline
 from transfuse.source.text_models import Transformer
 from transfuse.types import Prepare
@@ -82,7 +82,8 @@ def found(place: str, revision: str | None, where: str) -> dict[str, Path]:
     with _quiet(library):
         made = {name: _fetched(library, place, name, revision, where) for name in (CONFIG, PROCESSOR)}
         config = made[CONFIG]
-        if config is not None and hf_texts.reads_texts(_read(config, where)):
+        settings = {} if config is None else _read(config, where)
+        if hf_texts.reads_texts(settings) or hf_zero_shot.reads_both(settings):
             made[hf_texts.TOKENIZER] = _fetched(library, place, hf_texts.TOKENIZER, revision, where)
     return {name: path for name, path in made.items() if path is not None}
 
@@ -164,6 +165,8 @@ def _headed(settings: Mapping[str, Any]) -> str:
 
 
 def _network(model: nn.Module, settings: Mapping[str, Any]) -> nn.Module:
+    if hf_zero_shot.reads_both(settings) and hasattr(model, "get_image_features"):
+        return hf_zero_shot.Pair(model).eval()
     if hf_texts.reads_texts(settings):
         # What a pooler makes of the first token is read by nobody, and often drawn at random.
         if not _headed(settings) and getattr(model, "pooler", None) is not None:
@@ -213,7 +216,9 @@ def prepare_of(files: Mapping[str, Path], where: str) -> Prepare | None:
         return None
     given = _read(files[PROCESSOR], where)
     size = _side(given.get("crop_size") if given.get("do_center_crop") else None) or _side(given.get("size"))
-    size = size or _side(_read(files[CONFIG], where).get("image_size"))
+    if size is None:
+        settings = _read(files[CONFIG], where)
+        size = _side({**(settings.get("vision_config") or {}), **settings}.get("image_size"))
     if size is None:
         return None
     try:

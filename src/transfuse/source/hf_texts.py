@@ -41,6 +41,21 @@ def most_tokens(settings: Mapping[str, Any]) -> int:
     return places - (padding(settings) + 1 if settings.get("model_type") in SHIFTED else 0)
 
 
+def words_of(files: Mapping[str, Path], known: object, where: str) -> Words:
+    """A model's tokenizer. Raises UserError where there is no tokenizer.json, or it knows more tokens than the model,
+    which knows so many."""
+    if TOKENIZER not in files:
+        hint = "save the tokenizer in its fast form: AutoTokenizer.from_pretrained(...).save_pretrained(DIR)"
+        raise UserError("a model of texts needs its tokenizer", where=where, expected=TOKENIZER, hint=hint)
+    words = Words(read_tokenizer(files[TOKENIZER], where), special=True)
+    if not isinstance(known, int) or words.largest >= known:
+        raise UserError(
+            "the tokenizer knows more tokens than the model", where=where,
+            expected=f"token numbers below {known}", got=f"{words.largest:,}",
+        )  # fmt: skip
+    return words
+
+
 def given_words(
     network: Transformer, files: Mapping[str, Path], config: Path, tokens: int | None, where: str
 ) -> Prepare:
@@ -50,16 +65,7 @@ def given_words(
     than the model has places for.
     """
     settings = json_object(config, f"{config.name} of '{where}' cannot be read")
-    if TOKENIZER not in files:
-        hint = "save the tokenizer in its fast form: AutoTokenizer.from_pretrained(...).save_pretrained(DIR)"
-        raise UserError("a model of texts needs its tokenizer", where=where, expected=TOKENIZER, hint=hint)
-    words = Words(read_tokenizer(files[TOKENIZER], where), special=True)
-    known = settings["vocab_size"]
-    if not isinstance(known, int) or words.largest >= known:
-        raise UserError(
-            "the tokenizer knows more tokens than the model", where=where,
-            expected=f"token numbers below {known}", got=f"{words.largest:,}",
-        )  # fmt: skip
+    words = words_of(files, settings["vocab_size"], where)
     most = most_tokens(settings)
     wanted = min(most, USUAL_TOKENS) if tokens is None else tokens
     if not 1 <= wanted <= most:

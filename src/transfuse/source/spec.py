@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SHELF = "source/adapters"
 RANDOM = "random"
+OF_ARCHITECTURE = ("classes", "size", "tokens", "labels", "template")
 # Of these the target is a path, in which '@' is an ordinary character.
 PATH_SCHEMES = ("file", "module", "factory", "onnx", "tensorflow", "columns")
 PATH_ENDINGS = (".keras",)
@@ -173,7 +174,7 @@ def random_twin(text: str, seed: int = 0) -> str:
 
 def _only(options: dict[str, str]) -> dict[str, str]:
     """The options that belong to the architecture."""
-    return {name: options[name] for name in ("classes", "size", "tokens") if name in options}
+    return {name: options[name] for name in OF_ARCHITECTURE if name in options}
 
 
 def local(root: Path, name: str) -> Path:

@@ -1,8 +1,9 @@
-"""Vision models of Hugging Face's library: `hf:DIR` or `hf:ORG/NAME`, `…?adapter=DIR` for LoRA, `…@random`.
+"""Models of Hugging Face's library: `hf:DIR` or `hf:ORG/NAME`, `…?adapter=DIR` for LoRA, `…@random`.
 
 Weights are loaded from safetensors in float32 whatever they are stored in; code from a model's folder never runs. The
 image processor's configuration says how images are prepared. A backbone without a classifier gives its last block,
-averaged. With `adapter` a LoRA folder's changes are added to the weights.
+averaged. With `adapter` a LoRA folder's changes are added to the weights. A CLIP answers for `labels=cat,dog` by
+prompts to its own text encoder.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ PARAMETERS = {
         "default": None,
         "low": 1,
         "doc": "how many tokens of a text are read; at most 256 where not said",
+    },
+    "labels": {"type": "str", "default": None, "doc": "class names, with commas: of a CLIP its prompts make a head"},
+    "template": {
+        "type": "str",
+        "default": "a photo of a {}",
+        "doc": "the prompt, with {} for the class; the embeddings of several, with |, are averaged",
     },
     "revision": {"type": "str", "default": None, "doc": "a branch, tag or commit of a model on the hub"},
     "seed": {"type": "int", "default": 0, "low": 0, "doc": "which random network"},
@@ -52,7 +59,7 @@ def files(spec: Spec, root: Path) -> list[Path]:
 
 def build(spec: Spec, root: Path) -> Built:
     """The model. Raises UserError where it cannot be had, needs code of its own, or lacks weights."""
-    from transfuse.source import hf_models, hf_texts
+    from transfuse.source import hf_models, hf_texts, hf_zero_shot
     from transfuse.source.text_models import Transformer
 
     if spec.tag not in (None, "random"):
@@ -61,6 +68,7 @@ def build(spec: Spec, root: Path) -> Built:
     looks_like_a_path = spec.target.startswith((".", "/", "~")) or spec.target.count("/") > 1
     if looks_like_a_path and not folder.is_dir():
         raise UserError("there is no such folder", where=spec.text, got=spec.target)
+    labels, templates = hf_zero_shot.labels_of(spec.options, spec.text)
     place, revision = str(folder) if folder.is_dir() else spec.target, spec.options.get("revision")
     there = hf_models.found(place, revision, spec.text)
     notes: tuple[str, ...] = ()
@@ -72,6 +80,16 @@ def build(spec: Spec, root: Path) -> Built:
         if "adapter" in spec.options:
             _adapt(module, local(root, spec.options["adapter"]), spec)
             notes = (*notes, "the LoRA adapter's changes are added to the weights")
+    classes = hf_models.classes(there, spec.text)
+    if isinstance(module, hf_zero_shot.Pair):
+        if labels:
+            words = hf_texts.words_of(there, module.vocabulary, spec.text)
+            module.asked(labels, templates, words, spec.text)
+            notes = (*notes, "its head is the embeddings of " + " and ".join(f"'{each}'" for each in templates))
+        module, classes = module.alone(), labels
+    elif labels:
+        hint = "a CLIP has one"
+        raise UserError("this model has no text encoder, so class names make no head", where=spec.text, hint=hint)
     if isinstance(module, Transformer):
         tokens = spec.number("tokens", 0) if "tokens" in spec.options else None
         prepare = hf_texts.given_words(module, there, there[hf_models.CONFIG], tokens, spec.text)
@@ -83,7 +101,7 @@ def build(spec: Spec, root: Path) -> Built:
     return Built(
         module,
         prepare,
-        classes=hf_models.classes(there, spec.text),
+        classes=classes,
         notes=notes,
     )
 
@@ -93,10 +111,11 @@ def _adapt(module: object, folder: Path, spec: Spec) -> None:
 
     from transfuse.source.adapted import AdaptedReader
     from transfuse.source.hf_models import Headless
+    from transfuse.source.hf_zero_shot import Pair
     from transfuse.source.text_models import Transformer
     from transfuse.source.weights import StateReader
 
-    network = module.backbone if isinstance(module, Headless | Transformer) else module
+    network = module.backbone if isinstance(module, Headless | Pair | Transformer) else module
     state = network.state_dict()  # pyright: ignore[reportAttributeAccessIssue]
     reader = AdaptedReader(StateReader(state, spec.text), folder)
     changed = {name: torch.from_numpy(reader.read(name).copy()).to(state[name].dtype) for name in reader.names()}
