@@ -116,7 +116,8 @@ def schema_of(stated: Mapping[str, object], names: Sequence[str] | None, where: 
             expected = f"'{NUMBER}' or a list of categories"
             raise UserError(f"nobody knows what column '{name}' holds", where=where, expected=expected, got=repr(kind))
     if not found:
-        raise UserError("there are no columns to read", where=where)
+        hint = "data: {csv: FILE, columns: all}; or beside the source, prepare: {age: number, place: [sea, wood]}"
+        raise UserError("there are no columns to read", where=where, hint=hint)
     return tuple(found)
 
 

@@ -153,6 +153,8 @@ def test_numbers_are_standardised_by_the_training_rows_that_have_them(outcome, f
         ({"recipient": "here:make"}, "a recipient takes images, and the data are images with texts with columns"),
         ({"data": PICTURES}, "source 'words' reads texts, and the data are images with columns"),
         ({"sources": {**RECIPE["sources"], "facts": "columns:aeg"}}, "unknown column 'aeg'"),
+        ({"sources": {"facts": {"spec": "columns:*", "prepare": {"aeg": "number"}}}}, "unknown column 'aeg'"),
+        ({"sources": {"facts": {"spec": "columns:*", "prepare": {"age": "old"}}}}, "nobody knows what column 'age'"),
     ],
     ids=lambda value: value[:12] if isinstance(value, str) else "",
 )

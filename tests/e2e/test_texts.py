@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -130,6 +131,23 @@ def test_running_again_changes_nothing(outcome, folder):
 def test_what_needs_pixels_is_refused_before_any_work(folder, changes, said):
     with pytest.raises(UserError, match=said):
         run(asked(folder, **changes))
+
+
+@pytest.mark.exhaustive
+def test_a_search_and_the_standard_ladder_take_texts(folder):
+    """Two networks of one architecture, so that their weights are averaged too, and a table."""
+    write_bert(folder / "other", seed=1)
+    sources = {**SOURCES, "other": {"spec": "hf:other?tokens=16", "seen": "none"}}
+    train = {"frozen": {"epochs": 2, "rates": [0.01]}, "full": {"epochs": 1, "rates": [0.001]}}
+    changes = {"sources": sources, "candidates": "auto", "ladder": "standard", "train": train}
+    request = asked(folder, **changes)
+    found = run(dataclasses.replace(request, out=folder / "standard"))
+    names = {arm["name"] for arm in found.evidence["arms"]}
+    assert {"soup", "ensemble", "copies", "scratch", *(f"frozen/{name}" for name in sources)} <= names
+    assert any(name.startswith("tuned/") for name in names)
+    assert any("+" in name for name in names)
+    missing = {one["what"]: one["why"] for one in found.evidence["not_measured"]}
+    assert not any("failed" in why for why in missing.values())
 
 
 def test_fuse_in_python_takes_strings(folder, monkeypatch):

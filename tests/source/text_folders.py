@@ -57,7 +57,7 @@ def write_table(folder: Path, seed: int = 0, **more: torch.Tensor) -> Path:
     return folder
 
 
-def write_bert(folder: Path, *, headed: bool = False, places: int = 32) -> Path:
+def write_bert(folder: Path, *, headed: bool = False, places: int = 32, seed: int = 0) -> Path:
     """A BERT of two layers with random weights, with or without a classifier."""
     from transfuse.source import hf_models
 
@@ -67,7 +67,7 @@ def write_bert(folder: Path, *, headed: bool = False, places: int = 32) -> Path:
     config = library.BertConfig(vocab_size=len(WORDS), max_position_embeddings=places, **sizes, **names)
     write_tokenizer(folder, framed=True)
     with torch.random.fork_rng(devices=[]), hf_models._quiet(library):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         kind = library.BertForSequenceClassification if headed else library.BertModel
         kind(config).save_pretrained(folder)
     return folder

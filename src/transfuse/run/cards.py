@@ -14,7 +14,7 @@ from transfuse import __version__
 from transfuse.data.extra import Extra, extras
 from transfuse.data.items import Items
 from transfuse.data.open import Settings, columns, field_of, open_data, settings
-from transfuse.errors import UserError
+from transfuse.errors import UserError, unknown_name
 from transfuse.events import Emit
 from transfuse.fields import COLUMNS, IMAGE, TEXT, check_field, main, named
 from transfuse.jsonio import digest, plain
@@ -44,14 +44,21 @@ def cards_of(
 ) -> tuple[dict[str, str], dict[str, Card]]:
     """Keys and cards of all sources, by name; those of columns are told what the data's columns hold."""
     schema, _ = columns(recipe.data, root)
-    entries = {
-        name: entry.model_copy(update={"prepare": {**schema, **(entry.prepare or {})}}) if of_columns(entry) else entry
-        for name, entry in recipe.entries.items()
-    }
+    entries = {name: _told(name, entry, schema) for name, entry in recipe.entries.items()}
     found = {
         name: _card(name, entry, side, root, store, modules.get(name), emit, field) for name, entry in entries.items()
     }
     return {name: key for name, (key, _) in found.items()}, {name: card for name, (_, card) in found.items()}
+
+
+def _told(name: str, entry: Any, schema: Mapping[str, Any]) -> Any:
+    """A source of columns with what the data's columns hold, unless it states that itself; any other as it is."""
+    if not of_columns(entry) or not schema:
+        return entry
+    for column in entry.prepare or {}:
+        if column not in schema:
+            raise unknown_name("column", column, schema, where=f"source '{name}', prepare")
+    return entry.model_copy(update={"prepare": {**schema, **(entry.prepare or {})}})
 
 
 def of_columns(entry: Any) -> bool:
