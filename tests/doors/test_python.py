@@ -105,12 +105,9 @@ def test_load_gives_the_study_back(study):
 
 
 def test_a_model_of_modules_needs_them_again(study):
-    folder = study.folder / "models" / study.winner.replace("/", ".")
-    if study.winner == "prior":
-        pytest.skip("the prior has no model")
     with pytest.raises(UserError, match="given again"):
-        transfuse.load(folder)
-    model = transfuse.load(folder, modules={"narrow": Small(2), "wide": Small(6)})
+        transfuse.load(study.model_folder)
+    model = study.model(modules={"narrow": Small(2), "wide": Small(6)})
     assert model(torch.rand(2, 3, 12, 12)).shape == (2, 3)
 
 

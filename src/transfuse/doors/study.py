@@ -17,6 +17,8 @@ from transfuse.jsonio import pretty
 from transfuse.store import write_text
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from transfuse.source.base import Source
 
 # What reading a record that no run wrote can run into, once it is JSON.
@@ -86,11 +88,14 @@ class Study:
             raise UserError("this study has no folder, so no model was kept", hint="compare(..., out='runs/mine')")
         return Folder(self.folder).model(self.winner)
 
-    def model(self) -> Source:
-        """The recommended model, ready to predict. Raises UserError where it was not kept."""
+    def model(self, *, modules: Mapping[str, nn.Module] | None = None) -> Source:
+        """The recommended model, ready to predict; `modules` are the sources that were given in Python, by name.
+
+        Raises UserError where it was not kept, and where a module is missing.
+        """
         from transfuse.fusion.saved import load
 
-        return load(self.model_folder)
+        return load(self.model_folder, modules=modules)
 
     def table(self) -> list[dict[str, Any]]:
         """One row per judged arm: role, cost and every metric, ready for a data frame; undefined values are None."""

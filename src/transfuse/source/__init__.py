@@ -3,7 +3,7 @@
 Where to look:
 
     the door        `spec` (what a user writes), `open` (from a spec to a card, from a card to a source), `base` (the
-                    Source), `door`, `prepare`, `taps`, `screen`
+                    Source), `door`, `prepare`, `taps`, `layout`, `screen`
     origins         `adapters/` (the shelf), with `building`, `hub` and `foreign` for several of them; a
                     framework's own ways in `hf_models`, `hf_texts`, `keras_backend`, `keras_files`, `keras_network`,
                     `onnx_graph`, `onnx_torch`, `onnx_equal`, `onnx_runtime`, `onnx_source`, `tensorflow_process`,
