@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_digits
 
 from transfuse.data.items import Items
-from transfuse.data.open import index, open_data, signature
+from transfuse.data.open import columns, index, open_data, signature
 from transfuse.data.readers.arrays import names
 from transfuse.errors import UserError
 
@@ -133,3 +133,8 @@ def test_other_bundled_sets_are_refused_by_name(spec, message):
     for call in (index, signature):
         with pytest.raises(UserError, match=message):
             call(spec, HERE)
+
+
+def test_arrays_in_memory_have_no_columns_beside_them():
+    images, labels = np.zeros((2, 4, 4), dtype=np.uint8), ["a", "b"]
+    assert columns((images, labels), HERE) == ({}, [])

@@ -7,7 +7,7 @@ Where to look:
     origins         `adapters/` (the shelf), with `building`, `hub` and `foreign` for several of them; a
                     framework's own ways in `hf_models`, `hf_texts`, `keras_backend`, `keras_files`, `keras_network`,
                     `onnx_graph`, `onnx_torch`, `onnx_equal`, `onnx_runtime`, `onnx_source`, `tensorflow_process`,
-                    `tensorflow_child`, `static_tables`, `table`, `text_models`, `tokens`
+                    `tensorflow_child`, `hf_zero_shot`, `static_tables`, `table`, `text_models`, `tokens`
     cuts            `trace`, `hooked`, `sections`
     weights         `weights` (readers), `ranged`, `adapted`
     made again      `blank` (without what it learned), `shrunk`, `carried`

@@ -46,7 +46,7 @@ def files(spec: Any, root: Path) -> list[Path]:
 
 def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
     """The item table of the arrays."""
-    return columns(_named(spec), MEMORY, kind)[1]
+    return tabled(_named(spec), MEMORY, kind)[1]
 
 
 def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
@@ -55,7 +55,7 @@ def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
     return lambda row: images[row]
 
 
-def columns(named: Mapping[str, np.ndarray], where: str, kind: TaskKind = "multiclass") -> tuple[np.ndarray, Items]:
+def tabled(named: Mapping[str, np.ndarray], where: str, kind: TaskKind = "multiclass") -> tuple[np.ndarray, Items]:
     """Pixels `[N, H, W]` or `[N, H, W, 3]` and the item table of named arrays; errors name the array."""
     images, found = pixels(named, where)
     called = found.pop("classes", None)

@@ -38,7 +38,7 @@ def files(spec: str, root: Path) -> list[Path]:
 def index(spec: str, root: Path, kind: TaskKind = "multiclass") -> Items:
     """The item table of the archive."""
     path = files(spec, root)[0]
-    return arrays.columns(read_npz(path), str(path), kind)[1]
+    return arrays.tabled(read_npz(path), str(path), kind)[1]
 
 
 def reader(spec: str, root: Path, items: Items) -> Callable[[int], np.ndarray]:

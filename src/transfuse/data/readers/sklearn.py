@@ -38,7 +38,7 @@ def files(spec: str, root: Path) -> list[Path]:
 
 def index(spec: str, root: Path) -> Items:
     """The item table, labels `0` to `9`, no declared split."""
-    return arrays.columns(_named(spec), spec)[1]
+    return arrays.tabled(_named(spec), spec)[1]
 
 
 def reader(spec: str, root: Path, items: Items) -> Callable[[int], np.ndarray]:
