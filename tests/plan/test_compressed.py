@@ -67,6 +67,7 @@ def test_a_changed_member_changes_what_is_compressed_and_a_name_does_not():
         ({"compress": "prune", "of": "gate", "ratio": 1.0}, "ratio must be a number from 0 to 0.95"),
         ({"compress": "quantise", "of": "gate", "bits": 3}, "bits must be 8, got 3"),
         ({"compress": "prune", "of": "gate", "amount": 0.5}, "unknown parameter"),
+        ({"compress": "quantise", "of": "a", "spare": 0.1}, "`spare` chooses among the branches"),
         ({"compress": "prune", "of": "gate", "then": "frozen"}, "trained in full"),
         ({"compress": "prune", "of": "gate", "then": {"train": "full", "refresh": True}}, "nothing to refresh"),
         ({"compress": "quantise", "of": "gate", "then": "full"}, "cannot be trained on"),

@@ -69,6 +69,8 @@ def compressed(
     branches = (*member.members, *([RECIPIENT] if member.recipient else []))
     if settings.get("branch") and settings["branch"] not in branches:
         raise unknown_name("branch", settings["branch"], branches, where=where)
+    if settings.get("spare") and (len(branches) < 2 or settings.get("branch")):
+        raise UserError("`spare` chooses among the branches of a fusion", where=where, hint="spare: 0, or of: a fusion")
     arm = replace(
         member, name=name, kind=COMPRESS, method=how.full_name, settings=settings, of=member.name, reads=(),
         schedule=None, random=(), merge=None, recipient=False, start="", teachers=(), stream="", columns=(),
