@@ -119,3 +119,16 @@ def test_columns_alone_are_no_items(tmp_path):
     written(tmp_path, "label,age\nx,1\ny,2\n")
     with pytest.raises(UserError, match="columns stand beside images or texts"):
         index({"csv": "t.csv", "columns": "all"}, tmp_path)
+
+
+def test_only_a_reader_that_says_so_is_asked_for_parts(tmp_path, monkeypatch):
+    """Whatever else a reader's file holds under the same names."""
+    from transfuse.data.readers import arrays
+
+    for name in ("columns", "further"):
+        monkeypatch.setattr(arrays, name, lambda *given: 1 / 0, raising=False)
+    spec = {"images": np.zeros((2, 4, 4), dtype=np.uint8), "labels": ["x", "y"]}
+    assert columns(spec, tmp_path) == ({}, [])
+    assert with_columns(spec) is spec
+    assert with_parts(spec, ("image", "text"), []) is spec
+    assert open_data(spec, tmp_path).further == {}

@@ -30,6 +30,8 @@ SHELF = "data/readers"
 SCHEME = re.compile(r"([A-Za-z_]\w+):(?!\\)")
 WRAPPER_KEYS = ("read", "splits", "canvas", "groups", "extra")
 NEAR_DUPLICATES = "near_duplicates"
+# What a reader's TRAITS call the parts that its items may have, where these may be several.
+PARTS = "parts"
 CANVAS_LIMITS = (1, 4096)
 
 
@@ -37,9 +39,9 @@ class Reader(Protocol):
     """What each module in `data/readers` offers; `root` is the folder that relative paths start from.
 
     What its items are (images where it does not say) stands in `TRAITS["field"]`; a reader of several has a function
-    `items_are(spec, root)`, and of items of several parts `further(spec, root)` and `columns(spec, root)`. One that
-    declares `TRAITS["kinds"]` (names of kinds of task, with commas) takes the kind as a third argument of `index`; any
-    other reads classes only and is not asked for more.
+    `items_are(spec, root)`. One whose items may have several parts names them in `TRAITS["parts"]`, and has functions
+    `further(spec, root)` and `columns(spec, root)`. One that declares `TRAITS["kinds"]` (names of kinds of task, with
+    commas) takes the kind as a third argument of `index`; any other reads classes only and is not asked for more.
     """
 
     def matches(self, spec: Any) -> bool:
@@ -215,24 +217,25 @@ def open_data(spec: Any, root: Path, items: Items | None = None) -> Data:
     """Items and pixels of a data set; `items` from an earlier `index` saves making them again."""
     wanted = settings(spec)
     known = index(wanted, root) if items is None else items
-    reader = _reader(wanted.read)[1]
-    further: Any = getattr(reader, "further", None)
-    beside = {} if further is None else further(wanted.read, root)
+    entry, reader = _reader(wanted.read)
+    told: Any = reader
+    beside = told.further(wanted.read, root) if PARTS in entry.traits else {}
     return Data(known, reader.reader(wanted.read, root, known), field_of(wanted, root), beside)
 
 
 def columns(spec: Any, root: Path) -> tuple[dict[str, Any], list[str]]:
     """What the columns beside the items hold ({name: "number" or its categories}), and sentences on them."""
     wanted = settings(spec).read
-    asked: Any = getattr(_reader(wanted)[1], "columns", None)
-    return ({}, []) if asked is None else asked(wanted, root)
+    entry, found = _reader(wanted)
+    reader: Any = found
+    return reader.columns(wanted, root) if PARTS in entry.traits else ({}, [])
 
 
 def with_columns(spec: Any, columns: Any = "all") -> Any:
     """The same data set with a table's columns beside its items, where none are named yet and its reader knows of
     columns; else as it is."""
     wanted = settings(spec)
-    if not hasattr(_reader(wanted.read)[1], "columns"):
+    if PARTS not in _reader(wanted.read)[0].traits:
         return spec
     table = dict(wanted.read) if isinstance(wanted.read, Mapping) else {"csv": wanted.read.removeprefix("csv:")}
     if "columns" in table:
@@ -244,7 +247,7 @@ def with_columns(spec: Any, columns: Any = "all") -> Any:
 def with_parts(spec: Any, parts: Sequence[str], names: Sequence[str]) -> Any:
     """A data set whose items have these parts, where its reader can be asked for several: columns by their names, and
     images and texts as their columns are usually called; else as it is."""
-    if len(parts) < 2 or not hasattr(_reader(settings(spec).read)[1], "columns"):
+    if len(parts) < 2 or PARTS not in _reader(settings(spec).read)[0].traits:
         return spec
     made = settings(with_columns(spec, list(names)) if names else spec).read
     table = dict(made) if isinstance(made, Mapping) else {"csv": made.removeprefix("csv:")}

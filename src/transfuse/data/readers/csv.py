@@ -32,7 +32,7 @@ from transfuse.errors import UserError, unknown_name
 from transfuse.fields import COLUMNS, IMAGE, TEXT, joined
 from transfuse.types import TaskKind
 
-TRAITS = {"form": "csv:FILE", "kinds": "multiclass, multilabel, regression"}
+TRAITS = {"form": "csv:FILE", "kinds": "multiclass, multilabel, regression", "parts": "image, text, columns"}
 ROLES = ("path", "text", "label", "group", "split")
 KEYS = ("csv", *ROLES, "separator", "columns")
 SMALLEST_SIDE = 4
