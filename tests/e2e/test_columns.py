@@ -38,7 +38,6 @@ RECIPE = {
     "candidates": {
         "concat": {"fuse": "features/concat"},
         "pair": {"fuse": "features/gate", "of": ["words", "facts"], "train": {"regime": "full", "epochs": 1}},
-        "averaged": {"fuse": "outputs/mean_prob"},
     },
     "train": {"frozen": {"epochs": 4, "rates": [0.01], "least_steps": 20}},
     "ladder": "quick",
@@ -97,7 +96,7 @@ def outcome(folder):
 def test_columns_are_judged_alone_together_and_left_out(outcome, folder):
     record = json.loads((folder / "out" / "evidence.json").read_text())
     arms = {arm["name"]: arm for arm in record["arms"]}
-    assert {"frozen/photo", "frozen/words", "frozen/facts", "ensemble", "concat", "pair", "averaged"} <= set(arms)
+    assert {"frozen/photo", "frozen/words", "frozen/facts", "ensemble", "concat", "pair"} <= set(arms)
     assert any(name.startswith("without/facts") or "without/facts" in arm["name"] for name, arm in arms.items())
     losses = {one["arm"]: one["value"] for one in record["evidence"]
               if one["quantity"] == "log_loss" and one["versus"] is None and one["split"] == "test"}  # fmt: skip
@@ -163,6 +162,7 @@ def test_what_does_not_work_on_columns_is_refused_before_any_work(folder, change
         run(asked(folder, "refused", **changes))
 
 
+@pytest.mark.exhaustive
 def test_choosing_looks_at_columns_too(folder):
     found = choose(asked(folder, "choice"), Asked())
     assert {arm["name"] for arm in found.evidence["arms"]} >= {"facts", "photo", "words"}
