@@ -38,7 +38,7 @@ $(TENSORFLOW): $(UV)
 	$(UV) pip install --quiet --python $@ 'tensorflow-cpu>=2.20' 'tf2onnx>=1.17'
 
 test-tensorflow: setup $(TENSORFLOW)  ## sources from TensorFlow, in an environment of its own (1.4 GB)
-	TRANSFUSE_TENSORFLOW=$(CURDIR)/$(TENSORFLOW) OMP_NUM_THREADS=1 $(RUN) pytest -m tensorflow tests/source/test_tensorflow.py tests/e2e/test_frameworks.py
+	TRANSFUSE_TENSORFLOW=$(CURDIR)/$(TENSORFLOW) OMP_NUM_THREADS=1 $(RUN) pytest -m tensorflow tests/source/frameworks/test_tensorflow.py tests/e2e/test_frameworks.py
 
 check: setup    ## format, lint, types
 	$(RUN) ruff format --check .

@@ -21,8 +21,8 @@ from transfuse.data.open import open_data
 from transfuse.fusion.exports.onnx import _quiet
 from transfuse.plan.recipe import validated
 from transfuse.run.run import Request, run
+from transfuse.source.frameworks.tensorflow_process import INTERPRETER
 from transfuse.source.open import make_card, open_source
-from transfuse.source.tensorflow_process import INTERPRETER
 
 ASSETS = Path(__file__).parents[1] / "assets"
 CANVAS, ROWS = 96, 256

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from transfuse.source.keras_backend import keras, quiet
-from transfuse.source.tensorflow_process import interpreter
+from transfuse.source.frameworks.keras_backend import keras, quiet
+from transfuse.source.frameworks.tensorflow_process import interpreter
 
 EXPORT = "import sys, keras; keras.saving.load_model(sys.argv[1], compile=False).export(sys.argv[2])"
 

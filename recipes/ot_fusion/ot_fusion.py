@@ -18,7 +18,7 @@ import numpy as np
 
 from transfuse.errors import UserError
 from transfuse.fusion.resizing import Maps
-from transfuse.source.groups import Groups
+from transfuse.source.hidden_units.groups import Groups
 
 CITATION = "Singh and Jaggi, Model fusion via optimal transport, NeurIPS 2020"
 PARAMETERS: dict[str, dict[str, Any]] = {}

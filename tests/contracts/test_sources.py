@@ -21,9 +21,9 @@ from transfuse.source.open import make_card, open_source
 
 # Sources whose packages take seconds to import keep the same laws beside their own tests.
 ELSEWHERE = {
-    "keras": "tests/source/test_keras.py",
-    "hf": "tests/source/test_hf.py",
-    "tensorflow": "tests/source/test_tensorflow.py",
+    "keras": "tests/source/frameworks/test_keras.py",
+    "hf": "tests/source/frameworks/test_hf.py",
+    "tensorflow": "tests/source/frameworks/test_tensorflow.py",
 }
 CASES = {
     "demo": ("demo:residual", 28), "factory": ("factory:made_here:make", SIDE),

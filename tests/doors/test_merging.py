@@ -93,7 +93,7 @@ def planted(folder):
     from transfuse.demo.networks import build
     from transfuse.fusion.turning import drawn, turned
     from transfuse.seeds import stream
-    from transfuse.source.groups import find_groups
+    from transfuse.source.hidden_units.groups import find_groups
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

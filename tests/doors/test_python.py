@@ -212,7 +212,7 @@ def test_merge_aligns_and_estimates_statistics_on_data():
     from transfuse.demo.networks import build
     from transfuse.fusion.turning import drawn, turned
     from transfuse.seeds import stream
-    from transfuse.source.groups import find_groups
+    from transfuse.source.hidden_units.groups import find_groups
 
     net, images = build("residual").eval(), torch.rand(6, 1, 12, 12)
     groups = find_groups(net, images)

@@ -13,10 +13,10 @@ from transfuse import fuse, load
 from transfuse.jsonio import file_digest
 from transfuse.plan.recipe import validated
 from transfuse.run.run import Request, run
-from transfuse.source.keras_backend import keras, quiet
-from transfuse.source.keras_files import TRIED
+from transfuse.source.frameworks.keras_backend import keras, quiet
+from transfuse.source.frameworks.keras_files import TRIED
+from transfuse.source.frameworks.tensorflow_process import interpreter
 from transfuse.source.open import make_card, open_source
-from transfuse.source.tensorflow_process import interpreter
 
 SIDE = 28
 HALF = {"size": SIDE, "mean": 0.5, "std": 0.5}

@@ -14,7 +14,7 @@ from transfuse.fusion.aligned import align, aligning
 from transfuse.fusion.statistics import activations, fisher, gram
 from transfuse.fusion.turning import drawn, turned, turned_statistic
 from transfuse.seeds import stream
-from transfuse.source.groups import find_groups
+from transfuse.source.hidden_units.groups import find_groups
 from transfuse.source.weights import ArrayReader
 
 

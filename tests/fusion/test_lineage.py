@@ -10,7 +10,7 @@ from transfuse.demo.networks import build
 from transfuse.fusion.lineage import lineage
 from transfuse.fusion.turning import drawn, turned
 from transfuse.seeds import stream
-from transfuse.source.groups import find_groups
+from transfuse.source.hidden_units.groups import find_groups
 from transfuse.source.weights import ArrayReader
 
 

@@ -18,7 +18,7 @@ from transfuse.data.readers import tars
 from transfuse.files.hdf import layered_arrays
 from transfuse.files.keras_archives import CONFIG, METADATA, WEIGHTS, check_archive
 from transfuse.files.programs import GRAPH, check_program
-from transfuse.source import hf_models
+from transfuse.source.frameworks import hf_models
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 PARTS = {

@@ -59,7 +59,7 @@ def write_table(folder: Path, seed: int = 0, **more: torch.Tensor) -> Path:
 
 def write_bert(folder: Path, *, headed: bool = False, places: int = 32, seed: int = 0) -> Path:
     """A BERT of two layers with random weights, with or without a classifier."""
-    from transfuse.source import hf_models
+    from transfuse.source.frameworks import hf_models
 
     library = hf_models.package("test")
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}

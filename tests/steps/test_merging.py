@@ -16,7 +16,7 @@ from transfuse.fusion.turning import drawn, turned
 from transfuse.registry import method
 from transfuse.seeds import stream
 from transfuse.source.base import Source
-from transfuse.source.groups import find_groups
+from transfuse.source.hidden_units.groups import find_groups
 from transfuse.source.open import make_card
 from transfuse.steps._case import _merging_notes
 from transfuse.steps._merging import Merging, Work

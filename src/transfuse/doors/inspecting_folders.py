@@ -90,7 +90,7 @@ def _model(folder: Path, settings: Mapping[str, Any], pickled: bool) -> dict[str
 
 def _prepares(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """How the model wants its images, or which words it knows."""
-    from transfuse.source.hf_texts import TOKENIZER, reads_texts
+    from transfuse.source.frameworks.hf_texts import TOKENIZER, reads_texts
 
     what, name = ("reads texts", TOKENIZER) if reads_texts(settings) else ("prepares images", PROCESSOR)
     return {what: f"as {name} says" if (folder / name).is_file() else f"not told: no {name}"}

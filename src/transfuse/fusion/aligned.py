@@ -22,7 +22,7 @@ from transfuse.fusion.resizing import ResizedReader, require_alike
 from transfuse.fusion.turning import Turn, TurnedReader, turned_statistic
 from transfuse.registry import Entry, shelf
 from transfuse.seeds import stream
-from transfuse.source.groups import Groups, find_groups
+from transfuse.source.hidden_units.groups import Groups, find_groups
 from transfuse.source.weights import Reader, StateReader
 
 SHELF = "fusion/align"

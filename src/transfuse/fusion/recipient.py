@@ -16,7 +16,7 @@ from transfuse.fusion.widths import resized, widths
 from transfuse.reads import RECIPIENT
 from transfuse.seeds import stream
 from transfuse.source.base import Source
-from transfuse.source.groups import find_groups
+from transfuse.source.hidden_units.groups import find_groups
 from transfuse.source.open import make_card
 from transfuse.source.sections import look
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfuse.errors import UserError
-from transfuse.source.groups import Groups, Piece
+from transfuse.source.hidden_units.groups import Groups, Piece
 from transfuse.source.weights import Reader, cast
 
 

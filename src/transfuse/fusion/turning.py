@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfuse.source.groups import Groups, Piece
+from transfuse.source.hidden_units.groups import Groups, Piece
 from transfuse.source.weights import Reader
 
 

@@ -9,8 +9,8 @@ Layers of one name whose widths differ are grown or narrowed unit by unit, every
 `lead` is a unit's scale in a norm, or without one the norm of its incoming weights; `follow` that of the weights that
 read it. The shares a_j are drawn unequal (within 1 : 3), or copies would learn alike for ever. Growth changes the
 function where a norm averages over units, which are then no longer equally many of each. Which axes show the same
-units is found by following values (`source/groups.py`). Sources: Chen, Goodfellow, Shlens, Net2Net, ICLR 2016; Li et
-al., Pruning filters for efficient ConvNets, ICLR 2017; Liu et al., Network slimming, ICCV 2017.
+units is found by following values (`source/hidden_units/groups.py`). Sources: Chen, Goodfellow, Shlens, Net2Net,
+ICLR 2016; Li et al., Pruning filters for efficient ConvNets, ICLR 2017; Liu et al., Network slimming, ICCV 2017.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from transfuse.source.groups import Groups, Piece
+from transfuse.source.hidden_units.groups import Groups, Piece
 
 Arrays = Mapping[str, np.ndarray]
 Shapes = Mapping[str, tuple[int, ...]]

@@ -14,7 +14,7 @@ import numpy as np
 
 from transfuse.errors import UserError
 from transfuse.fusion.turning import Turn, assigned, unturned
-from transfuse.source.groups import Groups
+from transfuse.source.hidden_units.groups import Groups
 
 CITATION = "Li et al., Convergent learning, ICLR 2016; Ainsworth et al., Git Re-Basin, ICLR 2023"
 PARAMETERS: dict[str, dict[str, Any]] = {}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.fusion.turning import Turn, assigned, axis_index, turned, unturned
-from transfuse.source.groups import Groups
+from transfuse.source.hidden_units.groups import Groups
 
 CITATION = "Ainsworth et al., Git Re-Basin, ICLR 2023"
 PARAMETERS = {"sweeps": {"type": "int", "default": 100, "low": 1, "high": 10_000, "doc": "passes over all orders"}}

@@ -24,7 +24,7 @@ def collect(
     network: nn.Module, batches: Iterable[Tensor], rng: np.random.Generator, rows: int = 2048, places: int = 4
 ) -> dict[str, np.ndarray]:
     """{`PART|PLACE`: [M, n] float32} from batches [N, ...] that the network takes as they are."""
-    from transfuse.source.groups import find_groups
+    from transfuse.source.hidden_units.groups import find_groups
     from transfuse.source.taps import still
     from transfuse.source.trace import trace
 

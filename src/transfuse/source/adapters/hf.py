@@ -59,7 +59,7 @@ def files(spec: Spec, root: Path) -> list[Path]:
 
 def build(spec: Spec, root: Path) -> Built:
     """The model. Raises UserError where it cannot be had, needs code of its own, or lacks weights."""
-    from transfuse.source import hf_models, hf_texts, hf_zero_shot
+    from transfuse.source.frameworks import hf_models, hf_texts, hf_zero_shot
     from transfuse.source.text_models import Transformer
 
     if spec.tag not in (None, "random"):
@@ -110,8 +110,8 @@ def _adapt(module: object, folder: Path, spec: Spec) -> None:
     import torch
 
     from transfuse.source.adapted import AdaptedReader
-    from transfuse.source.hf_models import Headless
-    from transfuse.source.hf_zero_shot import Pair
+    from transfuse.source.frameworks.hf_models import Headless
+    from transfuse.source.frameworks.hf_zero_shot import Pair
     from transfuse.source.text_models import Transformer
     from transfuse.source.weights import StateReader
 

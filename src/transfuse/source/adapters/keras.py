@@ -39,8 +39,8 @@ def files(spec: Spec, root: Path) -> list[Path]:
 def build(spec: Spec, root: Path) -> Built:
     """The network. Raises UserError for a name nobody knows and for weights that do not fit, UnsafeFileError for a file
     that could do more than hold numbers."""
-    from transfuse.source.keras_files import from_archive
-    from transfuse.source.keras_network import KerasNetwork
+    from transfuse.source.frameworks.keras_files import from_archive
+    from transfuse.source.frameworks.keras_network import KerasNetwork
 
     if not spec.target.endswith(ARCHIVE):
         return _named(spec, root)
@@ -53,8 +53,8 @@ def build(spec: Spec, root: Path) -> Built:
 def _named(spec: Spec, root: Path) -> Built:
     from transfuse.files.hdf import layered_arrays
     from transfuse.source.blank import restart
-    from transfuse.source.keras_files import application, fill_from_old
-    from transfuse.source.keras_network import KerasNetwork
+    from transfuse.source.frameworks.keras_files import application, fill_from_old
+    from transfuse.source.frameworks.keras_network import KerasNetwork
 
     weights: Any = spec.options.get("weights")
     if spec.target.endswith((".h5", ".hdf5")):

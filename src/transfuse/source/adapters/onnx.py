@@ -16,7 +16,7 @@ from transfuse.source.spec import Built, Spec, local
 from transfuse.types import Prepare
 
 if TYPE_CHECKING:
-    from transfuse.source.onnx_graph import Graph
+    from transfuse.source.frameworks.onnx_graph import Graph
 
 RUNTIMES = ("auto", "torch", "onnxruntime")
 TRAITS = {"carries": "*", "packages": "onnx onnx2pytorch onnxruntime"}
@@ -40,8 +40,8 @@ def files(spec: Spec, root: Path) -> list[Path]:
 def build(spec: Spec, root: Path) -> Built:
     """The network. Raises UserError where the graph takes no images or one batch size only, UnsafeFileError for a graph
     that wants other files or operators of its own."""
-    from transfuse.source.onnx_graph import opened
-    from transfuse.source.onnx_source import answering
+    from transfuse.source.frameworks.onnx_graph import opened
+    from transfuse.source.frameworks.onnx_source import answering
 
     how = spec.options.get("runtime", "auto")
     if how not in RUNTIMES:

@@ -13,7 +13,7 @@ from transfuse.errors import UserError, unknown_name
 from transfuse.source.spec import Built, Spec, local
 
 if TYPE_CHECKING:
-    from transfuse.source.tensorflow_process import Facts
+    from transfuse.source.frameworks.tensorflow_process import Facts
 
 RUNTIMES = ("auto", "torch", "onnxruntime", "tensorflow")
 TRAITS = {"carries": "*", "packages": "onnx onnx2pytorch onnxruntime"}
@@ -40,7 +40,7 @@ def files(spec: Spec, root: Path) -> list[Path]:
 def build(spec: Spec, root: Path) -> Built:
     """The network. Raises UserError where the program takes no images, UnsafeFileError where it may do more than
     compute, MissingExtraError where no interpreter has TensorFlow."""
-    from transfuse.source.tensorflow_process import Program, known
+    from transfuse.source.frameworks.tensorflow_process import Program, known
 
     how = spec.options.get("runtime", "auto")
     if how not in RUNTIMES:
@@ -59,8 +59,8 @@ def build(spec: Spec, root: Path) -> Built:
 
 def _through_onnx(facts: Facts, how: str, spec: Spec) -> Built:
     from transfuse.files.graphs import graph_of
-    from transfuse.source.onnx_graph import of_model
-    from transfuse.source.onnx_source import answering
+    from transfuse.source.frameworks.onnx_graph import of_model
+    from transfuse.source.frameworks.onnx_source import answering
 
     graph = of_model(graph_of(facts.graph, Path(spec.target)), None, spec.text)
     module, frozen = answering(graph, "auto" if how == "auto" else how, spec.text)

@@ -11,7 +11,7 @@ import numpy as np
 from transfuse.errors import UserError
 from transfuse.files.graphs import session_of
 from transfuse.source.foreign import LOGITS, Foreign
-from transfuse.source.onnx_graph import Graph, classifier_entry, with_outputs
+from transfuse.source.frameworks.onnx_graph import Graph, classifier_entry, with_outputs
 
 COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul")
 # Where the weights of an operator stand among its inputs; elsewhere second.

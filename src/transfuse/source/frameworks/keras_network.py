@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
-from transfuse.source.keras_backend import keras, quiet
+from transfuse.source.frameworks.keras_backend import keras, quiet
 
 # As PyTorch calls them, so that merges and repairs know them.
 STATISTICS = {"moving_mean": "running_mean", "moving_variance": "running_var"}

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
-from transfuse.source.onnx_graph import Graph
-from transfuse.source.onnx_runtime import asked, probing
-from transfuse.source.onnx_torch import CANNOT, converted
+from transfuse.source.frameworks.onnx_graph import Graph
+from transfuse.source.frameworks.onnx_runtime import asked, probing
+from transfuse.source.frameworks.onnx_torch import CANNOT, converted
 from transfuse.source.taps import still
 
 TOLERANCE = 1e-4

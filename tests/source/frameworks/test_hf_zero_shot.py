@@ -14,8 +14,8 @@ from source.text_folders import WORDS, write_tokenizer
 from transfuse.errors import UserError
 from transfuse.plan.heads import columns_of
 from transfuse.plan.recipe import SourceEntry
-from transfuse.source import hf_models
 from transfuse.source.blank import blank_source
+from transfuse.source.frameworks import hf_models
 from transfuse.source.open import make_card, open_source
 
 SIDE, WIDTH = 16, 12

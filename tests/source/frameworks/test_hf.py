@@ -14,8 +14,8 @@ from contracts.source_laws import LAWS
 from contracts.source_laws import images as four
 from transfuse.errors import MissingExtraError, UserError
 from transfuse.fusion.saved import load, save
-from transfuse.source import hf_models
 from transfuse.source.blank import blank_source
+from transfuse.source.frameworks import hf_models
 from transfuse.source.open import make_card, open_source
 
 SIDE = 16

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from transfuse.errors import UserError, missing_extra
 from transfuse.files.texts import json_object
-from transfuse.source import hf_texts, hf_zero_shot, prepare
+from transfuse.source import prepare
+from transfuse.source.frameworks import hf_texts, hf_zero_shot
 from transfuse.source.hub import offline
 from transfuse.source.text_models import Transformer
 from transfuse.types import Prepare

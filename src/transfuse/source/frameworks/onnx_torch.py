@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import missing_extra
-from transfuse.source.onnx_graph import Graph
+from transfuse.source.frameworks.onnx_graph import Graph
 
 # By operator, which inputs are learned where they are stored numbers, and what a fresh draw of them is.
 LEARNED = {

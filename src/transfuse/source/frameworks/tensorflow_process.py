@@ -239,7 +239,7 @@ def _image(kind: str, sizes: list[int] | None, where: str) -> tuple[int, int | N
 def _written_anew(talk: Conversation, images: np.ndarray, logits: str, where: str) -> tuple[bytes, str]:
     """The program as an ONNX graph, or why it has none that computes the same."""
     from transfuse.files.graphs import graph_of, session_of
-    from transfuse.source.onnx_equal import TOLERANCE
+    from transfuse.source.frameworks.onnx_equal import TOLERANCE
 
     try:
         graph = talk.ask("graph")[1][0].tobytes()

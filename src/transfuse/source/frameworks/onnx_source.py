@@ -7,9 +7,9 @@ from torch import nn
 
 from transfuse.errors import UserError
 from transfuse.files.graphs import session_of
-from transfuse.source.onnx_equal import converting, difference
-from transfuse.source.onnx_graph import Graph
-from transfuse.source.onnx_runtime import runtime
+from transfuse.source.frameworks.onnx_equal import converting, difference
+from transfuse.source.frameworks.onnx_graph import Graph
+from transfuse.source.frameworks.onnx_runtime import runtime
 
 
 def answering(graph: Graph, how: str, where: str) -> tuple[nn.Module, str]:

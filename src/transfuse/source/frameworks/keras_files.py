@@ -20,12 +20,12 @@ import numpy as np
 from transfuse.errors import UnsafeFileError, UserError, many_problems, unknown_name
 from transfuse.files.keras_archives import check_archive
 from transfuse.jsonio import file_digest
-from transfuse.source.keras_backend import BACKEND, VARIABLE, keras, quiet
+from transfuse.source.frameworks.keras_backend import BACKEND, VARIABLE, keras, quiet
 from transfuse.types import Prepare
 
 TRIED = "TRANSFUSE_KERAS_TRIED"
 LONGEST_SECONDS = 600
-TRY = "import sys; from transfuse.source.keras_files import try_out; try_out(sys.argv[1])"
+TRY = "import sys; from transfuse.source.frameworks.keras_files import try_out; try_out(sys.argv[1])"
 
 
 def from_archive(path: Path, where: str) -> Any:

@@ -12,8 +12,8 @@ import torch
 from source.onnx_files import CLASSES, PREPARE, SIDE, network, write
 from transfuse.errors import UnsafeFileError, UserError
 from transfuse.fusion.saved import load, save
-from transfuse.source import onnx_equal
 from transfuse.source.blank import blank_source
+from transfuse.source.frameworks import onnx_equal
 from transfuse.source.open import make_card, open_source
 from transfuse.source.spec import random_twin
 from transfuse.steps.count import forward_flops, used_parameters

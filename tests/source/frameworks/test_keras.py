@@ -17,9 +17,9 @@ import torch
 from contracts.source_laws import LAWS
 from transfuse.errors import MissingExtraError, UnsafeFileError, UserError
 from transfuse.fusion.saved import load, save
-from transfuse.source import keras_files
 from transfuse.source.blank import blank_source
-from transfuse.source.keras_backend import keras, quiet
+from transfuse.source.frameworks import keras_files
+from transfuse.source.frameworks.keras_backend import keras, quiet
 from transfuse.source.open import make_card, open_source
 from transfuse.source.sections import section
 from transfuse.steps.count import forward_flops, used_parameters

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
-from transfuse.source.follower import Follower, layer
-from transfuse.source.unit_labels import UnitLabel
-from transfuse.source.units import Part, Segment, join, refine, resolved
+from transfuse.source.hidden_units.follower import Follower, layer
+from transfuse.source.hidden_units.unit_labels import UnitLabel
+from transfuse.source.hidden_units.units import Part, Segment, join, refine, resolved
 
 
 def linear(follower: Follower, node: Any, module: Any) -> UnitLabel:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from transfuse.source.follower import Follower, layer
-from transfuse.source.unit_labels import UnitLabel, picked
-from transfuse.source.units import Part, free, join, join_orders, resolved
+from transfuse.source.hidden_units.follower import Follower, layer
+from transfuse.source.hidden_units.unit_labels import UnitLabel, picked
+from transfuse.source.hidden_units.units import Part, free, join, join_orders, resolved
 
 
 def attention(follower: Follower, node: Any, module: Any) -> list[UnitLabel] | None:

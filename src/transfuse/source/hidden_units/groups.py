@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, fx, nn
 
 from transfuse.errors import UserError
-from transfuse.source.follow import FUNCTIONS, module_rule
-from transfuse.source.follower import Follower
+from transfuse.source.hidden_units.follow import FUNCTIONS, module_rule
+from transfuse.source.hidden_units.follower import Follower
+from transfuse.source.hidden_units.unit_labels import UnitLabel
+from transfuse.source.hidden_units.units import Order, Part, Segment, resolved
 from transfuse.source.trace import trace
-from transfuse.source.unit_labels import UnitLabel
-from transfuse.source.units import Order, Part, Segment, resolved
 
 
 @dataclass(frozen=True)

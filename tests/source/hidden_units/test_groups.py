@@ -13,7 +13,7 @@ from transfuse.errors import UserError
 from transfuse.fusion.align import weight_matching
 from transfuse.fusion.turning import drawn, turned
 from transfuse.seeds import stream
-from transfuse.source.groups import find_groups
+from transfuse.source.hidden_units.groups import find_groups
 
 
 def state_of(network):

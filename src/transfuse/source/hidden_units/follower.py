@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
-from transfuse.source.unit_labels import UnitLabel, whole
-from transfuse.source.units import Part, Segment, free, join, pin
+from transfuse.source.hidden_units.unit_labels import UnitLabel, whole
+from transfuse.source.hidden_units.units import Part, Segment, free, join, pin
 
 
 class Follower:

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from transfuse.source.follow_heads import attended, attention, multiplied, parted
-from transfuse.source.follow_layers import batch_norm, convolution, group_norm, linear, norm, scale
-from transfuse.source.follower import Follower
-from transfuse.source.unit_labels import UnitLabel, picked, reshaped
-from transfuse.source.units import Part, Segment, free, join, pin
+from transfuse.source.hidden_units.follow_heads import attended, attention, multiplied, parted
+from transfuse.source.hidden_units.follow_layers import batch_norm, convolution, group_norm, linear, norm, scale
+from transfuse.source.hidden_units.follower import Follower
+from transfuse.source.hidden_units.unit_labels import UnitLabel, picked, reshaped
+from transfuse.source.hidden_units.units import Part, Segment, free, join, pin
 
 
 def same(follower: Follower, node: Any, module: Any = None) -> UnitLabel | None:

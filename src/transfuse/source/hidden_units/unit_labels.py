@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from transfuse.source.units import Part, Segment, divide, length, pin, refine, resolved
+from transfuse.source.hidden_units.units import Part, Segment, divide, length, pin, refine, resolved
 
 Shape = Sequence[int]
 

@@ -14,8 +14,8 @@ from contracts.source_laws import LAWS
 from contracts.source_laws import texts as four
 from source.text_folders import WORDS, write_bert, write_table
 from transfuse.errors import UserError
-from transfuse.source import hf_models
 from transfuse.source.blank import blank_source
+from transfuse.source.frameworks import hf_models
 from transfuse.source.open import make_card, open_source
 
 SAID = ["salt and then the oven", "wind", "the rope of a boat with an anchor and very little tide again", ""]

@@ -21,9 +21,9 @@ from contracts.source_laws import LAWS, images
 from files.saved_models import message, written
 from source.onnx_files import network, write
 from transfuse.errors import MissingExtraError, UnsafeFileError, UserError
-from transfuse.source import tensorflow_process
+from transfuse.source.frameworks import tensorflow_process
+from transfuse.source.frameworks.tensorflow_process import INTERPRETER, Conversation
 from transfuse.source.open import make_card, open_source
-from transfuse.source.tensorflow_process import INTERPRETER, Conversation
 
 SIDE, CLASSES = 16, 3
 PREPARE = {"size": SIDE, "mean": 0.0}
