@@ -85,7 +85,7 @@ class Schedule:
         found = [find(name, method) for name, named in shelves for method, _ in named]
         # What a file runs of its neighbours stands after all that is named.
         found += [find(entry.shelf, str(other)) for entry in found for other in entry.traits.get("uses", ())]
-        return [*found, find("choose", "search")] if self.trials else found
+        return [*found, find("choosers", "search")] if self.trials else found
 
     def record(self) -> dict[str, Any]:
         found = {name: value for name, value in asdict(self).items() if name != "refresh"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
+
 import numpy as np
 import pytest
 import torch
@@ -67,6 +69,12 @@ def test_the_table_has_a_row_for_every_judged_arm(study):
     rows = {row["arm"]: row for row in study.table()}
     assert {"prior", "frozen/narrow", "frozen/wide", "ensemble"} <= set(rows)
     assert rows["prior"]["accuracy"] < rows["frozen/wide"]["accuracy"]
+
+
+def test_no_room_of_the_house_hides_a_verb():
+    """A subpackage of a verb's name would take its place once something had been imported from it."""
+    rooms = {module.name for module in pkgutil.iter_modules(transfuse.__path__)}
+    assert rooms & set(transfuse.__all__) == set()
 
 
 @pytest.mark.parametrize(("verb", "place"), [("compare", "run.run.run"), ("choose", "run.choosing.choose")])

@@ -20,7 +20,7 @@ from transfuse.registry import PACKAGE, read_file
 HOLE = "raise NotImplementedError("
 # For each shelf the laws that fill its holes, in order.
 LAWS: dict[str, tuple[str, ...]] = {
-    "choose": (
+    "choosers": (
         "tried = [{k: float(rng.uniform(*ends)) for k, ends in space.items()} for _ in range(budget)]\n"
         "    return min(tried, key=score)",
     ),

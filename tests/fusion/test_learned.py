@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from transfuse.choose.adamerging import entropy, learn
+from transfuse.choosers.adamerging import entropy, learn
 from transfuse.errors import UserError
 from transfuse.fusion.learned import Blend
 from transfuse.fusion.weights_lift import merge_states

@@ -45,7 +45,7 @@ LAYERS = (
     ("files",),
     ("demo",),
     ("data", "source"),
-    ("fusion", "train", "conditions", "choose", "evaluation", "plan", "trust"),
+    ("fusion", "train", "conditions", "choosers", "evaluation", "plan", "trust"),
     # What is compressed is what fusing and training made.
     ("compress",),
     ("steps", "report"),

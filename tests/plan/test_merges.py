@@ -35,7 +35,7 @@ def test_everything_a_merge_says_reaches_its_record():
         ({"align": "weights"}, "unknown way of aligning 'weights'"),
         ({"weights": "gready"}, "unknown way of choosing weights 'gready'"),
         ({"weights": {"by": "gready"}}, "unknown way of choosing weights 'gready'"),
-        ({"weights": {"by": "greedy", "strickt": True}}, "unknown parameter of choose/greedy_soup 'strickt'"),
+        ({"weights": {"by": "greedy", "strickt": True}}, "unknown parameter of choosers/greedy_soup 'strickt'"),
         ({"fuse": "weights/fisher", "weights": "adamerging"}, "its weights cannot be learned"),
         ({"repair": "always"}, "unknown repair 'always'"),
         ({"tries": 0}, "how many merges a chooser may try"),
@@ -108,6 +108,6 @@ def test_the_files_a_merge_runs_are_in_its_key():
     made = {"method": "weights/fisher", "weights": "greedy_soup", "align": "activation_matching"}
     statistics = shelf("fusion/statistics")
     wanted = [method("weights/fisher"), statistics["fisher"], shelf("fusion/align")["activation_matching"]]
-    wanted += [statistics["activations"], shelf("choose")["greedy_soup"]]
+    wanted += [statistics["activations"], shelf("choosers")["greedy_soup"]]
     assert merge_files(made) == tuple(entry.digest for entry in wanted)
     assert merge_files(None) == ()

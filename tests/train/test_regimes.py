@@ -172,10 +172,10 @@ def test_deeper_layers_learn_slower_by_the_decay(fused: Any, taught: Any, monkey
     rates: dict[int, float] = {}
     real = AdamW.__init__
 
-    def init(self: AdamW, groups: Any, **more: Any) -> None:
+    def init(self: AdamW, groups: Any, *ranks: Any, **more: Any) -> None:
         for group in groups:
             rates.update({id(parameter): group["lr"] for parameter in group["params"]})
-        real(self, groups, **more)
+        real(self, groups, *ranks, **more)
 
     monkeypatch.setattr(AdamW, "__init__", init)
     model = fused()

@@ -127,7 +127,7 @@ def _learned(
     from transfuse.fusion.preflight import check
     from transfuse.fusion.repair import re_estimate
 
-    chooser = find("choose", str(wanted.weights))
+    chooser = find("choosers", str(wanted.weights))
     if not chooser.traits.get("learns"):
         raise UserError(
             f"{chooser.name} scores merges on labelled rows, which a recipe has",

@@ -3,7 +3,7 @@
     weights = merge(x, w), w [K] or [L, K]        by any differentiable method of `weights/`; L groups of tensors
 
 `Blend` is a module like any other, so any training and any objective can move its weights; choosers that learn
-(`choose/adamerging.py`) are given one.
+(`choosers/adamerging.py`) are given one.
 """
 
 from __future__ import annotations

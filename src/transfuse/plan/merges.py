@@ -80,7 +80,7 @@ def _weights(given: Any, where: str) -> tuple[Any, dict[str, Any]]:
         return given, {}
     if name not in CHOOSERS:
         raise unknown_name("way of choosing weights", str(name), CHOOSERS, where=where)
-    entry = shelf("choose")[CHOOSERS[str(name)]]
+    entry = shelf("choosers")[CHOOSERS[str(name)]]
     entry.settings(settings, where=where)
     return entry.name, settings
 
@@ -95,7 +95,7 @@ def merge_files(merge: Mapping[str, Any] | None) -> tuple[str, ...]:
         lens = shelf("fusion/align")[merge["align"]]
         entries += [lens, *(shelf("fusion/statistics")[need] for need in lens.needs)]
     if isinstance(merge["weights"], str):
-        entries.append(shelf("choose")[merge["weights"]])
+        entries.append(shelf("choosers")[merge["weights"]])
     return tuple(entry.digest for entry in entries)
 
 

@@ -137,7 +137,7 @@ class Merging:
         if self.merge.get("path") and len(readers) == 2:
             told["path"] = walked(self, readers)
         if isinstance(weights, str) and _learns(weights):
-            chosen, losses, state, mended = work.learned(shelf("choose")[weights])
+            chosen, losses, state, mended = work.learned(shelf("choosers")[weights])
             told |= {"learned_by": weights, "weights": chosen, "losses": losses}
             return state, told | mended
         if isinstance(weights, str):
@@ -253,7 +253,7 @@ class Work:
             losses.append(float("inf") if known["loss"] is None else float(known["loss"]))
             return losses[-1]
 
-        entry = shelf("choose")[name]
+        entry = shelf("choosers")[name]
         settings = entry.settings(self.of.merge.get("chooser", {}))
         rng = stream(self.of.seed, "choose", name)
         return entry.load().choose(space, score, self.of.merge["tries"], rng, **settings), losses
@@ -267,7 +267,7 @@ class Work:
 
 
 def _learns(chooser: str) -> bool:
-    return bool(shelf("choose")[chooser].traits.get("learns"))
+    return bool(shelf("choosers")[chooser].traits.get("learns"))
 
 
 def _targets(inputs: Mapping[str, Artifact], rows: np.ndarray) -> np.ndarray:

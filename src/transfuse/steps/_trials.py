@@ -41,7 +41,7 @@ class Trials:
 
 def chooser(seed: int, name: str = SEARCH) -> Callable[..., dict[str, float]]:
     """A chooser of the shelf with its own random stream: `(space, score, budget, first) -> values`."""
-    module = shelf("choose")[name].load()
+    module = shelf("choosers")[name].load()
     return lambda space, score, budget, first: module.choose(
         space, score, budget, stream(seed, "choose", name), first=first
     )

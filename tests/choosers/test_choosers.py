@@ -24,7 +24,7 @@ class Counted:
 
 
 def chosen(name, score, space=UNIT, budget=20, **settings):
-    entry = shelf("choose")[name]
+    entry = shelf("choosers")[name]
     return entry.load().choose(space, score, budget, stream("choose", name), **entry.settings(settings))
 
 
