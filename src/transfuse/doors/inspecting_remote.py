@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from typing import Any
 
 from transfuse.errors import UserError
 from transfuse.files.remote import Remote
+from transfuse.files.weights import told
 from transfuse.source.ranged import reader_at, weight_files
 
 NOT_READ = "not told: only headers were read"
@@ -36,11 +35,4 @@ def remote_facts(place: Remote) -> dict[str, Any]:
         metadata = getattr(reader, "metadata", {})
     except UserError as error:
         safe, why = False, f"{error.what}: {error.got}" if error.got else error.what
-    return record | {
-        "safe": safe,
-        "why": why,
-        "tensors": tensors,
-        "parameters": sum(math.prod(shape) for _, shape in tensors.values()),
-        "dtypes": dict(sorted(Counter(dtype for dtype, _ in tensors.values()).items())),
-        "metadata": metadata,
-    }
+    return record | told(safe, why, tensors, metadata)

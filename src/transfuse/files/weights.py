@@ -11,7 +11,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -276,7 +276,12 @@ def describe(path: Path) -> dict[str, Any]:
         safe = True
     except UserError as error:
         safe, why = False, f"{error.what}: {error.got}" if error.got else error.what
-    return record | {
+    return record | told(safe, why, tensors, metadata)
+
+
+def told(safe: bool, why: str, tensors: Mapping[str, Sequence[Any]], metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What `describe` says of tensors {name: [dtype, shape]}, wherever their headers were read."""
+    return {
         "safe": safe,
         "why": why,
         "tensors": tensors,

@@ -19,6 +19,7 @@ from transfuse.mapped import room
 from transfuse.source.weights import (
     INDEX,
     UNREADABLE,
+    HeaderReader,
     Reader,
     ShardedReader,
     numpy_type,
@@ -31,24 +32,12 @@ from transfuse.source.weights import (
 UNFINISHED = "merge.unfinished"
 
 
-class RangedReader:
+class RangedReader(HeaderReader):
     """The tensors of a safetensors file behind a URL: its header first, then the ranges that are asked for."""
 
     def __init__(self, remote: Remote) -> None:
+        super().__init__(header_of(str(remote), remote.size(), remote.read))
         self.path = remote
-        self._header = header_of(str(remote), remote.size(), remote.read)
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """Free text by key."""
-        return self._header.metadata
-
-    def names(self) -> list[str]:
-        return sorted(self._header.tensors)
-
-    def meta(self, name: str) -> tuple[tuple[int, ...], str]:
-        stored = self._header.tensors[name]
-        return stored.shape, stored.dtype
 
     def read(self, name: str) -> np.ndarray:
         """Raises UserError for a dtype that numpy cannot hold, a range that is not given, and a full disk."""

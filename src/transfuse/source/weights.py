@@ -15,7 +15,7 @@ import numpy as np
 
 from transfuse.errors import UserError, many_problems
 from transfuse.files.texts import json_object
-from transfuse.files.weights import load_pickle, load_state, safetensors_header
+from transfuse.files.weights import Header, load_pickle, load_state, safetensors_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,12 +57,16 @@ class ReaderOfFile(Reader, Protocol):
     def path(self) -> Path | Remote: ...
 
 
-class FileReader:
-    """The tensors of a safetensors file: header first, numbers through a read-only memory map, no torch."""
+class HeaderReader:
+    """What a safetensors header, read first, says of its tensors; how numbers are read is for those who know where."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._header = safetensors_header(path)
+    def __init__(self, header: Header) -> None:
+        self._header = header
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Free text by key."""
+        return self._header.metadata
 
     def names(self) -> list[str]:
         return sorted(self._header.tensors)
@@ -70,6 +74,14 @@ class FileReader:
     def meta(self, name: str) -> tuple[tuple[int, ...], str]:
         stored = self._header.tensors[name]
         return stored.shape, stored.dtype
+
+
+class FileReader(HeaderReader):
+    """The tensors of a safetensors file, their numbers through a read-only memory map; no torch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(safetensors_header(path))
+        self.path = path
 
     def read(self, name: str) -> np.ndarray:
         """Raises UserError for a dtype that numpy cannot hold (8-bit floats)."""
