@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from transfuse.compress import rows_of
 from transfuse.compress._checks import example, example_rows
-from transfuse.compress._contract import rows_of
 from transfuse.compress._graph import onnx_of
 from transfuse.compress._lift import compressed, stored_bytes
 from transfuse.files.graphs import graph_of, session_of

@@ -9,9 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from transfuse.compress import Rows, quantise, rows_of
 from transfuse.compress import _checks as checks
-from transfuse.compress import quantise
-from transfuse.compress._contract import Rows, rows_of
 from transfuse.compress._graph import Logits
 from transfuse.compress._lift import compressed, stored_bytes
 from transfuse.compress.drop_branch import shapley

@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from transfuse.conditions import apgd, square
+from transfuse.conditions import apgd, square, under
 from transfuse.conditions._attack import Ball, cross_entropy, gradient, lengths, margin
-from transfuse.conditions._contract import under
 from transfuse.conditions._ways import Guided
 from transfuse.errors import UserError
 from transfuse.registry import shelf

@@ -12,8 +12,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
-from transfuse.conditions import _contract, gaussian_noise
-from transfuse.conditions._contract import under
+from transfuse import conditions
+from transfuse.conditions import gaussian_noise, under
 from transfuse.errors import UserError
 from transfuse.registry import shelf
 
@@ -87,7 +87,7 @@ def test_neither_the_batch_nor_the_order_changes_a_bit(name):
 def test_mutant_noise_by_the_place_in_the_batch_is_caught(monkeypatch):
     def each(x, ids, change):
         places = [str(place) for place in range(len(ids))]
-        return _contract.each(x, places, change)
+        return conditions.each(x, places, change)
 
     monkeypatch.setattr(gaussian_noise, "each", each)
     with pytest.raises(AssertionError):
@@ -172,6 +172,6 @@ def test_an_unknown_condition_and_an_unknown_level_are_refused():
 def test_a_condition_that_gives_no_canvas_is_refused(wrong, monkeypatch):
     module = SimpleNamespace(apply=lambda x, *_: wrong(x))
     entry = SimpleNamespace(settings=lambda given: given, load=lambda: module, full_name="conditions/wrong")
-    monkeypatch.setattr(_contract, "find", lambda shelf, name: entry)
+    monkeypatch.setattr(conditions, "find", lambda shelf, name: entry)
     with pytest.raises(UserError, match="canvases like those"):
         spoilt("wrong", 1, photos())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -65,6 +66,8 @@ LAWS: dict[str, tuple[str, ...]] = {
     ),
     "train/objectives": ('return {"brand_new": self.about.loss(logits, batch)}',),
 }
+# What skeletons define beside what their shelf asks for.
+HELPERS = {"fusion/structure": ("Grown",), "run/engines": ("submit",), "run/trackers": ("told",)}
 
 
 @pytest.fixture
@@ -122,6 +125,18 @@ def test_a_skeleton_without_its_law_fails_and_with_it_keeps_the_contract(shelf: 
     entry = read_file(shelf, method, "brand_new")
     assert entry.law.endswith((".", "?", ":")) or entry.law.count("`") == 2
     assert "__NAME__" not in method.read_text() + test.read_text()
+
+
+@pytest.mark.parametrize("shelf", LAWS)
+def test_a_skeleton_imports_public_names_and_its_shelf_says_what_it_defines(shelf: str) -> None:
+    parts = [ast.parse(part) for part in skeleton(shelf, "brand_new")]
+    imports = [node for part in parts for node in ast.walk(part) if isinstance(node, ast.ImportFrom)]
+    taken = [f"{node.module}.{alias.name}" for node in imports for alias in node.names if node.module != "__future__"]
+    assert [name for name in taken if "._" in name] == []
+    said = ast.get_docstring(ast.parse((PACKAGE / shelf / "__init__.py").read_text(encoding="utf-8"))) or ""
+    defined = [node.name for node in parts[0].body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    ours = [name for name in defined if not name.startswith("_") and name not in HELPERS.get(shelf, ())]
+    assert [name for name in ours if not re.search(rf"(`|    ){name}[(`]", said)] == []
 
 
 def test_a_family_goes_by_its_own_name(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from transfuse.fusion.saved import save
 from transfuse.plan.recipe import validated
 from transfuse.run.prepare import prepare
 from transfuse.run.run import Outcome, Request, run
-from transfuse.steps._context import Context, table
+from transfuse.steps import Context, table
 from transfuse.steps._model import opened
 from transfuse.steps.compress import _Shown
 from transfuse.steps.count import used_parameters

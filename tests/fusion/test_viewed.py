@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from transfuse.compress._contract import Rows
+from transfuse.compress import Rows
 from transfuse.compress._lift import compressed
 from transfuse.errors import UserError
 from transfuse.fusion.saved import load, save

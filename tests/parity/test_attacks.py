@@ -16,7 +16,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from parity.attack_nets import DEFENCES, SIDE, Defended, Small
-from transfuse.conditions._contract import under
+from transfuse.conditions import under
 from transfuse.conditions._ways import Guided
 
 ATTACKS = os.environ.get("ATTACKS")

@@ -11,7 +11,7 @@ import pytest
 
 from transfuse.errors import UserError
 from transfuse.run.engine import Engine, Job
-from transfuse.run.engines._contract import Pool
+from transfuse.run.engines import Pool
 
 
 def broken(job: Job) -> Future:

@@ -17,8 +17,7 @@ from benchmarks.cluster import SAME, at_work, cluster, done, finished, started
 from e2e.house import COMMAND, environment, events, executed, transfuse, wait_for, write_recipe
 from transfuse.errors import UserError
 from transfuse.registry import shelf
-from transfuse.run.engines import ray
-from transfuse.run.engines._contract import SHELF
+from transfuse.run.engines import SHELF, ray
 from transfuse.run.worker import Done, Job, Place
 from transfuse.store import Store
 

@@ -17,7 +17,7 @@ from transfuse.plan.recipe import validated
 from transfuse.registry import method
 from transfuse.run.pressed import asked, pressed
 from transfuse.source.open import make_card
-from transfuse.steps._context import Context
+from transfuse.steps import Context
 from transfuse.steps._networks import source
 from transfuse.steps.train import _refresh
 from transfuse.store import Store

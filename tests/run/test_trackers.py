@@ -17,8 +17,7 @@ from e2e.house import events, executed
 from report.example import evidence
 from transfuse.errors import UserError
 from transfuse.registry import shelf
-from transfuse.run.trackers import mlflow
-from transfuse.run.trackers._contract import SHELF, Finished
+from transfuse.run.trackers import SHELF, Finished, mlflow
 from transfuse.run.tracking import curves, named, tell
 
 LINES = [

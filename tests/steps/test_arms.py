@@ -10,8 +10,7 @@ import pytest
 
 from transfuse.data.items import table
 from transfuse.evaluation import temperature
-from transfuse.steps import as_is, pool, prior
-from transfuse.steps._context import Context
+from transfuse.steps import Context, as_is, pool, prior
 from transfuse.steps._fitted import fits_of, fitted, selection_rows
 from transfuse.store import Artifact, Store
 from transfuse.types import Card, Prepare, Tap

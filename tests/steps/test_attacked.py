@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from transfuse.conditions._contract import under
+from transfuse.conditions import under
 from transfuse.conditions._ways import DRAWS, Expected, Guided, by_chance, seeded
 from transfuse.errors import UserError
 from transfuse.fusion import outputs_lift
@@ -21,9 +21,8 @@ from transfuse.reads import Read
 from transfuse.registry import method
 from transfuse.source.base import Source
 from transfuse.source.open import make_card, open_source
-from transfuse.steps import _model
+from transfuse.steps import Context, _model
 from transfuse.steps._attacked import attacked, forward_of
-from transfuse.steps._context import Context
 from transfuse.store import Store
 
 SIDE, RADIUS, COUNT = 8, 0.3, 6
@@ -206,7 +205,7 @@ def test_the_mean_slope_over_draws_is_that_of_the_mean():
 
 @pytest.mark.exhaustive
 def test_a_network_that_onnxruntime_runs_in_eight_bits_falls_as_its_float_form_does(context, canvas, monkeypatch):
-    from transfuse.compress._contract import rows_of
+    from transfuse.compress import rows_of
     from transfuse.compress._lift import compressed
 
     whole = source("whole", Smooth(0))

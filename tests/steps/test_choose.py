@@ -7,8 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfuse.steps import choose
-from transfuse.steps._context import Context
+from transfuse.steps import Context, choose
 from transfuse.store import Artifact, Store
 
 

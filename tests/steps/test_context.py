@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from transfuse import steps
 from transfuse.data import open as opening
 from transfuse.data.open import index
-from transfuse.steps import _context
-from transfuse.steps._context import Context, table
+from transfuse.steps import Context, table
 from transfuse.store import Artifact, Store
 
 
@@ -46,9 +46,9 @@ def test_another_spec_another_folder_and_data_in_memory_are_opened_for_themselve
 def test_only_the_last_few_are_kept(place) -> None:
     context, store = place
     first = table(store.need("a" * 64))
-    for number in range(_context._MOST_REMEMBERED):
+    for number in range(steps._MOST_REMEMBERED):
         key = f"{number:064x}"
         store.put(key, index("npz:six.npz", context.root).to_json())
         table(store.need(key))
     assert table(store.need("a" * 64)) is not first
-    assert len(_context._memory) == _context._MOST_REMEMBERED
+    assert len(steps._memory) == steps._MOST_REMEMBERED

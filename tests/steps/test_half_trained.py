@@ -14,8 +14,7 @@ from transfuse.plan.recipe import validated
 from transfuse.reads import CANVAS, OF_CANVAS, OF_RECIPIENT, RECIPIENT
 from transfuse.seeds import stream
 from transfuse.source.open import identity, make_card
-from transfuse.steps import _networks
-from transfuse.steps._context import Context
+from transfuse.steps import Context, _networks
 from transfuse.store import Artifact, Store
 from transfuse.train.past import go_on
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfuse.errors import UserError, out_of_memory
-from transfuse.steps._context import Context
+from transfuse.steps import Context
 from transfuse.steps._halved import halved
 from transfuse.store import Store
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from transfuse.schedules import Schedule
-from transfuse.steps import _spent, match
-from transfuse.steps._context import Context
+from transfuse.steps import Context, _spent, match
 from transfuse.steps._fitted import matched
 from transfuse.store import Artifact, Store
 

@@ -14,8 +14,7 @@ from transfuse.errors import UserError
 from transfuse.fusion import outputs_lift
 from transfuse.fusion.contract import About
 from transfuse.registry import method
-from transfuse.steps import as_is, pool
-from transfuse.steps._context import Context
+from transfuse.steps import Context, as_is, pool
 from transfuse.store import Artifact, Store
 
 CONTEXT = Context(Store(Path()), Path())

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from transfuse.steps import propose
-from transfuse.steps._context import Context
+from transfuse.steps import Context, propose
 from transfuse.steps.evaluate import _proposal
 from transfuse.store import Artifact, Store
 

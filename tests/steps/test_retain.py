@@ -13,9 +13,8 @@ from transfuse.data.items import table
 from transfuse.fusion.connect import connect
 from transfuse.reads import Read
 from transfuse.source.open import make_card, open_source
-from transfuse.steps import _model, _retained, retain
+from transfuse.steps import Context, _model, _retained, retain
 from transfuse.steps._case import Entry
-from transfuse.steps._context import Context
 from transfuse.steps._networks import state_arrays
 from transfuse.store import Artifact, Store
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from transfuse.data.items import table
-from transfuse.steps import _screen, search
-from transfuse.steps._context import Context
+from transfuse.steps import Context, _screen, search
 from transfuse.steps._screen import Candidate, Screen, optimism
 from transfuse.steps._searched import choices, evidence
 from transfuse.store import Artifact, Store

@@ -18,8 +18,8 @@ from transfuse.train.batches import Batch
 from transfuse.train.feed import BlockFeed
 from transfuse.train.learner import Parts
 from transfuse.train.loop import DivergedError, fit
+from transfuse.train.objectives import SHELF, About, Objective, objective
 from transfuse.train.objectives._adversary import Near
-from transfuse.train.objectives._contract import SHELF, About, Objective, objective
 from transfuse.train.objectives.trades import divergence
 
 NAMES = ("adversarial", "trades", "distil_robust")

@@ -13,7 +13,7 @@ from transfuse.train.batches import Batch, Stream
 from transfuse.train.feed import BlockFeed
 from transfuse.train.learner import OnBlocks
 from transfuse.train.loop import Lesson, fit, score
-from transfuse.train.objectives._contract import About, objective
+from transfuse.train.objectives import About, objective
 
 RNG = np.random.default_rng(0)
 KNOWN = torch.tensor([[True, True, False, False], [False, False, True, True]])

@@ -12,8 +12,7 @@ from torch.nn import functional
 from transfuse.errors import UserError
 from transfuse.registry import shelf
 from transfuse.seeds import stream
-from transfuse.train.augment import feature_sampling
-from transfuse.train.augment._contract import SHELF, Augmenting
+from transfuse.train.augment import SHELF, Augmenting, feature_sampling
 from transfuse.train.batches import Batch
 from transfuse.train.losses import mixable
 

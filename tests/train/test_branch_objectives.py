@@ -16,7 +16,7 @@ from transfuse.train.batches import Batch
 from transfuse.train.feed import BlockFeed
 from transfuse.train.learner import OnBlocks
 from transfuse.train.loop import Lesson, fit
-from transfuse.train.objectives._contract import About, objective
+from transfuse.train.objectives import About, objective
 from transfuse.train.objectives.gradient_blend import SMALLEST_GROWTH, blended
 from transfuse.types import Card, Prepare, Tap
 

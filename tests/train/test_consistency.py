@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from transfuse.registry import find
 from transfuse.train.batches import Batch
-from transfuse.train.objectives import consistency
-from transfuse.train.objectives._contract import SHELF, About, Objective, objective
+from transfuse.train.objectives import SHELF, About, Objective, consistency, objective
 
 SIDE = 16
 

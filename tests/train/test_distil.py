@@ -14,7 +14,7 @@ from transfuse.train.batches import Batch
 from transfuse.train.feed import BlockFeed
 from transfuse.train.learner import Parts
 from transfuse.train.loop import Lesson, fit
-from transfuse.train.objectives._contract import About, Objective, objective
+from transfuse.train.objectives import About, Objective, objective
 
 RNG = np.random.default_rng(0)
 TARGETS = np.array([0, 2, 1, 2, 0, 1, 1])

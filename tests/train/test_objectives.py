@@ -17,14 +17,13 @@ from transfuse.errors import UserError
 from transfuse.fusion.connect import crown
 from transfuse.reads import Read
 from transfuse.registry import shelf
-from transfuse.train import loop
+from transfuse.train import loop, objectives
 from transfuse.train.batches import Batch, Stream
 from transfuse.train.feed import BlockFeed
 from transfuse.train.learner import OnBlocks
 from transfuse.train.loop import fit
 from transfuse.train.losses import cross_entropy, mixable, task_loss
-from transfuse.train.objectives import _contract
-from transfuse.train.objectives._contract import SHELF, About, objective, total
+from transfuse.train.objectives import SHELF, About, objective, total
 from transfuse.types import Card, Prepare, Tap
 
 Blobs = tuple[np.ndarray, np.ndarray]
@@ -55,7 +54,7 @@ def test_targets_become_shares_once() -> None:
     assert mixable(shares, 2) is shares
 
 
-class Pulled(_contract.Objective):
+class Pulled(objectives.Objective):
     """A planted objective: the task's loss, and a trained number of its own that goes to the mean of a stream."""
 
     def __init__(self, about: About) -> None:

@@ -16,8 +16,7 @@ from transfuse.train.batches import Batch, Stream
 from transfuse.train.feed import BlockFeed
 from transfuse.train.learner import Parts
 from transfuse.train.loop import fit
-from transfuse.train.objectives import coral, dann, mmd
-from transfuse.train.objectives._contract import SHELF, About, Objective, objective, total
+from transfuse.train.objectives import SHELF, About, Objective, coral, dann, mmd, objective, total
 
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")

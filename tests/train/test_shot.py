@@ -16,8 +16,7 @@ from transfuse.train.batches import Stream
 from transfuse.train.feed import BlockFeed
 from transfuse.train.learner import OnBlocks
 from transfuse.train.loop import DivergedError, fit
-from transfuse.train.objectives import shot
-from transfuse.train.objectives._contract import SHELF
+from transfuse.train.objectives import SHELF, shot
 
 ROWS, COLUMNS, CLASSES = 240, 8, 3
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfuse.compress._contract import Rows, rows_of
+from transfuse.compress import Rows, rows_of
 from transfuse.compress._lift import compressed, stored_bytes
 from transfuse.errors import UserError
 from transfuse.fusion import saved

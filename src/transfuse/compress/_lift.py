@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transfuse.compress._contract import Rows
+from transfuse.compress import Rows
 from transfuse.errors import UserError
 from transfuse.fusion.graphed import Graphed
 from transfuse.fusion.lowered import Lowered

@@ -6,7 +6,7 @@ bfloat16 arithmetic it saves memory and costs time.
 
 from __future__ import annotations
 
-from transfuse.compress._contract import Rows
+from transfuse.compress import Rows
 from transfuse.fusion.lowered import Lowered
 from transfuse.source.base import Source
 

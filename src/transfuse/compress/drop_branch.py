@@ -16,7 +16,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from transfuse.compress._contract import Rows
+from transfuse.compress import Rows
 from transfuse.errors import UserError, unknown_name
 from transfuse.fusion.fused import Fused
 from transfuse.fusion.joints import Standardise

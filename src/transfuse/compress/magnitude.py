@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from transfuse.compress import Rows
 from transfuse.compress._branches import branches
-from transfuse.compress._contract import Rows
 from transfuse.source.base import Source
 
 CITATION = "Han, Pool, Tran, Dally, Learning both Weights and Connections for Efficient Neural Networks, NeurIPS 2015"

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transfuse.compress import Rows
 from transfuse.compress._branches import Branch, branches, named, rebuilt
-from transfuse.compress._contract import Rows
 from transfuse.errors import UserError, missing_extra
 from transfuse.fusion.joints import pooled
 from transfuse.source.base import Source

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from transfuse.compress._contract import Rows
+from transfuse.compress import Rows
 from transfuse.compress._graph import onnx_of, quantiser, quiet, tidied
 from transfuse.errors import UserError, unknown_name
 from transfuse.fusion.fused import Fused

@@ -7,7 +7,7 @@ smaller: it stands on this shelf since it changes a fitted network, and is judge
 
 from __future__ import annotations
 
-from transfuse.compress._contract import Rows
+from transfuse.compress import Rows
 from transfuse.fusion.viewed import Viewed
 from transfuse.source.base import Source
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from transfuse.compress._contract import Rows
+from transfuse.compress import Rows
 from transfuse.errors import UserError
 from transfuse.fusion.rounded import Rounded
 from transfuse.source.base import Source

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transfuse.conditions._contract import Forward, RngOf
+from transfuse.conditions import Forward, RngOf
 from transfuse.conditions._ways import Guided
 from transfuse.errors import UserError
 

@@ -14,7 +14,7 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from transfuse.conditions._contract import Forward
+from transfuse.conditions import Forward
 from transfuse.seeds import integer
 
 DRAWS = 16

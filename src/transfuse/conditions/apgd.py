@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfuse.conditions import Forward, RngOf
 from transfuse.conditions._attack import Ball, Loss, Worst, answers, cross_entropy, gradient, needed
-from transfuse.conditions._contract import Forward, RngOf
 
 CITATION = "Croce, Hein, Reliable evaluation of adversarial robustness, ICML 2020"
 TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf", "passes": 330}

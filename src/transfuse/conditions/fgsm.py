@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfuse.conditions import Forward, RngOf
 from transfuse.conditions._attack import Ball, cross_entropy, gradient, needed
-from transfuse.conditions._contract import Forward, RngOf
 
 CITATION = "Goodfellow, Shlens, Szegedy, Explaining and harnessing adversarial examples, ICLR 2015"
 TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf", "passes": 1}

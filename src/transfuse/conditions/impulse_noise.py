@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from transfuse.conditions._contract import Forward, RngOf, each
+from transfuse.conditions import Forward, RngOf, each
 
 CITATION = "Hendrycks, Dietterich, Benchmarking neural network robustness to common corruptions, ICLR 2019"
 TRAITS = {"kind": "corruption"}

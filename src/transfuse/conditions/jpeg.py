@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from transfuse.conditions._contract import Forward, RngOf, each
+from transfuse.conditions import Forward, RngOf, each
 
 CITATION = "Hendrycks, Dietterich, Benchmarking neural network robustness to common corruptions, ICLR 2019"
 TRAITS = {"kind": "corruption"}

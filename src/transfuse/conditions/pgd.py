@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfuse.conditions import Forward, RngOf
 from transfuse.conditions._attack import Ball, Worst, answers, cross_entropy, gradient, needed
-from transfuse.conditions._contract import Forward, RngOf
 
 CITATION = "Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018"
 TRAITS = {"kind": "attack", "against": True, "gradient": True, "norm": "linf", "passes": 66}

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
+from transfuse.conditions import Forward, RngOf
 from transfuse.conditions._attack import Ball, needed
-from transfuse.conditions._contract import Forward, RngOf
 from transfuse.conditions.pgd import climbed
 
 CITATION = "Madry et al., Towards deep learning models resistant to adversarial attacks, ICLR 2018"

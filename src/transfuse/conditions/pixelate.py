@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from transfuse.conditions._contract import Forward, RngOf, each
+from transfuse.conditions import Forward, RngOf, each
 
 CITATION = "Hendrycks, Dietterich, Benchmarking neural network robustness to common corruptions, ICLR 2019"
 TRAITS = {"kind": "corruption"}

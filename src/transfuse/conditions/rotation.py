@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import rotate
 from torch import Tensor
 
-from transfuse.conditions._contract import Forward, RngOf, each
+from transfuse.conditions import Forward, RngOf, each
 
 CITATION = "Hendrycks, Dietterich, Benchmarking neural network robustness to common corruptions, ICLR 2019"
 TRAITS = {"kind": "corruption"}

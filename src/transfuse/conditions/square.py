@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from transfuse.conditions import Forward, RngOf
 from transfuse.conditions._attack import answers, margin, needed
-from transfuse.conditions._contract import Forward, RngOf
 
 CITATION = "Andriushchenko et al., Square attack, ECCV 2020"
 TRAITS = {"kind": "attack", "against": True, "gradient": False, "norm": "linf", "passes": 100}

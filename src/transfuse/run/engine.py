@@ -17,7 +17,7 @@ from transfuse.errors import UserError
 from transfuse.events import Journal
 from transfuse.plan.graph import Given, Plan, Step, resolved, step_key
 from transfuse.registry import find
-from transfuse.run.engines._contract import SHELF, EngineFile, Pool
+from transfuse.run.engines import SHELF, EngineFile, Pool
 from transfuse.run.worker import Done, Job, Place, carry_out
 from transfuse.store import LostArtifactError, Store
 

@@ -32,7 +32,7 @@ def pressed(card: Card, record: Mapping[str, Any], side: int, root: Path, module
     """The card of the compressed source; its taps keep their names, their widths are measured."""
     if not record:
         return card
-    from transfuse.compress._contract import Rows
+    from transfuse.compress import Rows
     from transfuse.compress._lift import compressed
     from transfuse.source.open import open_source
 

@@ -39,7 +39,7 @@ def deliver_model(
     if "fit" not in picked:
         return
     from transfuse.fusion.saved import save
-    from transfuse.steps._context import Context
+    from transfuse.steps import Context
     from transfuse.steps._model import opened
 
     context = Context(store, root, modules=modules, device="cpu")

@@ -11,7 +11,7 @@ from transfuse.errors import TransfuseError
 from transfuse.events import Emit, Journal
 from transfuse.folder import Folder
 from transfuse.registry import find
-from transfuse.run.trackers._contract import SHELF, Finished, TrackerFile
+from transfuse.run.trackers import SHELF, Finished, TrackerFile
 
 # Names and passwords in an address.
 SECRET = re.compile(r"//[^/@\s]*@")

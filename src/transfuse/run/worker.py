@@ -61,7 +61,7 @@ def carry_out(
     job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | None = None, *, leads: bool = True
 ) -> Done:
     """Load the inputs, run the step's file, keep its result; of several at one step the leading one does."""
-    from transfuse.steps._context import Context
+    from transfuse.steps import Context
 
     store = Store(place.store)
     inputs: dict[str, Artifact] = {}

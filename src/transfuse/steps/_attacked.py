@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from transfuse.errors import UserError
-from transfuse.steps._context import Context
+from transfuse.steps import Context
 
 if TYPE_CHECKING:
     from torch import Tensor

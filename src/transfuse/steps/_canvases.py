@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.steps._context import Context
+from transfuse.steps import Context
 from transfuse.store import Artifact
 
 Canvases = Callable[[Sequence[int] | np.ndarray], np.ndarray]
@@ -25,7 +25,7 @@ def canvases(params: Mapping[str, Any], items: Artifact, context: Context) -> Ca
     if condition is None:
         return lambda rows: batch(data, rows, side)
 
-    from transfuse.conditions._contract import under
+    from transfuse.conditions import under
 
     targets = data.items.targets()
 

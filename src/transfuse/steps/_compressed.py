@@ -13,9 +13,8 @@ from transfuse.fusion import saved
 from transfuse.fusion.graphed import Graphed
 from transfuse.source.base import Source
 from transfuse.source.shrunk import is_shrunk
-from transfuse.steps import _networks
+from transfuse.steps import Context, _networks
 from transfuse.steps._canvases import canvases
-from transfuse.steps._context import Context
 from transfuse.steps.count import forward_flops, used_parameters
 from transfuse.store import Artifact
 

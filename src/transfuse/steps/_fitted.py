@@ -15,7 +15,7 @@ from transfuse.evaluation import temperature
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.kinds import kind_of
 from transfuse.mapped import picked
-from transfuse.steps._context import Context, Result
+from transfuse.steps import Context, Result
 from transfuse.store import Artifact
 from transfuse.types import TaskKind
 
@@ -49,21 +49,6 @@ def fitted(
 def task_of(artifact: Artifact) -> TaskKind:
     """The kind of task that a fitted arm, or its predictions, belong to."""
     return artifact.meta.get("task", "multiclass")
-
-
-def failed(reason: str) -> Result:
-    """An arm that could not be fitted; the others go on, and the report says so."""
-    return {"failed": reason}, None
-
-
-def failure(inputs: Mapping[str, Artifact]) -> str | None:
-    """The first reason why an input is unusable."""
-    reasons = [
-        artifact.meta["failed"]
-        for artifact in inputs.values()
-        if isinstance(artifact.meta, dict) and "failed" in artifact.meta
-    ]
-    return reasons[0] if reasons else None
 
 
 def matched(params: Mapping[str, Any], inputs: Mapping[str, Artifact]) -> Mapping[str, Any]:

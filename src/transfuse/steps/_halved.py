@@ -14,7 +14,7 @@ import numpy as np
 
 from transfuse.errors import UserError, out_of_memory
 from transfuse.mapped import room
-from transfuse.steps._context import Context
+from transfuse.steps import Context
 
 
 def halved(

@@ -27,8 +27,7 @@ from transfuse.registry import Entry, find, method, shelf
 from transfuse.seeds import stream
 from transfuse.source.base import Source
 from transfuse.source.weights import Reader, StateReader
-from transfuse.steps import _networks
-from transfuse.steps._context import Context, table
+from transfuse.steps import Context, _networks, table
 from transfuse.steps._fitted import fits_of, rows_of
 from transfuse.steps._trials import Trials
 from transfuse.steps._walked import walked

@@ -15,8 +15,7 @@ from transfuse.source import layout
 from transfuse.source.base import Source
 from transfuse.source.shrunk import shrink
 from transfuse.source.weights import fill
-from transfuse.steps import _networks
-from transfuse.steps._context import Context
+from transfuse.steps import Context, _networks
 from transfuse.steps._fitted import task_of
 from transfuse.store import Artifact
 

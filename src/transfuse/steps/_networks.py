@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from transfuse.compress._contract import Rows
+from transfuse.compress import Rows
 from transfuse.compress._lift import compressed
 from transfuse.files.weights import load_optimiser
 from transfuse.fusion.connect import connecting, crown
@@ -28,7 +28,7 @@ from transfuse.source.base import Source
 from transfuse.source.blank import blank_source
 from transfuse.source.layout import laid_out
 from transfuse.source.open import open_source, spec_files
-from transfuse.steps._context import Context
+from transfuse.steps import Context
 from transfuse.store import Artifact, Store
 from transfuse.train.past import PastOf, unknown
 from transfuse.types import Card

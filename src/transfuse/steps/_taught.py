@@ -14,7 +14,7 @@ from transfuse.store import Artifact
 if TYPE_CHECKING:
     import torch
 
-    from transfuse.steps._context import Context
+    from transfuse.steps import Context
     from transfuse.train.batches import Stream
     from transfuse.train.feed import Feed
 

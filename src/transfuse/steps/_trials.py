@@ -9,7 +9,7 @@ from typing import Any
 from transfuse.jsonio import digest
 from transfuse.registry import shelf
 from transfuse.seeds import stream
-from transfuse.steps._context import Context
+from transfuse.steps import Context
 from transfuse.store import Store
 
 SEARCH = "search"

@@ -10,7 +10,7 @@ import numpy as np
 
 from transfuse.data.items import Items
 from transfuse.schedules import Schedule
-from transfuse.steps._context import Context
+from transfuse.steps import Context
 from transfuse.steps._fitted import fits_of
 from transfuse.steps._trials import Trials, chooser
 

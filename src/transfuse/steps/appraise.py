@@ -16,8 +16,8 @@ from transfuse.evaluation.appraisal import Appraisal, Sources, appraise, named
 from transfuse.evaluation.case import MarginRule
 from transfuse.evaluation.material import Material
 from transfuse.jsonio import plain
+from transfuse.steps import Context, Result, table
 from transfuse.steps._apart import whole
-from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 from transfuse.types import Cost, ItemTable
 

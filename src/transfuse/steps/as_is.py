@@ -13,18 +13,8 @@ import numpy as np
 
 from transfuse import partial
 from transfuse.fusion import outputs_lift
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import (
-    blocks_of,
-    failed,
-    failure,
-    fitted,
-    lines_of,
-    made_of,
-    rows_of,
-    selection_rows,
-    told_of_merge,
-)
+from transfuse.steps import Context, Result, failed, failure, table
+from transfuse.steps._fitted import blocks_of, fitted, lines_of, made_of, rows_of, selection_rows, told_of_merge
 from transfuse.steps.pool import names
 from transfuse.store import Artifact
 from transfuse.types import Card

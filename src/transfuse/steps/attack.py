@@ -13,8 +13,7 @@ import numpy as np
 
 from transfuse.errors import UserError
 from transfuse.registry import find
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import failed, failure
+from transfuse.steps import Context, Result, failed, failure, table
 from transfuse.steps._halved import halved
 from transfuse.store import Artifact
 
@@ -75,7 +74,7 @@ def _scores(
     """What the arm answers to canvases made against it; what it takes by chance, the attack has not seen."""
     import torch
 
-    from transfuse.conditions._contract import under
+    from transfuse.conditions import under
     from transfuse.conditions._ways import seeded
     from transfuse.steps._attacked import forward_of
 

@@ -9,9 +9,8 @@ from typing import Any
 from transfuse.evaluation.case import MarginRule
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metric import metrics_from
-from transfuse.steps import _spent
+from transfuse.steps import Context, Result, _spent, table
 from transfuse.steps._case import selected
-from transfuse.steps._context import Context, Result, table
 from transfuse.store import Artifact
 
 REVISION = 2

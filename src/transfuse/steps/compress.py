@@ -15,14 +15,14 @@ from transfuse.errors import MissingExtraError, UserError
 from transfuse.evaluation import temperature
 from transfuse.kinds import kind_of
 from transfuse.registry import method
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import failed, failure, fitted, made_of, rows_of, selection_rows, task_of
+from transfuse.steps import Context, Result, failed, failure, table
+from transfuse.steps._fitted import fitted, made_of, rows_of, selection_rows, task_of
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from transfuse.compress._contract import Rows
+    from transfuse.compress import Rows
 
 REVISION = 1
 NEEDS = ("torch",)
@@ -97,7 +97,7 @@ class _Shown:
 
     def rows(self) -> Rows:
         """As the contract has them."""
-        from transfuse.compress._contract import Rows
+        from transfuse.compress import Rows
 
         return Rows(self.side, len(self.chosen), self._batches, self._emit)
 

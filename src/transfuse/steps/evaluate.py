@@ -12,8 +12,20 @@ from transfuse.data.items import Items
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.metric import metrics_from
 from transfuse.evaluation.verdict import judge, record
-from transfuse.steps import _apart, _case, _chosen, _exposed, _observed, _retained, _searched, _sizes, _stitched
-from transfuse.steps._context import Context, Result, table
+from transfuse.steps import (
+    Context,
+    Result,
+    _apart,
+    _case,
+    _chosen,
+    _exposed,
+    _observed,
+    _retained,
+    _searched,
+    _sizes,
+    _stitched,
+    table,
+)
 from transfuse.steps._spent import BYTES
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from transfuse.steps._context import Context, Result
-from transfuse.steps._fitted import failed, failure
+from transfuse.steps import Context, Result, failed, failure
 from transfuse.steps._halved import halved
 from transfuse.store import Artifact
 

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from transfuse.schedules import Schedule
-from transfuse.steps import _spent
-from transfuse.steps._context import Context, Result
-from transfuse.steps._fitted import failed, failure, fits_of
+from transfuse.steps import Context, Result, _spent, failed, failure
+from transfuse.steps._fitted import fits_of
 from transfuse.store import Artifact
 
 REVISION = 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfuse.errors import out_of_memory
-from transfuse.steps._context import Context, Result
+from transfuse.steps import Context, Result
 from transfuse.store import Artifact
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfuse.errors import UserError
-from transfuse.steps._context import Context, Result
-from transfuse.steps._fitted import failed
+from transfuse.steps import Context, Result, failed
 from transfuse.store import Artifact
 
 REVISION = 2

@@ -15,8 +15,8 @@ from transfuse.data.items import Items
 from transfuse.fusion import kinds_lift, outputs_lift
 from transfuse.fusion.contract import About
 from transfuse.registry import method
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import failed, failure, fitted, made_of, task_of
+from transfuse.steps import Context, Result, failed, failure, table
+from transfuse.steps._fitted import fitted, made_of, task_of
 from transfuse.store import Artifact
 from transfuse.types import TaskKind
 

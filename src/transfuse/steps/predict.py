@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.registry import find
-from transfuse.steps._context import Context, Result
-from transfuse.steps._fitted import failed, failure
+from transfuse.steps import Context, Result, failed, failure
 from transfuse.store import Artifact
 
 REVISION = 3

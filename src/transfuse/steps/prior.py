@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.steps._context import Context, Result, table
+from transfuse.steps import Context, Result, table
 from transfuse.steps._fitted import fitted, made_of, rows_of, selection_rows
 from transfuse.store import Artifact
 from transfuse.types import TaskKind

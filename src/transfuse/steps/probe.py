@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfuse.steps._context import Context, Result
+from transfuse.steps import Context, Result
 from transfuse.steps._halved import halved
 from transfuse.store import Artifact
 

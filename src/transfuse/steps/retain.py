@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transfuse.data.items import Items
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import failed, failure, rows_of, selection_rows
+from transfuse.steps import Context, Result, failed, failure, table
+from transfuse.steps._fitted import rows_of, selection_rows
 from transfuse.steps._halved import halved
 from transfuse.store import Artifact
 from transfuse.types import Card

@@ -10,9 +10,8 @@ import numpy as np
 
 from transfuse.kinds import kind_of
 from transfuse.schedules import Schedule
-from transfuse.steps import compress
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import failed, failure, fitted, made_of, rows_of
+from transfuse.steps import Context, Result, compress, failed, failure, table
+from transfuse.steps._fitted import fitted, made_of, rows_of
 from transfuse.steps._tuned import lesson_of, trained
 from transfuse.store import Artifact
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from transfuse.cells import filled
 from transfuse.evaluation.case import MarginRule
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, lines_of, rows_of, selection_rows
+from transfuse.steps import Context, Result, failed, failure, table
+from transfuse.steps._fitted import blocks_of, lines_of, rows_of, selection_rows
 from transfuse.steps._screen import ROWS, Candidate, Fuser, Screen, optimism
 from transfuse.steps._spent import BYTES
 from transfuse.steps.pool import names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.steps._context import Context, Result
+from transfuse.steps import Context, Result
 from transfuse.store import Artifact
 
 REVISION = 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfuse.source.spec import parse
-from transfuse.steps._context import Context, Result
+from transfuse.steps import Context, Result
 from transfuse.store import Artifact
 from transfuse.types import Card
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from transfuse.evaluation.stitching import PlainHead
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failed, failure, fits_of, lines_of, rows_of
+from transfuse.steps import Context, Result, failed, failure, table
+from transfuse.steps._fitted import blocks_of, fits_of, lines_of, rows_of
 from transfuse.store import Artifact
 
 REVISION = 1

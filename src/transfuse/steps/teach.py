@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from transfuse.registry import find
-from transfuse.steps._context import Context, Result
-from transfuse.steps._fitted import failed, failure, fits_of, rows_of
+from transfuse.steps import Context, Result, failed, failure
+from transfuse.steps._fitted import fits_of, rows_of
 from transfuse.store import Artifact
 
 REVISION = 1

@@ -10,18 +10,8 @@ import numpy as np
 from transfuse.kinds import kind_of
 from transfuse.registry import method
 from transfuse.schedules import Schedule
-from transfuse.steps import _taught
-from transfuse.steps._context import Context, Result, table
-from transfuse.steps._fitted import (
-    blocks_of,
-    failed,
-    failure,
-    fitted,
-    made_of,
-    matched,
-    rows_of,
-    told_of_merge,
-)
+from transfuse.steps import Context, Result, _taught, failed, failure, table
+from transfuse.steps._fitted import blocks_of, fitted, made_of, matched, rows_of, told_of_merge
 from transfuse.steps._tuned import lesson_of, trained
 from transfuse.store import Artifact
 

@@ -17,12 +17,12 @@ from transfuse.schedules import Schedule
 from transfuse.seeds import integer, stream
 from transfuse.train import averaging, stages
 from transfuse.train.adamw import AdamW
-from transfuse.train.augment._contract import Augmenting
+from transfuse.train.augment import Augmenting
 from transfuse.train.batches import SETTLING_ROWS, TRAIN, Batch, Stream, in_batches, slices, spread_evenly
 from transfuse.train.feed import Feed
 from transfuse.train.health import Health, Watch
 from transfuse.train.held import held_loss, spread_of
-from transfuse.train.objectives._contract import About, DivergedError, Objective, objective, total
+from transfuse.train.objectives import About, DivergedError, Objective, objective, total
 from transfuse.train.past import PastOf, go_on, unknown
 from transfuse.train.ranks import Ranks
 from transfuse.train.rates import cosine, groups

@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 
-from transfuse.run.engines._contract import Pool
+from transfuse.run.engines import Pool
 from transfuse.run.worker import Place, in_worker, start_worker
 
 ALWAYS = False

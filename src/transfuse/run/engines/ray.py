@@ -20,7 +20,7 @@ from typing import Any
 
 from transfuse.errors import TransfuseError, UserError, missing_extra
 from transfuse.registry import find
-from transfuse.run.engines._contract import Pool
+from transfuse.run.engines import Pool
 from transfuse.run.worker import Done, Job, Place, in_worker
 from transfuse.store import Store
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from transfuse.errors import UserError, missing_extra
 from transfuse.jsonio import digest
-from transfuse.run.trackers._contract import Finished
+from transfuse.run.trackers import Finished
 
 PLAN, EVIDENCE, PARENT = "transfuse.plan", "transfuse.evidence", "mlflow.parentRunId"
 PATIENCE_SECONDS = 5.0

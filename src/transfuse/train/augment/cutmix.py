@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from transfuse.train.augment._contract import mixed_targets, partners
+from transfuse.train.augment import mixed_targets, partners
 from transfuse.train.batches import Batch
 
 CITATION = "Yun et al., CutMix, ICCV 2019"

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from transfuse.train.augment._contract import mixed, mixed_targets, partners
+from transfuse.train.augment import mixed, mixed_targets, partners
 from transfuse.train.batches import Batch
 
 CITATION = "Verma et al., Manifold mixup, ICML 2019"

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from transfuse.train.augment._contract import mixed, mixed_targets, partners
+from transfuse.train.augment import mixed, mixed_targets, partners
 from transfuse.train.batches import Batch
 
 CITATION = "Zhang et al., mixup: beyond empirical risk minimization, ICLR 2018"

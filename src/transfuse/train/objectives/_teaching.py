@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from transfuse.errors import UserError
+from transfuse.train import objectives
 from transfuse.train.batches import POOL, TRAIN, Batch
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 
 # Summed divergence of a batch's scores [n, C] from what its teachers say.
 Apart = Callable[[Tensor, Batch], Tensor]
 
 
 def taught(
-    name: str, about: _contract.About, learner: Learner, batches: _contract.Batches, apart: Apart
+    name: str, about: objectives.About, learner: Learner, batches: objectives.Batches, apart: Apart
 ) -> dict[str, Tensor]:
     """`{"labels": task loss, "teacher": mean of `apart` over all rows}`: those with labels, and those of the pool."""
     batch = batches[TRAIN]

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from transfuse.train import objectives
 from transfuse.train.averaging import renew
 from transfuse.train.batches import POOL, TRAIN, Batch
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 
 CITATION = "Li et al., Revisiting batch normalization for practical domain adaptation, ICLR workshop 2017"
 PARAMETERS: Mapping[str, object] = {}
@@ -25,12 +25,12 @@ TRAITS = {"complete": True, "kinds": "multiclass, multilabel, regression"}
 NEEDS = ("pool",)
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss}`; the pool is looked at once, at the end."""
 
     listens = False
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         return {"labels": self.about.loss(learner(batch.inputs), batch)}
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from transfuse.train import objectives
 from transfuse.train.batches import TRAIN
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 from transfuse.train.objectives._adversary import Near
 
 CITATION = (
@@ -30,10 +30,10 @@ PARAMETERS = {
 TRAITS = {"fields": "image", "complete": True, "kinds": "multiclass, multilabel, regression", "resists": True}
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"adversarial": loss}`, with `{"labels": loss}` where the inputs as they are count too."""
 
-    def __init__(self, about: _contract.About, *, radius: float, steps: int, clean: float) -> None:
+    def __init__(self, about: objectives.About, *, radius: float, steps: int, clean: float) -> None:
         super().__init__(about)
         self.near, self.clean = Near(radius, steps), clean
 
@@ -43,7 +43,7 @@ class Objective(_contract.Objective):
     def further(self, rows: int) -> int:
         return rows * (self.near.steps + (1 if self.clean else 0))
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         starts = self.near.anywhere(learner, batch.inputs)
         changed = self.near.worst(learner, batch.inputs, starts, lambda scores: self.about.loss(scores, batch))

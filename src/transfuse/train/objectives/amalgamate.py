@@ -17,9 +17,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from transfuse.train import objectives
 from transfuse.train.batches import Batch
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract, _teaching
+from transfuse.train.objectives import _teaching
 
 CITATION = (
     "Shen et al., Amalgamating knowledge towards comprehensive classification, AAAI 2019; Vongkulbhaisal, Vinayavekhin,"
@@ -33,17 +34,17 @@ TRAITS = {"complete": True, "partial": True}
 NEEDS = ("teacher",)
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss, "teacher": mean divergence over the teachers}`."""
 
-    def __init__(self, about: _contract.About, *, temperature: float, hard: float) -> None:
+    def __init__(self, about: objectives.About, *, temperature: float, hard: float) -> None:
         super().__init__(about)
         self.temperature, self.hard = temperature, hard
 
     def weights(self, progress: float) -> Mapping[str, float]:
         return {"labels": self.hard, "teacher": 1.0 - self.hard}
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         return _teaching.taught("amalgamate", self.about, learner, batches, self._apart)
 
     def _apart(self, scores: Tensor, batch: Batch) -> Tensor:

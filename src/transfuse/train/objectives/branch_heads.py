@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from transfuse.train import objectives
 from transfuse.train.batches import TRAIN
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 
 CITATION = "Szegedy et al., Going deeper with convolutions, CVPR 2015; Lee et al., Deeply-supervised nets, 2015"
 PARAMETERS = {
@@ -43,10 +43,10 @@ class Heads(nn.Module):
         ]
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"branch0": loss, "branch1": loss, ...}` in the order of the members."""
 
-    def __init__(self, about: _contract.About, *, share: float) -> None:
+    def __init__(self, about: objectives.About, *, share: float) -> None:
         super().__init__(about)
         self.share = share
         self.heads = Heads(about.learner)
@@ -54,7 +54,7 @@ class Objective(_contract.Objective):
     def weights(self, progress: float) -> Mapping[str, float]:
         return {f"branch{number}": self.share for number in range(len(self.heads.heads))}
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         answers = self.heads(learner.blocks(batch.inputs))
         return {f"branch{number}": self.about.loss(answer, batch) for number, answer in enumerate(answers)}

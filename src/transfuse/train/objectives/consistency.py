@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from transfuse.train import objectives
 from transfuse.train.batches import POOL, TRAIN
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 
 CITATION = (
     "Sohn et al., FixMatch: simplifying semi-supervised learning with consistency and confidence, NeurIPS 2020; Xie et"
@@ -36,10 +36,10 @@ NEEDS = ("pool",)
 SHIFT, SQUARE, LIGHT, COLUMNS, NOISE = 0.125, 0.5, 0.4, 0.3, 0.3
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss, "consistency": loss of the believed rows}`; 0 where none is believed."""
 
-    def __init__(self, about: _contract.About, *, sure: float, pull: float, strength: float) -> None:
+    def __init__(self, about: objectives.About, *, sure: float, pull: float, strength: float) -> None:
         super().__init__(about)
         self.sure, self.pull, self.strength = sure, pull, strength
 
@@ -49,7 +49,7 @@ class Objective(_contract.Objective):
     def further(self, rows: int) -> int:
         return rows
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch, pool = batches[TRAIN], batches[POOL]
         weak = [shifted(each, SHIFT) for each in pool.inputs] if learner.on_canvas else pool.inputs
         with torch.no_grad():

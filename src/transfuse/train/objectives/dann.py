@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from transfuse.train import objectives
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 from transfuse.train.objectives._domains import both
 
 CITATION = "Ganin et al., Domain-adversarial training of neural networks, JMLR 2016"
@@ -49,10 +49,10 @@ class Reversed(torch.autograd.Function):
         return -ctx.share * slopes[0], None
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss, "domains": the discriminator's log-loss}`; log 2 where it can tell nothing."""
 
-    def __init__(self, about: _contract.About, *, pull: float, width: int) -> None:
+    def __init__(self, about: objectives.About, *, pull: float, width: int) -> None:
         super().__init__(about)
         self.pull, self.share = pull, 0.0
         self.tell = nn.Sequential(nn.Linear(about.learner.width, width), nn.ReLU(), nn.Linear(width, 1))
@@ -62,7 +62,7 @@ class Objective(_contract.Objective):
         self.share = self.pull * (2.0 / (1.0 + math.exp(-10.0 * progress)) - 1.0)
         return {}
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         loss, labelled, others = both(self.about, learner, batches)
         rows = torch.cat([labelled, others])
         of_pool = torch.cat([labelled.new_zeros(len(labelled)), others.new_ones(len(others))])

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from transfuse.errors import UserError
+from transfuse.train import objectives
 from transfuse.train.batches import Batch
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract, _teaching
+from transfuse.train.objectives import _teaching
 
 CITATION = (
     "Hinton, Vinyals, Dean, Distilling the knowledge in a neural network, 2015; You et al., Learning from multiple"
@@ -34,17 +35,17 @@ TRAITS = {"complete": True}
 NEEDS = ("teacher",)
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss, "teacher": softened divergence}`; teachers stand beside the labelled batch."""
 
-    def __init__(self, about: _contract.About, *, temperature: float, hard: float, teachers: str) -> None:
+    def __init__(self, about: objectives.About, *, temperature: float, hard: float, teachers: str) -> None:
         super().__init__(about)
         self.temperature, self.hard, self.teachers = temperature, hard, teachers
 
     def weights(self, progress: float) -> Mapping[str, float]:
         return {"labels": self.hard, "teacher": 1.0 - self.hard}
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         return _teaching.taught("distil", self.about, learner, batches, self._apart)
 
     def _apart(self, scores: Tensor, batch: Batch) -> Tensor:

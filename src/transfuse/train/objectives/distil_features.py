@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from transfuse.errors import UserError
+from transfuse.train import objectives
 from transfuse.train.batches import TRAIN
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 
 CITATION = (
     "Romero et al., FitNets, ICLR 2015; Shang et al., Theia: distilling diverse vision foundation models, CoRL 2024"
@@ -30,10 +30,10 @@ NEEDS = ("teacher_features",)
 STILL = 1e-6
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"features": mean squared error}`; statistics and projections are made from the training rows' features."""
 
-    def __init__(self, about: _contract.About, *, features: float) -> None:
+    def __init__(self, about: objectives.About, *, features: float) -> None:
         super().__init__(about)
         given = about.beside.get("teacher_features", [])
         if not given:
@@ -49,7 +49,7 @@ class Objective(_contract.Objective):
     def weights(self, progress: float) -> Mapping[str, float]:
         return {"features": self.share}
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         fused = learner.parts(batch.inputs).fused.float()
         errors = []

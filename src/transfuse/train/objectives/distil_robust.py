@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from transfuse.errors import UserError
+from transfuse.train import objectives
 from transfuse.train.batches import TRAIN
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract, _teaching
+from transfuse.train.objectives import _teaching
 from transfuse.train.objectives._adversary import Near
 
 CITATION = "Goldblum et al., Adversarially robust distillation, AAAI 2020"
@@ -30,10 +31,10 @@ TRAITS = {"fields": "image", "complete": True, "kinds": "multiclass", "labelled"
 NEEDS = ("teacher",)
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss, "teacher": softened divergence on changed inputs}`."""
 
-    def __init__(self, about: _contract.About, *, radius: float, steps: int, temperature: float, hard: float) -> None:
+    def __init__(self, about: objectives.About, *, radius: float, steps: int, temperature: float, hard: float) -> None:
         super().__init__(about)
         self.near, self.temperature, self.hard = Near(radius, steps), temperature, hard
 
@@ -43,7 +44,7 @@ class Objective(_contract.Objective):
     def further(self, rows: int) -> int:
         return rows * (self.near.steps + 1)
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         if not batch.beside.get("teacher"):
             raise UserError("distil_robust needs a teacher's scores of its rows", hint="train: {teacher: ARM}")

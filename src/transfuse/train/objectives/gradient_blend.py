@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from transfuse.train import objectives
 from transfuse.train.batches import TRAIN
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 from transfuse.train.objectives.branch_heads import Heads
 
 CITATION = "Wang, Tran, Feiszli, What makes training multi-modal classification networks hard?, CVPR 2020"
@@ -42,10 +42,10 @@ def blended(before: Mapping[str, tuple[float, float]], after: Mapping[str, tuple
     return {name: value / total for name, value in raw.items()} if total > 0 else {}
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"fused": loss, "branch0": loss, ...}`."""
 
-    def __init__(self, about: _contract.About, *, spared: float, every: int) -> None:
+    def __init__(self, about: objectives.About, *, spared: float, every: int) -> None:
         super().__init__(about)
         self.share, self.every = spared, every
         self.heads = Heads(about.learner)
@@ -64,7 +64,7 @@ class Objective(_contract.Objective):
         self.rows = np.sort(order[count:]), np.sort(order[:count])
         return rows[np.isin(rows, self.rows[0])]
 
-    def after(self, epoch: int, losses: _contract.Measure) -> None:
+    def after(self, epoch: int, losses: objectives.Measure) -> None:
         if epoch % self.every and self.last:
             return
         trained, spared = (losses(rows) for rows in self.rows)
@@ -72,7 +72,7 @@ class Objective(_contract.Objective):
         self.blend = (blended(self.last, now) if self.last else {}) or self.blend
         self.last = now
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch: Any = batches[TRAIN]
         parts = learner.parts(batch.inputs)
         answers = {"fused": parts.logits}

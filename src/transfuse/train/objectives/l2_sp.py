@@ -11,8 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from transfuse.train import objectives
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 
 CITATION = "Li, Grandvalet, Davoine, Explicit inductive bias for transfer learning with CNNs, ICML 2018"
 PARAMETERS = {
@@ -22,15 +22,15 @@ PARAMETERS = {
 TRAITS = {"complete": False, "on": "canvas", "decays_members": True}
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"l2_sp": penalty}`; the start is where the network is when the objective is made."""
 
-    def __init__(self, about: _contract.About, *, alpha: float, beta: float) -> None:
+    def __init__(self, about: objectives.About, *, alpha: float, beta: float) -> None:
         super().__init__(about)
         self.alpha, self.beta = alpha, beta
         self.start = {name: value.detach().clone() for name, value in _trained(about.learner.module) if _inside(name)}
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         zero = next(learner.module.parameters()).new_zeros(())
         moved, new = [zero], [zero]
         for name, value in _trained(learner.module):

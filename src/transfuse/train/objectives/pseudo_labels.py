@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from transfuse.train import objectives
 from transfuse.train.batches import POOL, TRAIN, Batch
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract, _teaching
+from transfuse.train.objectives import _teaching
 
 CITATION = (
     "Lee, Pseudo-label: the simple and efficient semi-supervised learning method for deep neural networks, 2013; Xie et"
@@ -32,17 +33,17 @@ NEEDS = ("pool",)
 RAMP = 0.5
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss, "pseudo": loss of the believed rows}`; 0 where none is believed."""
 
-    def __init__(self, about: _contract.About, *, sure: float, pull: float) -> None:
+    def __init__(self, about: objectives.About, *, sure: float, pull: float) -> None:
         super().__init__(about)
         self.sure, self.pull, self.taught = sure, pull, bool(about.beside.get("teacher"))
 
     def weights(self, progress: float) -> Mapping[str, float]:
         return {"pseudo": self.pull * (1.0 if self.taught else min(1.0, progress / RAMP))}
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch, pool = batches[TRAIN], batches[POOL]
         scores = learner(pool.inputs).float()
         surest, label = self._said(scores, pool).max(dim=1)

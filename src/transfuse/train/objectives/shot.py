@@ -22,11 +22,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from transfuse.seeds import stream
+from transfuse.train import objectives
 from transfuse.train.adamw import AdamW
 from transfuse.train.averaging import renew
 from transfuse.train.batches import POOL, TRAIN, Batch
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 
 CITATION = "Liang, Hu, Feng, Do we really need to access the source data? Source hypothesis transfer, ICML 2020"
 PARAMETERS: Mapping[str, Any] = {
@@ -40,16 +40,16 @@ NEEDS = ("pool",)
 TINY = 1e-8
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss}`; the pool is heard at the end, and then alone."""
 
     listens = False
 
-    def __init__(self, about: _contract.About, *, rounds: int, rate: float, pull: float, least: float) -> None:
+    def __init__(self, about: objectives.About, *, rounds: int, rate: float, pull: float, least: float) -> None:
         super().__init__(about)
         self.rounds, self.rate, self.pull, self.least = rounds, rate, pull, least
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         return {"labels": self.about.loss(learner(batch.inputs), batch)}
 
@@ -61,7 +61,7 @@ class Objective(_contract.Objective):
         still = {id(each) for each in crown.head.parameters()}
         moving = [each for each in model.parameters() if each.requires_grad and id(each) not in still]
         if not moving:
-            raise _contract.DivergedError(
+            raise objectives.DivergedError(
                 "source-free adaptation moves what lies below the classifier, and nothing there learns: give the fusion"
                 " a projection (project: 64), or train in full"
             )
@@ -75,7 +75,7 @@ class Objective(_contract.Objective):
             for place in stream("shot", "order", number).permutation(len(batches)):
                 loss = self._loss(learner(batches[place].inputs).float(), labels[place])
                 if not bool(loss.isfinite()):
-                    raise _contract.DivergedError("the loss of adapting to the unlabelled rows became no number")
+                    raise objectives.DivergedError("the loss of adapting to the unlabelled rows became no number")
                 for each in model.parameters():
                     each.grad = None
                 loss.backward()
@@ -83,7 +83,7 @@ class Objective(_contract.Objective):
                 rows += len(batches[place].rows)
         after = _answered(learner, batches)
         if not after >= self.least * before:
-            raise _contract.DivergedError(
+            raise objectives.DivergedError(
                 f"adapting to the unlabelled rows was given up: its answers fell to {after:.1f} classes of {before:.1f}"
             )
         return rows

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from transfuse.train import objectives
 from transfuse.train.batches import TRAIN
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 
 CITATION = "cross-entropy; label smoothing: Szegedy et al., Rethinking the Inception architecture, CVPR 2016"
 PARAMETERS: dict[str, dict[str, object]] = {}
 TRAITS = {"complete": True, "kinds": "multiclass, multilabel, regression"}
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"supervised": loss}` of the labelled training rows."""
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         return {"supervised": self.about.loss(learner(batch.inputs), batch)}

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from transfuse.train import objectives
 from transfuse.train.batches import TRAIN
 from transfuse.train.learner import Learner
-from transfuse.train.objectives import _contract
 from transfuse.train.objectives._adversary import Near
 
 CITATION = "Zhang et al., Theoretically principled trade-off between robustness and accuracy, ICML 2019"
@@ -30,10 +30,10 @@ TRAITS = {"fields": "image", "complete": True, "kinds": "multiclass", "resists":
 ASIDE = 0.001
 
 
-class Objective(_contract.Objective):
+class Objective(objectives.Objective):
     """`{"labels": task loss, "trades": divergence}`."""
 
-    def __init__(self, about: _contract.About, *, radius: float, steps: int, price: float) -> None:
+    def __init__(self, about: objectives.About, *, radius: float, steps: int, price: float) -> None:
         super().__init__(about)
         self.near, self.price = Near(radius, steps), price
 
@@ -43,7 +43,7 @@ class Objective(_contract.Objective):
     def further(self, rows: int) -> int:
         return rows * (self.near.steps + 1)
 
-    def forward(self, learner: Learner, batches: _contract.Batches) -> dict[str, Tensor]:
+    def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         batch = batches[TRAIN]
         scores = learner(batch.inputs).float()
         starts = [each + ASIDE * torch.randn_like(each) for each in batch.inputs]
