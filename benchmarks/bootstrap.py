@@ -7,9 +7,9 @@ import tracemalloc
 
 import numpy as np
 
-from transfuse.evaluation.bootstrap import interval, picks, resample
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.metric import metric
+from transfuse.evaluation.statistics.bootstrap import interval, picks, resample
 from transfuse.evaluation.tables import Table
 from transfuse.evaluation.verdict import judge
 from transfuse.types import Arm, Cost, ItemTable, Task

@@ -13,11 +13,11 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 from benchmarks.pairs import Act, line, ratio
-from transfuse.evaluation.band import reduced
-from transfuse.evaluation.lattice import logme_of_sets, subsets
 from transfuse.evaluation.material import Material, value
-from transfuse.evaluation.moments import moments
-from transfuse.evaluation.ridge import Heads
+from transfuse.evaluation.probes.band import reduced
+from transfuse.evaluation.probes.lattice import logme_of_sets, subsets
+from transfuse.evaluation.probes.moments import moments
+from transfuse.evaluation.probes.ridge import Heads
 
 ROWS, CLASSES = 5000, 100
 LARGE, SOURCES, NARROW = 2048, 8, 128

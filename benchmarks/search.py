@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from transfuse.evaluation.ridge import Heads
+from transfuse.evaluation.probes.ridge import Heads
 from transfuse.steps._screen import Screen
 from transfuse.steps.search import _fusers
 

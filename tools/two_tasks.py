@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import transfuse
 from transfuse.data.open import open_data
-from transfuse.evaluation.resample import moments
+from transfuse.evaluation.statistics.resample import moments
 from transfuse.seeds import stream
 from transfuse.types import Undefined
 from two_starts import mlp, rows_of, trained

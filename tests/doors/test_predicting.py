@@ -16,7 +16,7 @@ from transfuse.data.canvas import place
 from transfuse.doors.cli import app
 from transfuse.doors.predicting import predict
 from transfuse.errors import UserError
-from transfuse.evaluation.files import read_predictions
+from transfuse.evaluation.elsewhere.files import read_predictions
 from transfuse.fusion import saved
 from transfuse.report.view import SCHEMA
 from transfuse.source.open import make_card, open_source

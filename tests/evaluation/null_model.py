@@ -14,8 +14,8 @@ import numpy as np
 from scipy.special import ndtri
 
 from transfuse.evaluation.claims import status
-from transfuse.evaluation.power import shown_from
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.power import shown_from
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import Status
 
 SHARED = 1.0

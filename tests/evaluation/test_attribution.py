@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from evaluation.full_case import full_case
 from evaluation.judged import changed, items
 from evaluation.test_ridge import sources
-from transfuse.evaluation.attribution import interaction_weights, interval_of_means, members, shapley_weights
-from transfuse.evaluation.attribution import permutations as orders
-from transfuse.evaluation.lattice import logme_of_sets, subsets
 from transfuse.evaluation.material import Material, value
+from transfuse.evaluation.probes.lattice import logme_of_sets, subsets
+from transfuse.evaluation.probes.ridge import Heads
 from transfuse.evaluation.questions import attribution
-from transfuse.evaluation.resample import Interval, moments
-from transfuse.evaluation.ridge import Heads
+from transfuse.evaluation.statistics.attribution import interaction_weights, interval_of_means, members, shapley_weights
+from transfuse.evaluation.statistics.attribution import permutations as orders
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import Features, ItemTable, Undefined
 
 

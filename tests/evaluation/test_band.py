@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transfuse.evaluation import band as forms
-from transfuse.evaluation.band import Band, band, reduced, tridiagonal
+from transfuse.evaluation.probes import band as forms
+from transfuse.evaluation.probes.band import Band, band, reduced, tridiagonal
 
 SIZES = (1, 2, 3, 63, 64, 65, 127, 128, 129, 191, 192, 193, 257)
 

@@ -9,10 +9,10 @@ from scipy import stats
 
 from evaluation.judged import items, judged
 from transfuse.errors import UserError
-from transfuse.evaluation.bootstrap import Product, bca, counted, crossed_bootstrap, picks, resample
 from transfuse.evaluation.measure import compare, level, prepare
 from transfuse.evaluation.metric import metric
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.bootstrap import Product, bca, counted, crossed_bootstrap, picks, resample
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import ItemTable, Undefined
 
 BOOTSTRAPPED = ("ece", "worst_class", "macro_f1", "ece_debiased")

@@ -8,8 +8,8 @@ import pytest
 from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.corruption import condition_parts, corruption_error, relative_corruption_error
 from transfuse.evaluation.questions import conditions
+from transfuse.evaluation.statistics.corruption import condition_parts, corruption_error, relative_corruption_error
 from transfuse.evaluation.tables import Table
 from transfuse.evaluation.verdict import judge
 from transfuse.types import Evidence, Undefined

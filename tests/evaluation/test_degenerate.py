@@ -10,10 +10,10 @@ import pytest
 
 from evaluation.judged import case, changed
 from transfuse.errors import UserError
-from transfuse.evaluation.door import evaluate
+from transfuse.evaluation.elsewhere.door import evaluate
 from transfuse.evaluation.measure import compare, level
 from transfuse.evaluation.metric import metric
-from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.tables import Table
 from transfuse.evaluation.verdict import Judgement, judge, record
 from transfuse.types import Evidence, ItemTable, Predictions, Undefined

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from evaluation.full_case import full_case
 from evaluation.judged import changed
-from transfuse.evaluation.diversity import (
+from transfuse.evaluation.metric import metric
+from transfuse.evaluation.questions import diversity
+from transfuse.evaluation.statistics.diversity import (
     agreement,
     disagreement_ratio,
     error_correlation,
@@ -21,8 +23,6 @@ from transfuse.evaluation.diversity import (
     residual_correlation,
     residual_products,
 )
-from transfuse.evaluation.metric import metric
-from transfuse.evaluation.questions import diversity
 from transfuse.types import Task, Undefined
 
 

@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.metrics import mean_squared_error, roc_auc_score
 
 from transfuse.errors import UserError
-from transfuse.evaluation.door import evaluate, set_up
+from transfuse.evaluation.elsewhere.door import evaluate, set_up
 from transfuse.evaluation.verdict import Judgement, record
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.judged import CLASSES, items, predictions
 from transfuse.errors import UserError
-from transfuse.evaluation.door import evaluate, set_up
+from transfuse.evaluation.elsewhere.door import evaluate, set_up
 from transfuse.evaluation.temperature import crossfit
 from transfuse.evaluation.verdict import Judgement, record
 from transfuse.types import Claim, Evidence

@@ -13,11 +13,11 @@ from transfuse.errors import UserError
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import restricted
 from transfuse.evaluation.claims import comparison_rows
-from transfuse.evaluation.folds import FoldMeans, corrected, fold_means, rope
 from transfuse.evaluation.measure import compare
 from transfuse.evaluation.metric import metric
 from transfuse.evaluation.questions import folds as question
-from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.statistics.folds import FoldMeans, corrected, fold_means, rope
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.verdict import judge
 from transfuse.evaluation.words import sentence
 from transfuse.types import Undefined

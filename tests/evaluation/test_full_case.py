@@ -12,7 +12,7 @@ from transfuse import registry
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.metric import metric
 from transfuse.evaluation.questions import calibration, flips
-from transfuse.evaluation.reliability import adaptive_error, reliability_bins
+from transfuse.evaluation.statistics.reliability import adaptive_error, reliability_bins
 from transfuse.evaluation.tables import Table
 from transfuse.evaluation.verdict import judge, record
 from transfuse.jsonio import canonical

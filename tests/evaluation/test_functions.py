@@ -12,7 +12,7 @@ from sklearn.metrics import mean_absolute_error
 
 from transfuse.errors import UserError
 from transfuse.evaluation import metrics
-from transfuse.evaluation.door import evaluate
+from transfuse.evaluation.elsewhere.door import evaluate
 from transfuse.evaluation.metric import metric, metrics_from
 from transfuse.evaluation.metrics import accuracy
 from transfuse.types import Evidence, Undefined

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transfuse.evaluation.power import detectable_effect, mcnemar
+from transfuse.evaluation.statistics.power import detectable_effect, mcnemar
 
 # items, discordant share, smallest detectable difference in points at 80 % power.
 DETECTABLE = [

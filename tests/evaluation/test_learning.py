@@ -9,14 +9,14 @@ from scipy import stats
 from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.errors import UserError
-from transfuse.evaluation.learning import (
+from transfuse.evaluation.questions import learning, retention
+from transfuse.evaluation.statistics.learning import (
     area_by_log_rows,
     data_multiplier,
     falling,
     ratio_interval,
     rows_to_reach,
 )
-from transfuse.evaluation.questions import learning, retention
 from transfuse.types import Evidence, Observation, Undefined
 
 ROWS = np.array([10.0, 100.0, 1000.0])

@@ -8,10 +8,10 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import multivariate_normal
 
 from transfuse.errors import UserError
-from transfuse.evaluation import band
-from transfuse.evaluation.logme_fit import GramSide, KernelSide, best
 from transfuse.evaluation.material import Material, together, value
-from transfuse.evaluation.moments import Moments
+from transfuse.evaluation.probes import band
+from transfuse.evaluation.probes.logme_fit import GramSide, KernelSide, best
+from transfuse.evaluation.probes.moments import Moments
 from transfuse.types import Undefined
 
 TOLD = 1e-8

@@ -9,7 +9,7 @@ from sklearn import metrics as oracle
 from transfuse import registry
 from transfuse.evaluation.measure import compare, level
 from transfuse.evaluation.metric import metric
-from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.tables import Table
 from transfuse.kinds import KINDS
 from transfuse.types import ItemTable, Undefined

@@ -7,8 +7,8 @@ import pytest
 from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.evaluation.case import Case, MarginRule
-from transfuse.evaluation.next import cheapest
 from transfuse.evaluation.questions import next_experiment, pareto
+from transfuse.evaluation.statistics.next import cheapest
 from transfuse.evaluation.verdict import judge
 from transfuse.types import Cost, Undefined
 

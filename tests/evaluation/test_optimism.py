@@ -6,8 +6,8 @@ import pytest
 from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.errors import UserError
-from transfuse.evaluation.optimism import bootstrap_choice, expected_maximum
 from transfuse.evaluation.questions import optimism as question
+from transfuse.evaluation.statistics.optimism import bootstrap_choice, expected_maximum
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from transfuse.evaluation.outside import (
     scores,
 )
 from transfuse.evaluation.questions import outside as question
-from transfuse.evaluation.rank import auroc
+from transfuse.evaluation.statistics.rank import auroc
 
 MEASURES = [auroc, average_precision, average_precision_outside, false_positive_rate]
 

@@ -8,10 +8,10 @@ from scipy import stats
 
 from evaluation.judged import case, changed
 from transfuse.errors import UserError
-from transfuse.evaluation.permutation import Family, family, max_t, sign_flip, sign_flips
-from transfuse.evaluation.power import holm
 from transfuse.evaluation.questions import permutation as question
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.permutation import Family, family, max_t, sign_flip, sign_flips
+from transfuse.evaluation.statistics.power import holm
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.evaluation.verdict import judge
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfuse.errors import UserError
-from transfuse.evaluation.folds import corrected
-from transfuse.evaluation.power import (
+from transfuse.evaluation.statistics.folds import corrected
+from transfuse.evaluation.statistics.power import (
     detectable_effect,
     holm,
     mcnemar,
@@ -17,7 +17,7 @@ from transfuse.evaluation.power import (
     shown_from,
     unbiased_factor,
 )
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import Undefined
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from transfuse.errors import UserError
-from transfuse.evaluation.files import read_csv, read_item_scores, read_labels, read_predictions
-from transfuse.evaluation.join import class_names, items_of, known_scale, table_of, with_groups
+from transfuse.evaluation.elsewhere.files import read_csv, read_item_scores, read_labels, read_predictions
+from transfuse.evaluation.elsewhere.join import class_names, items_of, known_scale, table_of, with_groups
 
 
 def written(folder: Path, text: str, name: str = "file.csv") -> Path:

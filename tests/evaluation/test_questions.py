@@ -9,9 +9,9 @@ from evaluation.judged import SKILLS, case, changed
 from transfuse import registry
 from transfuse.evaluation.claims import power_of
 from transfuse.evaluation.metric import metric
-from transfuse.evaluation.power import mcnemar, needed_n, shown_from
 from transfuse.evaluation.questions import calibration, compare, cost, flips, levels
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.power import mcnemar, needed_n, shown_from
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.evaluation.tables import Table, differences, table
 from transfuse.types import Evidence, Predictions, Undefined
 

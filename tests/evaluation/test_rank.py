@@ -12,7 +12,7 @@ from evaluation.judged import changed
 from transfuse.errors import UserError
 from transfuse.evaluation.questions import outside as outside_question
 from transfuse.evaluation.questions import ranking
-from transfuse.evaluation.rank import auroc
+from transfuse.evaluation.statistics.rank import auroc
 from transfuse.evaluation.tables import Table
 from transfuse.types import Task
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfuse.errors import UserError
-from transfuse.evaluation.resample import Interval, exact_zero, moments
+from transfuse.evaluation.statistics.resample import Interval, exact_zero, moments
 from transfuse.types import Undefined
 
 

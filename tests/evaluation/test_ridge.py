@@ -7,7 +7,7 @@ from sklearn.linear_model import Ridge
 
 from transfuse.errors import UserError
 from transfuse.evaluation import temperature
-from transfuse.evaluation.ridge import LIFT, PENALTIES, TEMPERATURES, Heads, System, _losses, standardised
+from transfuse.evaluation.probes.ridge import LIFT, PENALTIES, TEMPERATURES, Heads, System, _losses, standardised
 
 
 def sources(rows: int = 90, widths: tuple[int, ...] = (4, 7, 150), seed: int = 0):

@@ -13,8 +13,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from transfuse import registry
 from transfuse.errors import UserError
 from transfuse.evaluation.material import SHELF, Material, together, value
-from transfuse.evaluation.mixture import fitted, joint, maximised
-from transfuse.evaluation.moments import moments, narrowed, principal, turned
+from transfuse.evaluation.probes.mixture import fitted, joint, maximised
+from transfuse.evaluation.probes.moments import moments, narrowed, principal, turned
 from transfuse.evaluation.scores.gbc import overlap
 from transfuse.evaluation.scores.h_score_regularised import shrinkage
 from transfuse.types import Undefined

@@ -11,7 +11,7 @@ from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.errors import UserError
 from transfuse.evaluation.questions import selective as question
-from transfuse.evaluation.selective import area, curve, excess_area, rank, risk_at
+from transfuse.evaluation.statistics.selective import area, curve, excess_area, rank, risk_at
 from transfuse.types import Task
 
 

@@ -7,7 +7,7 @@ from evaluation.full_case import features, full_case
 from evaluation.judged import changed
 from transfuse.errors import UserError
 from transfuse.evaluation.questions import similarity as question
-from transfuse.evaluation.similarity import biased_cka, debiased_cka, hsic, prepare
+from transfuse.evaluation.statistics.similarity import biased_cka, debiased_cka, hsic, prepare
 from transfuse.types import Features, Undefined
 
 

@@ -10,7 +10,7 @@ from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.errors import UserError
 from transfuse.evaluation.questions import time_to_target
-from transfuse.evaluation.survival import Times, first_reached, log_rank, median, restricted_mean, survival
+from transfuse.evaluation.statistics.survival import Times, first_reached, log_rank, median, restricted_mean, survival
 from transfuse.types import Observation, Undefined
 
 

@@ -13,7 +13,7 @@ from transfuse.errors import UserError
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.claims import status, statuses
 from transfuse.evaluation.recommend import choose
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.evaluation.tables import Table
 from transfuse.evaluation.verdict import judge, record
 from transfuse.evaluation.words import number

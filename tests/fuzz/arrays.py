@@ -23,7 +23,7 @@ from safetensors.numpy import save
 from fuzz.law import Form, Target
 from source.onnx_files import PREPARE, network, write
 from transfuse.data.readers import npz
-from transfuse.evaluation.files import read_predictions
+from transfuse.evaluation.elsewhere.files import read_predictions
 from transfuse.files.arrays import read_idx
 from transfuse.files.graphs import opened_graph
 from transfuse.files.images import read_image

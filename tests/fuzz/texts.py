@@ -19,7 +19,7 @@ from transfuse.data.readers import csv
 from transfuse.doors import planned
 from transfuse.doors.mergekit import translated
 from transfuse.doors.study import Study
-from transfuse.evaluation.files import read_item_scores, read_labels, read_predictions
+from transfuse.evaluation.elsewhere.files import read_item_scores, read_labels, read_predictions
 from transfuse.events import Journal
 from transfuse.files.mappings import read_mapping
 from transfuse.folder import Folder

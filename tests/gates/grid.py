@@ -12,14 +12,14 @@ from scipy.stats import binom
 
 from evaluation.null_model import ACCURACY, World
 from gates import worlds
-from transfuse.evaluation.bootstrap import interval as bootstrapped
-from transfuse.evaluation.bootstrap import resample
 from transfuse.evaluation.claims import status, statuses
-from transfuse.evaluation.folds import corrected
 from transfuse.evaluation.metric import metric
-from transfuse.evaluation.permutation import family, max_t
-from transfuse.evaluation.power import shown_from
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.bootstrap import interval as bootstrapped
+from transfuse.evaluation.statistics.bootstrap import resample
+from transfuse.evaluation.statistics.folds import corrected
+from transfuse.evaluation.statistics.permutation import family, max_t
+from transfuse.evaluation.statistics.power import shown_from
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import Undefined
 
 TRIALS = 2000

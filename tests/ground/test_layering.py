@@ -135,6 +135,22 @@ def test_the_rule_itself_tells_up_from_down() -> None:
     assert everywhere == {"a", "b.c", "torch.nn"}
 
 
+# What stands apart inside a room, and all of this room that it may know; `elsewhere` is known by none but doors.
+INNER = {"evaluation/statistics": ("statistics", "metrics"), "evaluation/probes": ("probes",)}
+
+
+@pytest.mark.parametrize("inner", INNER)
+def test_the_arithmetic_of_judging_knows_no_case_and_no_table(inner: str) -> None:
+    for path in sorted((PACKAGE / inner).glob("*.py")):
+        inside = {name.split(".")[2] for name in imports(path) if name.startswith("transfuse.evaluation.")}
+        assert inside <= set(INNER[inner]), path
+
+
+def test_the_judge_does_not_know_where_predictions_come_from() -> None:
+    judge = [path for path in FILES if room_of(path) == "evaluation" and path.parent.name != "elsewhere"]
+    assert [path for path in judge if any("evaluation.elsewhere" in name for name in imports(path))] == []
+
+
 @pytest.mark.parametrize("room", NO_TORCH)
 def test_evaluating_planning_and_reporting_know_no_torch(room: str) -> None:
     for path in FILES:

@@ -11,9 +11,10 @@ import pytest
 from scipy.special import stdtrit
 
 from evaluation.null_model import World
-from transfuse.evaluation import bootstrap, claims, power, tables, temperature
+from transfuse.evaluation import claims, tables, temperature
 from transfuse.evaluation.metrics import ece
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics import bootstrap, power
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import ItemTable
 
 TRIALS = 400

@@ -12,10 +12,10 @@ from scipy.special import stdtrit
 
 from evaluation.null_model import World
 from gates import grid, worlds
-from transfuse.evaluation.bootstrap import crossed_bootstrap
-from transfuse.evaluation.folds import corrected
 from transfuse.evaluation.metric import metric
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.bootstrap import crossed_bootstrap
+from transfuse.evaluation.statistics.folds import corrected
+from transfuse.evaluation.statistics.resample import Interval, moments
 
 TRIALS = 200
 # As one of five tests: few trials need a narrower band than a whole grid does.

@@ -10,9 +10,10 @@ import pytest
 
 from evaluation.test_logme import noisy, oracle
 from evaluation.test_ridge import sources
-from transfuse.evaluation import logme_published, material, ridge
+from transfuse.evaluation import material
 from transfuse.evaluation.material import Material
-from transfuse.evaluation.ridge import Heads
+from transfuse.evaluation.probes import logme_published, ridge
+from transfuse.evaluation.probes.ridge import Heads
 from transfuse.evaluation.scores import e_leep, h_score, leep, nce
 
 # -- what must hold ----------------------------------------------------------------------------------------------------

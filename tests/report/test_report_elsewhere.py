@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transfuse.evaluation.door import evaluate, set_up
+from transfuse.evaluation.elsewhere.door import evaluate, set_up
 from transfuse.evaluation.verdict import record
 from transfuse.jsonio import pretty
 from transfuse.report.document import findings

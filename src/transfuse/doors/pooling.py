@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.evaluation.door import SELECTION, read_all
+from transfuse.evaluation.elsewhere.door import SELECTION, read_all
 from transfuse.evaluation.tables import Table
 from transfuse.fusion import outputs_lift
 from transfuse.fusion.contract import About

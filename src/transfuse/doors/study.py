@@ -176,7 +176,7 @@ def side_by_side(first: Path, second: Path, target: Path) -> Path:
 def judged(predictions: Any, labels: Any, **settings: Any) -> Study:
     """A study of predictions from elsewhere, and of what is fused of them."""
     from transfuse.doors.pooling import described, fusions, with_fusions
-    from transfuse.evaluation.door import evaluate, set_up
+    from transfuse.evaluation.elsewhere.door import evaluate, set_up
     from transfuse.evaluation.verdict import record
 
     made = with_fusions(predictions, labels, settings) if fusions(predictions) else predictions

@@ -2,15 +2,13 @@
 
 Where to look, in the order in which a judgement comes about:
 
-    what comes in     `case` (all that was fixed beforehand), `tables`; from elsewhere `door`, `asked`, `files`,
-                      `join`, `columns`, `unions`, `item_scores`
+    what comes in     `case` (all that was fixed beforehand), `tables`; `elsewhere/` reads predictions that were made
+                      by others
     metrics           `metrics/` (the shelf), `metric`, `functions` (users' own), `temperature`
-    how sure          `measure`, `resample`, `bootstrap`, `weighted`, `rank`, `folds`, `permutation`, `power`
-    what is asked     `questions/` (the shelf), with `rows` and `cast` for all of them; the arithmetic of one or two
-                      of them stands in `answers`, `attacked`, `attribution`, `corruption`, `diversity`, `harm`,
-                      `learning`, `next`, `optimism`, `outside`, `reliability`, `selective`, `similarity`,
-                      `stitching`, `survival`
+    how sure          `statistics/` (arrays in, numbers out), `measure` (of a metric and tables)
+    what is asked     `questions/` (the shelf), with `rows` and `cast` for all of them, and `answers`, `attacked`,
+                      `harm`, `outside`, `stitching` for some
     what is said      `claims`, `recommend`, `words`, and `verdict`, which calls all of the above
-    before training   `appraisal` (of `transfuse choose`), `scores/` (the shelf), `material`, `agreement`, `apart`,
-                      `ridge`, `lattice`, `band`, `moments`, `mixture`, `logme_fit`, `logme_published`
+    before training   `appraisal` (of `transfuse choose`), `scores/` (the shelf), `material`, `agreement`, `apart`;
+                      `probes/` are the small models that they fit to features
 """

@@ -18,11 +18,11 @@ from transfuse import registry
 from transfuse.evaluation.agreement import rank_rows
 from transfuse.evaluation.case import MarginRule
 from transfuse.evaluation.claims import power_of, status
-from transfuse.evaluation.lattice import MOST_SOURCES, Names, logme_of_sets, subsets
 from transfuse.evaluation.material import SHELF, Material, together, value
-from transfuse.evaluation.resample import Interval, moments
-from transfuse.evaluation.ridge import Answer, Heads
+from transfuse.evaluation.probes.lattice import MOST_SOURCES, Names, logme_of_sets, subsets
+from transfuse.evaluation.probes.ridge import Answer, Heads
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, figures, mean_of_items
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.evaluation.words import digits
 from transfuse.types import Claim, Cost, Evidence, ItemTable, Recommendation, Status, Undefined, Verdict
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfuse.evaluation.cast import Joined, joined
-from transfuse.evaluation.corruption import condition_parts
+from transfuse.evaluation.statistics.corruption import condition_parts
 from transfuse.evaluation.tables import Table
 from transfuse.registry import find
 

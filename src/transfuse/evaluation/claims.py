@@ -10,9 +10,9 @@ from transfuse.evaluation.case import Case
 from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.permutation import family, max_t
-from transfuse.evaluation.power import holm, needed_k, needed_n, shown_from
-from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.statistics.permutation import family, max_t
+from transfuse.evaluation.statistics.power import holm, needed_k, needed_n, shown_from
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.tables import differences, meeting
 from transfuse.types import CLEAN, Direction, Evidence, Status, Undefined
 

@@ -13,8 +13,8 @@ from transfuse.evaluation.cast import column, restricted
 from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.recommend import shown_worse
-from transfuse.evaluation.resample import Interval
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.tables import Table
 from transfuse.types import CLEAN, Evidence
 

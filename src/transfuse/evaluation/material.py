@@ -12,7 +12,7 @@ import numpy as np
 
 from transfuse import registry
 from transfuse.errors import UserError
-from transfuse.evaluation.moments import Moments, checked_block, moments, turned
+from transfuse.evaluation.probes.moments import Moments, checked_block, moments, turned
 from transfuse.types import Undefined, Value
 
 SHELF = "evaluation/scores"

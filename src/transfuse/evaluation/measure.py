@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from transfuse.evaluation import weighted
-from transfuse.evaluation.bootstrap import Finish, Resampled, by_unit, interval, refusal, resample
-from transfuse.evaluation.folds import corrected
 from transfuse.evaluation.metric import Metric
-from transfuse.evaluation.resample import Interval, exact_zero, moments
+from transfuse.evaluation.statistics import weighted
+from transfuse.evaluation.statistics.bootstrap import Finish, Resampled, by_unit, interval, refusal, resample
+from transfuse.evaluation.statistics.folds import corrected
+from transfuse.evaluation.statistics.resample import Interval, exact_zero, moments
 from transfuse.evaluation.tables import Table, match_runs, meeting, pair
 from transfuse.types import Undefined, Value, checked
 

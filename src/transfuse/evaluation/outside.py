@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import logsumexp, stdtr, stdtrit
 
 from transfuse.errors import UserError
-from transfuse.evaluation.rank import TwoSided
-from transfuse.evaluation.resample import Interval, moments
 from transfuse.evaluation.rows import Measured, by_run
+from transfuse.evaluation.statistics.rank import TwoSided
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.evaluation.tables import Table
 
 TPR = 0.95

@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.measure import Estimate
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import CLEAN, Direction, Evidence, Undefined, Value, checked
 
 GRADIENT_STEP = 1e-6

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.evaluation.ridge import shifted_solve
+from transfuse.evaluation.probes.ridge import shifted_solve
 from transfuse.evaluation.rows import Quantity, Subject, evidence, mean_of_items
 from transfuse.types import Evidence
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from transfuse.evaluation.ridge import LIFT, Answer, Heads, System
+from transfuse.evaluation.probes.ridge import LIFT, Answer, Heads, System
 from transfuse.fusion import outputs_lift
 from transfuse.fusion.contract import About
 from transfuse.fusion.heat import softened, temperatures

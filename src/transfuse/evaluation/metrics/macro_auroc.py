@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from transfuse.evaluation.rank import mean_of_labels
+from transfuse.evaluation.statistics.rank import mean_of_labels
 
 CITATION = "Hanley, McNeil, The meaning and use of the area under a ROC curve, Radiology, 1982"
 TRAITS = {

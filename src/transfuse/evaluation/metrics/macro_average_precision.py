@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from transfuse.evaluation.rank import mean_of_labels
+from transfuse.evaluation.statistics.rank import mean_of_labels
 
 CITATION = "Zhu, Recall, precision and average precision, University of Waterloo, 2004; sum over steps, not trapezoids"
 TRAITS = {

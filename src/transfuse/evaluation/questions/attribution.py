@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from transfuse.evaluation.apart import at_most
-from transfuse.evaluation.attribution import (
+from transfuse.evaluation.case import Case
+from transfuse.evaluation.cast import classifies, told
+from transfuse.evaluation.probes.lattice import MOST_SOURCES, logme_of_sets, subsets
+from transfuse.evaluation.probes.ridge import PENALTIES, WIDEST, Answer, Heads
+from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, figures
+from transfuse.evaluation.statistics.attribution import (
     interaction_weights,
     interval_of_means,
     members,
     permutations,
     shapley_weights,
 )
-from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import classifies, told
-from transfuse.evaluation.lattice import MOST_SOURCES, logme_of_sets, subsets
-from transfuse.evaluation.resample import Interval, moments
-from transfuse.evaluation.ridge import PENALTIES, WIDEST, Answer, Heads
-from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, figures
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import Evidence, Features, Undefined
 
 ORDER = 38

@@ -12,8 +12,8 @@ from transfuse.evaluation.cast import answers_labels, class_name, classifies, to
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metrics.log_loss import FLOOR
-from transfuse.evaluation.reliability import adaptive_error, reliability_bins
 from transfuse.evaluation.rows import by_run, figures
+from transfuse.evaluation.statistics.reliability import adaptive_error, reliability_bins
 from transfuse.evaluation.tables import Table
 from transfuse.types import Evidence, checked
 

@@ -8,8 +8,8 @@ from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import classifies, joined
 from transfuse.evaluation.measure import compare
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.resample import Interval
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, mean_of_items
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.types import Evidence
 
 ORDER = 56

@@ -10,10 +10,10 @@ import numpy as np
 from transfuse.evaluation.answers import right
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import Joined, answers, answers_labels, classifies, joined, told
-from transfuse.evaluation.corruption import condition_parts, corruption_error, relative_corruption_error
 from transfuse.evaluation.measure import compare, level
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, smooth
+from transfuse.evaluation.statistics.corruption import condition_parts, corruption_error, relative_corruption_error
 from transfuse.types import Evidence, Flag, Undefined
 
 ORDER = 85

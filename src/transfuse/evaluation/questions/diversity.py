@@ -9,7 +9,8 @@ import numpy as np
 from transfuse.evaluation.answers import holding
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import ENSEMBLE, answers, answers_numbers, ensemble_members, joined, singles, told
-from transfuse.evaluation.diversity import (
+from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, mean_of_items, smooth
+from transfuse.evaluation.statistics.diversity import (
     Pool,
     agreement,
     disagreement_ratio,
@@ -22,7 +23,6 @@ from transfuse.evaluation.diversity import (
     residual_correlation,
     residual_products,
 )
-from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, mean_of_items, smooth
 from transfuse.evaluation.tables import pair
 from transfuse.types import Evidence
 

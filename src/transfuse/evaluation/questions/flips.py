@@ -10,8 +10,8 @@ from transfuse.evaluation.answers import holding, right
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import answers, class_name, told
 from transfuse.evaluation.claims import evidence_id
-from transfuse.evaluation.power import mcnemar
-from transfuse.evaluation.resample import Interval, moments
+from transfuse.evaluation.statistics.power import mcnemar
+from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.evaluation.tables import Pair, pair
 from transfuse.types import Direction, Evidence, Undefined
 

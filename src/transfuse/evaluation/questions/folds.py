@@ -6,9 +6,9 @@ import numpy as np
 
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import item_metric
-from transfuse.evaluation.folds import FoldMeans, Rope, fold_means, rope
 from transfuse.evaluation.measure import shared_folds
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.statistics.folds import FoldMeans, Rope, fold_means, rope
 from transfuse.evaluation.tables import differences
 from transfuse.types import Evidence, Undefined
 

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from transfuse.evaluation.answers import right
-from transfuse.evaluation.bootstrap import crossed_bootstrap
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import answers, chief, class_name, classifies, item_metric, judges_columns, told
 from transfuse.evaluation.harm import Part, Screen, named_parts, parts_of, shown_worse_parts, worse_overall
 from transfuse.evaluation.measure import Estimate
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metrics import worst_class
-from transfuse.evaluation.resample import group_codes
 from transfuse.evaluation.rows import Measured, Quantity, Subject, by_run, evidence
+from transfuse.evaluation.statistics.bootstrap import crossed_bootstrap
+from transfuse.evaluation.statistics.resample import group_codes
 from transfuse.evaluation.tables import Table, pair
 from transfuse.evaluation.words import named
 from transfuse.kinds import kind_of

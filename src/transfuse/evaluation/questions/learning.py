@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.learning import area_by_log_rows, data_multiplier, falling, ratio_interval
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Measured, Quantity, Subject, by_run, evidence, mean_of_runs
+from transfuse.evaluation.statistics.learning import area_by_log_rows, data_multiplier, falling, ratio_interval
 from transfuse.types import Evidence, Undefined, Value
 
 ORDER = 90

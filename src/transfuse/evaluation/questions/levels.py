@@ -9,7 +9,7 @@ from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.measure import level
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.tables import Table
 from transfuse.types import Evidence
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.claims import comparison_rows
-from transfuse.evaluation.next import cheapest
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.statistics.next import cheapest
 from transfuse.types import Evidence
 
 ORDER = 25

@@ -7,8 +7,8 @@ import numpy as np
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.optimism import Optimism, bootstrap_choice, expected_maximum
 from transfuse.evaluation.rows import Quantity, Subject, evidence, mean_of_runs
+from transfuse.evaluation.statistics.optimism import Optimism, bootstrap_choice, expected_maximum
 from transfuse.evaluation.words import named, number
 from transfuse.types import Evidence
 

@@ -17,8 +17,8 @@ from transfuse.evaluation.outside import (
     measured,
     scores,
 )
-from transfuse.evaluation.rank import TwoSided, auroc
 from transfuse.evaluation.rows import Quantity, Subject, evidence
+from transfuse.evaluation.statistics.rank import TwoSided, auroc
 from transfuse.evaluation.tables import Table, match_runs
 from transfuse.types import Evidence
 

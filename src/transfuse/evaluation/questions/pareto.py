@@ -6,8 +6,8 @@ from transfuse.evaluation.case import Case
 from transfuse.evaluation.measure import compare
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.recommend import may_ship
-from transfuse.evaluation.resample import Interval
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.types import Arm, Cost, Evidence
 
 ORDER = 55

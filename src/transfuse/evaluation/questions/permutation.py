@@ -7,8 +7,8 @@ import numpy as np
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import item_metric
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.permutation import SignFlip, sign_flip, sign_flips
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.statistics.permutation import SignFlip, sign_flip, sign_flips
 from transfuse.evaluation.tables import differences, pair
 from transfuse.types import Evidence
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import answers, chief, told
-from transfuse.evaluation.rank import auroc
 from transfuse.evaluation.rows import Quantity, Subject, evidence, mean_of_items
+from transfuse.evaluation.statistics.rank import auroc
 from transfuse.evaluation.tables import pair
 from transfuse.types import Evidence
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.measure import compare
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.resample import Interval
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.types import Evidence
 
 ORDER = 26

@@ -7,13 +7,13 @@ import numpy as np
 from transfuse import registry
 from transfuse.evaluation.agreement import REGRET, TAU, lacking, regret, tau
 from transfuse.evaluation.apart import at_most
-from transfuse.evaluation.bootstrap import RESAMPLES, by_unit, counted, picks
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import classifies, joined, told
 from transfuse.evaluation.material import SHELF, Material, value
 from transfuse.evaluation.material import lacking as lacks
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Measured, Subject, evidence
+from transfuse.evaluation.statistics.bootstrap import RESAMPLES, by_unit, counted, picks
 from transfuse.types import Evidence, Undefined, Value
 
 ORDER = 66

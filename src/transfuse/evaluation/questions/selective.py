@@ -8,7 +8,7 @@ from transfuse.evaluation.answers import right, sureness
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import answers, chief, told
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, figures, mean_of_items
-from transfuse.evaluation.selective import area, curve, excess_area, rank, risk_at
+from transfuse.evaluation.statistics.selective import area, curve, excess_area, rank, risk_at
 from transfuse.evaluation.tables import Table
 from transfuse.types import Evidence
 

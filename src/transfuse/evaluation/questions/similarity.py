@@ -9,7 +9,7 @@ import numpy as np
 from transfuse import seeds
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
-from transfuse.evaluation.similarity import debiased_cka, prepare
+from transfuse.evaluation.statistics.similarity import debiased_cka, prepare
 from transfuse.types import Evidence
 
 ORDER = 65

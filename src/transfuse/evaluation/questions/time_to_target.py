@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.learning import ratio_interval
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, mean_of_runs
-from transfuse.evaluation.survival import Times, first_reached, log_rank, median, restricted_mean
+from transfuse.evaluation.statistics.learning import ratio_interval
+from transfuse.evaluation.statistics.survival import Times, first_reached, log_rank, median, restricted_mean
 from transfuse.reads import RECIPIENT
 from transfuse.types import Evidence, Observation, Undefined, Value
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from transfuse.evaluation.material import Material
-from transfuse.evaluation.moments import principal
+from transfuse.evaluation.probes.moments import principal
 from transfuse.types import Value
 
 CITATION = "Pandy et al., Transferability estimation using Bhattacharyya class separability, CVPR 2022"

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs, solve_triangular
 
 from transfuse.evaluation.material import Material
-from transfuse.evaluation.moments import Moments
+from transfuse.evaluation.probes.moments import Moments
 from transfuse.types import Undefined, Value
 
 CITATION = "Bao et al., An information-theoretic approach to transferability in task transfer learning, ICIP 2019"

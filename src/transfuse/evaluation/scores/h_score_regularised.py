@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from transfuse.evaluation.material import Material
-from transfuse.evaluation.moments import Moments
-from transfuse.evaluation.ridge import shifted_solve
+from transfuse.evaluation.probes.moments import Moments
+from transfuse.evaluation.probes.ridge import shifted_solve
 from transfuse.evaluation.scores.h_score import between
 from transfuse.types import Undefined, Value
 

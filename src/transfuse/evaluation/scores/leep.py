@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from transfuse.evaluation.material import Material
-from transfuse.evaluation.moments import class_sums
+from transfuse.evaluation.probes.moments import class_sums
 from transfuse.types import Value
 
 CITATION = "Nguyen et al., LEEP: a new measure to evaluate transferability of learned representations, ICML 2020"

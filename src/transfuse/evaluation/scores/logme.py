@@ -14,10 +14,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transfuse.evaluation.logme_fit import GramSide, KernelSide, best
-from transfuse.evaluation.logme_published import published
 from transfuse.evaluation.material import Material
-from transfuse.types import Undefined, Value, checked
+from transfuse.evaluation.probes.logme_fit import GramSide, KernelSide, best, mean_evidence
+from transfuse.evaluation.probes.logme_published import published
+from transfuse.types import Value, checked
 
 CITATION = "You et al., LogME: practical assessment of pre-trained models, ICML 2021; JMLR 2022"
 PARAMETERS = {
@@ -52,12 +52,3 @@ def together(materials: Sequence[Material], *, compat: str) -> Value:
     first = materials[0]
     block = np.concatenate([material.block for material in materials], axis=1)
     return score(Material(block, first.targets, first.classes), compat=compat)
-
-
-def mean_evidence(found: np.ndarray) -> Value:
-    """Mean over classes [C], or why there is none."""
-    if np.isinf(found).any():
-        return Undefined(
-            f"the features tell {int(np.isinf(found).sum())} classes exactly, so the evidence has no bound"
-        )
-    return float(found.mean())

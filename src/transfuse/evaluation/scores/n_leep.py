@@ -12,8 +12,8 @@ import numpy as np
 from scipy.linalg import eigvalsh
 
 from transfuse.evaluation.material import Material
-from transfuse.evaluation.mixture import fitted
-from transfuse.evaluation.moments import principal
+from transfuse.evaluation.probes.mixture import fitted
+from transfuse.evaluation.probes.moments import principal
 from transfuse.evaluation.scores.leep import likelihood
 from transfuse.types import Undefined, Value
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from transfuse.evaluation.material import Material
-from transfuse.evaluation.ridge import Heads
+from transfuse.evaluation.probes.ridge import Heads
 from transfuse.types import Undefined, Value
 
 CITATION = "Hoerl, Kennard, Ridge regression, Technometrics, 1970; cross-validated as in Stone, JRSS B, 1974"

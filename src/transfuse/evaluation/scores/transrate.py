@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from transfuse.evaluation.material import Material
-from transfuse.evaluation.moments import turned
+from transfuse.evaluation.probes.moments import turned
 from transfuse.types import Value
 
 CITATION = "Huang et al., Frustratingly easy transferability estimation, ICML 2022"

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import bdtr, gammaln, nctdtrinc, ndtri, stdtrit
 
 from transfuse.errors import UserError
-from transfuse.evaluation.resample import Interval, degrees_of_freedom
+from transfuse.evaluation.statistics.resample import Interval, degrees_of_freedom
 from transfuse.types import Undefined
 
 LARGEST_FACTOR = 1000.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError
-from transfuse.evaluation.files import read_item_scores
+from transfuse.evaluation.elsewhere.files import read_item_scores
 from transfuse.evaluation.tables import listed
 
 

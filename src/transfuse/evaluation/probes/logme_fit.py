@@ -19,8 +19,9 @@ import numpy as np
 from numpy.polynomial import chebyshev
 
 from transfuse.errors import UserError
-from transfuse.evaluation.band import Band, Shifted, Tridiagonal, reduced
-from transfuse.evaluation.moments import Moments
+from transfuse.evaluation.probes.band import Band, Shifted, Tridiagonal, reduced
+from transfuse.evaluation.probes.moments import Moments
+from transfuse.types import Undefined, Value
 
 # Beyond these multiples of the eigenvalues' sum nothing is left of the features, or of the noise.
 LEAST, MOST = 1e-13, 1e13
@@ -125,6 +126,15 @@ def best(side: GramSide | KernelSide) -> np.ndarray:
         open_ = np.concatenate(beyond)
     np.maximum.at(found, owner, level)
     return found
+
+
+def mean_evidence(found: np.ndarray) -> Value:
+    """Mean over classes [C], or why there is none."""
+    if np.isinf(found).any():
+        return Undefined(
+            f"the features tell {int(np.isinf(found).sum())} classes exactly, so the evidence has no bound"
+        )
+    return float(found.mean())
 
 
 def _point(side: GramSide | KernelSide, place: float) -> Point:

@@ -10,18 +10,18 @@ from typing import Any, Unpack
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.evaluation import columns
-from transfuse.evaluation.asked import Asked, task_of
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.cast import ELSEWHERE
-from transfuse.evaluation.columns import read_truth
-from transfuse.evaluation.files import Labels, Scores, read_labels, read_predictions
-from transfuse.evaluation.item_scores import item_scores
-from transfuse.evaluation.join import class_names, items_of, table_of, with_groups
+from transfuse.evaluation.elsewhere import columns
+from transfuse.evaluation.elsewhere.asked import Asked, task_of
+from transfuse.evaluation.elsewhere.columns import read_truth
+from transfuse.evaluation.elsewhere.files import Labels, Scores, read_labels, read_predictions
+from transfuse.evaluation.elsewhere.item_scores import item_scores
+from transfuse.evaluation.elsewhere.join import class_names, items_of, table_of, with_groups
+from transfuse.evaluation.elsewhere.unions import aligned, mappings, told, union
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metric import metrics_from
 from transfuse.evaluation.tables import Table
-from transfuse.evaluation.unions import aligned, mappings, told, union
 from transfuse.evaluation.verdict import Judgement, judge
 from transfuse.kinds import kind_of
 from transfuse.labels import Alignment, Mapped
@@ -79,7 +79,7 @@ def evaluate(
     `item,LABEL,LABEL[,group][,split]`, or an array [N, C]); predictions are logits or probabilities of each label.
     `kind="regression"`: the columns are numbers, one or several targets (or an array [N]), and predictions are numbers
     too, without scale and temperature. `metric`, `also`, `metrics` (your own functions) and `classes` are those of
-    `Asked`. Predictions of classes may know different ones (`evaluation/unions.py`): they are judged over the union.
+    `Asked`. Predictions of classes may know different ones: they are judged over their union (`unions.py`).
     """
     unknown = [name for name in asked if name not in Asked.__annotations__]
     if unknown:

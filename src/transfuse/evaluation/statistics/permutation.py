@@ -13,7 +13,7 @@ import numpy as np
 
 from transfuse import seeds
 from transfuse.errors import UserError
-from transfuse.evaluation.resample import degrees_of_freedom, group_codes
+from transfuse.evaluation.statistics.resample import degrees_of_freedom, group_codes
 
 MOST_EXACT = 16
 DRAWS = 4999

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from transfuse.errors import UserError
-from transfuse.evaluation.resample import Interval
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.types import Undefined
 
 

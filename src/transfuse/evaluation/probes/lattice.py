@@ -11,9 +11,8 @@ from itertools import combinations
 
 import numpy as np
 
-from transfuse.evaluation.logme_fit import GramSide, KernelSide, best
-from transfuse.evaluation.moments import Moments, checked_block, moments, narrowed
-from transfuse.evaluation.scores.logme import mean_evidence
+from transfuse.evaluation.probes.logme_fit import GramSide, KernelSide, best, mean_evidence
+from transfuse.evaluation.probes.moments import Moments, checked_block, moments, narrowed
 from transfuse.types import Value
 
 Names = tuple[str, ...]

@@ -1,6 +1,6 @@
 """Predictions, labels and scores from elsewhere: without this file only models trained here could be judged.
 
-Everything is read into plain records; `evaluation/join.py` ties them together by item id.
+Everything is read into plain records; `join.py` ties them together by item id.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from transfuse.evaluation.bootstrap import RESAMPLES, Resampled, counted, picks
-from transfuse.evaluation.resample import group_codes
+from transfuse.evaluation.statistics.bootstrap import RESAMPLES, Resampled, counted, picks
+from transfuse.evaluation.statistics.resample import group_codes
 
 LEAST = 200
 CELLS = 40_000_000

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.linalg import get_lapack_funcs
 
 from transfuse.errors import UserError
-from transfuse.evaluation.moments import class_sums, narrowed
+from transfuse.evaluation.probes.moments import class_sums, narrowed
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)
 LIFT = 20.0

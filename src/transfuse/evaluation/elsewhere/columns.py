@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError
-from transfuse.evaluation.files import (
+from transfuse.evaluation.elsewhere.files import (
     GROUP,
     ITEM,
     LABEL,

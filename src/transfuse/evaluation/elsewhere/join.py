@@ -10,9 +10,9 @@ import numpy as np
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation import temperature
-from transfuse.evaluation.files import Labels, Scores, texts
+from transfuse.evaluation.elsewhere.files import Labels, Scores, texts
+from transfuse.evaluation.elsewhere.unions import completed
 from transfuse.evaluation.tables import ROW_SUM_TOLERANCE, Table, check_classes, check_rows, listed
-from transfuse.evaluation.unions import completed
 from transfuse.kinds import kind_of
 from transfuse.labels import Alignment
 from transfuse.types import ItemTable, Scale, TaskKind

@@ -15,7 +15,7 @@ import numpy as np
 from transfuse import partial
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation import temperature
-from transfuse.evaluation.files import Scores
+from transfuse.evaluation.elsewhere.files import Scores
 from transfuse.files.mappings import read_mapping
 from transfuse.labels import Alignment, Mapped, align
 from transfuse.types import Scale

@@ -12,7 +12,7 @@ from math import comb
 import numpy as np
 
 from transfuse import seeds
-from transfuse.evaluation.bootstrap import RESAMPLES, by_unit, counted, picks
+from transfuse.evaluation.statistics.bootstrap import RESAMPLES, by_unit, counted, picks
 
 Names = tuple[str, ...]
 

@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 
 from transfuse import seeds
 from transfuse.errors import UserError
-from transfuse.evaluation.resample import Interval, group_codes
+from transfuse.evaluation.statistics.resample import Interval, group_codes
 from transfuse.types import Undefined
 
 RESAMPLES = 2000
