@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from transfuse.fusion.closed import FUSERS, alone, every_set
+from transfuse.evaluation.probes.closed_forms import FUSERS, alone, every_set
 
 ROWS, CLASSES = 2000, 10
 WIDTHS = (1280, 512, 1280, 512, 384)

@@ -1,4 +1,17 @@
-"""transfuse: fuse pretrained models, and know whether it pays."""
+"""transfuse: fuse pretrained models, and know whether it pays.
+
+Where to look:
+
+    the ways in    `doors/` (Python, command line)
+    what goes in   `source/`, `data/`; both read strangers' bytes by `files/`; `demo/`
+    a run          `plan/` (what will be computed), `steps/` (a kind of step a file; where rooms meet), `run/`
+    what is made   `fusion/`, `train/`, `compress/`, `choosers/`, `conditions/`
+    what is said   `evaluation/`, `report/`, `trust/`
+    the ground     `types` (the nouns), `errors`, `registry` (of all shelves), `store` with `mapped` and `ledger`,
+                   `events`, `seeds`, `jsonio`, `folder`; of plans `schedules`, `reads`, `levels`; of tasks and items
+                   `kinds`, `labels`, `partial`, `fields`, `texts`, `cells`, `packed`; `given` (users' own Python),
+                   `threads`, `figures`
+"""
 
 from __future__ import annotations
 

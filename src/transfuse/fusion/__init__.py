@@ -8,8 +8,7 @@ Where to look:
                        and `trimming` make TIES fast; `learned` and `path` look for coefficients; `statistics/` is
                        what methods need to know of the members
     alignment          `align/` (the shelf), `aligned`, `turning`, `resizing`
-    features           `features/` (the shelf), `connect`, `joints`, `heads`, `dropping`; `closed` for all sets at
-                       once
+    features           `features/` (the shelf), `connect`, `joints`, `heads`, `dropping`
     structure          `structure/` (the shelf), `connect`, `connectors`, `parts`, `recipient`, `widths`
     outputs            `outputs/` (the shelf), `outputs_lift`, `kinds_lift`, `heat`, `sizes`
     what is made       sources again: `made`, `fused`, `pooled`, `viewed`, `lowered`, `rounded`, `graphed`; `tree`

@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import Ridge
 
 from transfuse.errors import UserError
-from transfuse.fusion import closed
+from transfuse.evaluation.probes import closed_forms as closed
 from transfuse.registry import method
 
 RNG = np.random.default_rng(0)
