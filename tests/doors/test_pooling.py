@@ -127,4 +127,4 @@ def test_on_the_command_line_a_file_brings_its_mapping_and_a_method_fuses(world,
     assert result.exit_code == 0, result.output
     assert "both" in result.output and (tmp_path / "out" / "report.html").is_file()
     wrong = CliRunner().invoke(app, ["evaluate", "left.csv", *words[1:], "--scale", "logit"])
-    assert isinstance(wrong.exception, UserError) and "unknown class column 'Affe'" in str(wrong.exception)
+    assert isinstance(wrong.exception, UserError) and "unknown class columns Affe, Biene" in str(wrong.exception)

@@ -33,14 +33,14 @@ def test_labels_from_arrays_and_columns() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "column names|'item' is missing"),
-        ("item,label\n", "no rows"),
+        ("", "no data rows"),
+        ("item,label\n", "no data rows"),
         (
             "id,label\na,b\n",
             "(?s)'item' is missing.*columns id, label.*rename the column that plays this part to 'item'",
         ),
-        ("item,label\na,b,c\n", "another number of cells"),
-        ("item,item\na,b\n", "differ"),
+        ("item,label\na,b,c\n", "(?s)differ in length.*2 cells.*3 in data row 1"),
+        ("item,item\na,b\n", "names a column twice"),
         ("item,label\na,x\na,y\n", r"unique(.|\n)*got: more than once: a$"),
         ("item,label\na,\n", "no label"),
     ],

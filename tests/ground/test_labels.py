@@ -76,7 +76,7 @@ def test_mapping_files_are_csv_or_json(tmp_path):
     [
         ("a.csv", "own,class\na,b\n", "columns own, class"),
         ("a.csv", "own,target\na,b\na,c\n", "mapped twice"),
-        ("a.csv", "own,target\n", "is empty"),
+        ("a.csv", "own,target\n", "no data rows"),
         ("a.csv", "own,target\na\n", "differ in length"),
         ("a.json", '{"a": "b", "a": "c"}', "mapped twice"),
         ("a.json", '{"a": 3}', "no name"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from transfuse.data.near_duplicates import BLOCK, THRESHOLDS, alike, marks
 from transfuse.data.split import Partition, Run
 from transfuse.errors import UserError
 from transfuse.fields import IMAGE
+from transfuse.files.sheets import read_sheet
 
 EXAMPLES = 5
 # About a minute of one core.
@@ -20,6 +22,10 @@ MOST_PAIRS = 1_000_000_000
 # So many on the other side at once: with all of a million a block would take gigabytes.
 OTHERS = 4096
 NOTHING_LISTED = ("none", "unknown")
+# Columns of a CSV that may list rows; the first that is there does.
+LISTING = ("item", "path", "digest")
+DIGEST = re.compile(rf"([0-9a-fA-F]{{{DIGEST_DIGITS}}}){{1,2}}")
+SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,20 @@ def look_alikes(
 def overlap(items: Items, rows: Sequence[int] | np.ndarray, seen: str | Path | Sequence[str]) -> list[str]:
     """Ids of those `rows` that a source says it has seen, in the order of `rows`.
 
-    `seen` lists ids or digests (the 32 digits of an item's digest, or the 64 of an image file's SHA-256): a list, or a
-    file with one a line. "none" and "unknown" list nothing; that unknown is no clean bill is for the verdict to say.
+    `seen` lists ids or digests (the 32 digits of an item's digest, or the 64 of an image file's SHA-256): a list, a
+    file with one a line, or a CSV with them in a column `item`, `path` or `digest`. "none" and "unknown" list nothing;
+    that unknown is no clean bill is for the verdict to say. Raises `UserError` for a list of ids none of which is an
+    item of these data: it would read as a source that has seen none.
     """
     listed = _listed(seen)
+    if listed and not all(map(DIGEST.fullmatch, listed)) and listed.isdisjoint((*items.ids, *items.digests)):
+        raise UserError(
+            "no row that is listed as seen is an item of these data",
+            where=str(seen) if isinstance(seen, str | Path) else "seen",
+            expected=f"ids such as {', '.join(items.ids[:SHOWN])}, or digests",
+            got=", ".join(sorted(listed)[:SHOWN]),
+            hint="`seen: none` says that a source has seen none of these items",
+        )
     hits = (int(row) for row in rows if items.ids[row] in listed or items.digests[row] in listed)
     return [items.ids[row] for row in hits]
 
@@ -98,13 +114,28 @@ def _listed(seen: str | Path | Sequence[str]) -> frozenset[str]:
     if isinstance(seen, str) and seen in NOTHING_LISTED:
         return frozenset()
     if isinstance(seen, str | Path):
-        try:
-            lines: Sequence[str] = Path(seen).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            expected = "none, unknown, or a text file with one item id or digest a line"
-            raise UserError("the list of seen rows cannot be read", where=str(seen), expected=expected) from error
+        lines = _of_file(Path(seen))
     else:
         lines = seen
     names = {line.strip() for line in lines}
     shortened = {name[:DIGEST_DIGITS].lower() for name in names if len(name) == 2 * DIGEST_DIGITS}
     return frozenset((names | shortened) - {""})
+
+
+def _of_file(path: Path) -> Sequence[str]:
+    """The ids or digests in a file: of a CSV with a header those in its first column that holds such."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        expected = "none, unknown, or a text file with one item id or digest a line"
+        raise UserError("the list of seen rows cannot be read", where=str(path), expected=expected) from error
+    if path.suffix.lower() != ".csv" or len(lines) < 2:
+        return lines
+    header, rows = read_sheet(path)
+    column = next((name for name in LISTING if name in header), None)
+    if column is not None:
+        return [row[header.index(column)] for row in rows]
+    if len(header) == 1:
+        return lines
+    expected = f"a column {' or '.join(LISTING)}, or one item id or digest a line"
+    raise UserError("the CSV does not say which rows were seen", where=str(path), expected=expected, got=str(header))

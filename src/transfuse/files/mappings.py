@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 from transfuse.errors import UserError
+from transfuse.files.sheets import read_sheet
 
 LARGEST_BYTES = 16 << 20
 OWN, TARGET = "own", "target"
@@ -23,9 +23,8 @@ def read_mapping(path: Path) -> dict[str, str | None]:
     if path.stat().st_size > LARGEST_BYTES:
         raise UserError("this file is too large to map classes", where=where, expected="at most 16 MiB")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        pairs = _from_json(text) if path.suffix == ".json" else _from_csv(text)
-    except (UnicodeDecodeError, ValueError, RecursionError, csv.Error) as error:
+        pairs = _from_json(path.read_text(encoding="utf-8-sig")) if path.suffix == ".json" else _from_csv(path)
+    except (ValueError, RecursionError) as error:
         raise UserError("this mapping of classes cannot be read", where=where, got=str(error)[:200]) from error
     found: dict[str, str | None] = {}
     for own, target in pairs:
@@ -46,12 +45,9 @@ def _from_json(text: str) -> list[tuple[str, str]]:
     return [(own, target or "") for own, target in read]
 
 
-def _from_csv(text: str) -> list[tuple[str, str]]:
-    rows = [row for row in csv.reader(text.splitlines(), strict=True) if row]
-    header = [cell.strip() for cell in rows[0]] if rows else []
+def _from_csv(path: Path) -> list[tuple[str, str]]:
+    header, rows = read_sheet(path)
     if OWN not in header or TARGET not in header:
-        raise ValueError(f"columns {', '.join(header) or 'none'}, expected {OWN},{TARGET}")
-    if any(len(row) != len(header) for row in rows):
-        raise ValueError("lines differ in length")
+        raise ValueError(f"columns {', '.join(header)}, expected {OWN},{TARGET}")
     own, target = header.index(OWN), header.index(TARGET)
-    return [(row[own].strip(), row[target].strip()) for row in rows[1:]]
+    return [(row[own].strip(), row[target].strip()) for row in rows]

@@ -13,7 +13,6 @@ or numbers in [0, 1]; items are then `00000`, `00001`, …
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from transfuse.data.open import is_path
 from transfuse.data.photos import digests, pixels_of
 from transfuse.errors import UserError, unknown_name
 from transfuse.fields import COLUMNS, IMAGE, TEXT, joined
+from transfuse.files.sheets import read_sheet
 from transfuse.types import TaskKind
 
 TRAITS = {"form": "csv:FILE", "kinds": "multiclass, multilabel, regression", "parts": "image, text, columns"}
@@ -168,9 +168,7 @@ def _sheet(spec: Any, root: Path) -> Sheet:
         if key not in KEYS:
             raise unknown_name("key", str(key), KEYS, where="data")
     path = root / Path(str(given.pop("csv"))).expanduser()
-    if not path.is_file():
-        raise UserError("file not found", where=str(path))
-    header, rows = _rows(path)
+    header, rows = read_sheet(path)
     roles: dict[str, str] = {}
     asked = given.get("label")
     labels = tuple(str(name) for name in asked) if isinstance(asked, list | tuple) else ()
@@ -193,28 +191,6 @@ def _sheet(spec: Any, root: Path) -> Sheet:
         raise UserError("columns stand beside images or texts, and there are none", where=str(path), hint=hint)
     parted = str(given.get("separator", kinds_of_labels.SEPARATOR))
     return Sheet(path, header, roles, rows, labels, parted, given.get("columns"))
-
-
-def _rows(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            lines = [row for row in csv.reader(handle, strict=True) if row]
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise UserError(
-            "CSV cannot be read", where=str(path), expected="UTF-8 text, commas", got=str(error)[:200]
-        ) from error
-    if len(lines) < 2:
-        raise UserError("CSV has no data rows", where=str(path), expected="a header and at least one row")
-    header, rows = [name.strip() for name in lines[0]], lines[1:]
-    if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
-        raise UserError("CSV columns must be separated by commas", where=str(path), got=header[0][:80])
-    if len(set(header)) != len(header):
-        raise UserError("CSV names a column twice", where=str(path), got=", ".join(header)[:200])
-    ragged = [number for number, row in enumerate(rows, 1) if len(row) != len(header)]
-    if ragged:
-        got = f"{len(rows[ragged[0] - 1])} in data row {ragged[0]}"
-        raise UserError("CSV rows differ in length", where=str(path), expected=f"{len(header)} columns", got=got)
-    return header, rows
 
 
 def _images(sheet: Sheet) -> list[Path]:

@@ -36,7 +36,9 @@ def evaluate(
     margin: Annotated[
         str, typer.Option(help="gain that matters, in the metric's unit; auto is 5 % of the loss")
     ] = "auto",
-    scale: Annotated[str | None, typer.Option(help="what the columns of a CSV are: logit or probability")] = None,
+    scale: Annotated[
+        str | None, typer.Option(help="what columns are that do not show it: logit or probability")
+    ] = None,
     out: Annotated[
         Path, typer.Option("--out", parser=place, metavar="DIR", help="folder for evidence and report")
     ] = Path("runs/evaluate"),

@@ -17,7 +17,8 @@ from transfuse.evaluation.elsewhere.asked import Asked, task_of
 from transfuse.evaluation.elsewhere.columns import read_truth
 from transfuse.evaluation.elsewhere.files import Labels, Scores, read_labels, read_predictions
 from transfuse.evaluation.elsewhere.item_scores import item_scores
-from transfuse.evaluation.elsewhere.join import class_names, items_of, table_of, with_groups
+from transfuse.evaluation.elsewhere.join import class_names, items_of, known_scale, table_of, with_groups
+from transfuse.evaluation.elsewhere.rounded import note
 from transfuse.evaluation.elsewhere.unions import aligned, mappings, told, union
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.metric import metrics_from
@@ -108,9 +109,12 @@ def evaluate(
         tables = tables_of(JUDGED if splits else None)
         chosen_on = tables_of(SELECTION) if SELECTION in splits else tables
         case = _case(task_of(asked, known.classes), tables, chosen_on, question, rule)
-        return judge(
-            replace(case, arms=tuple(replace(arm, notes=told(known.found.get(arm.name))) for arm in case.arms))
-        )
+        notes = {
+            each.name: told(known.found.get(each.name))
+            + (note(each.scores, each.half) if known_scale(each, scale, kind) == "probability" else ())
+            for each in read
+        }
+        return judge(replace(case, arms=tuple(replace(arm, notes=notes[arm.name]) for arm in case.arms)))
 
 
 def _refuse_idle(settings: Mapping[str, Any], why: str) -> None:

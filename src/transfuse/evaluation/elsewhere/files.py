@@ -5,7 +5,6 @@ Everything is read into plain records; `join.py` ties them together by item id.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.evaluation.elsewhere.rounded import half_digit
 from transfuse.evaluation.tables import listed
 from transfuse.files.arrays import read_npz
+from transfuse.files.sheets import read_sheet
 from transfuse.kinds import kind_of
 from transfuse.types import Scale, TaskKind
 
@@ -36,7 +37,10 @@ class Labels:
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores [k, N, C] of one name; `ids` is None where rows follow the labels, `classes` where they have no names."""
+    """Scores [k, N, C] of one name; `ids` is None where rows follow the labels, `classes` where they have no names.
+
+    `half` is half a unit of the last decimal that a file prints; 0 where nothing is known to be rounded.
+    """
 
     name: str
     runs: tuple[str, ...]
@@ -44,6 +48,7 @@ class Scores:
     ids: tuple[str, ...] | None = None
     scale: Scale | None = None
     classes: tuple[str, ...] | None = None
+    half: float = 0.0
 
 
 def missing_column(name: str, columns: Iterable[str], where: str) -> UserError:
@@ -57,35 +62,13 @@ def missing_column(name: str, columns: Iterable[str], where: str) -> UserError:
 
 
 def read_csv(path: Path, needed: Sequence[str]) -> dict[str, list[str]]:
-    """The columns of a CSV file with a header line, as text.
-
-    Raises: `UserError` for an absent or empty file, repeated or missing column names, and lines of another length.
-    """
-    where = str(path)
-    if not path.is_file():
-        raise UserError("file not found", where=where)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            lines = [line for line in csv.reader(handle, strict=True) if line]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError("this is no CSV file in UTF-8", where=where, got=str(error)) from error
-    header = [name.strip() for name in lines[0]] if lines else []
-    if len(set(header)) != len(header) or "" in header:
-        raise UserError("column names must be there and differ", where=where, got=", ".join(header))
+    """The columns of a CSV file with a header line, as text. Raises: `UserError` for what `read_sheet` refuses, and for
+    columns that are needed and missing."""
+    header, rows = read_sheet(path)
     for name in needed:
         if name not in header:
-            raise missing_column(name, header, where)
-    for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(header):
-            raise UserError(
-                "a line has another number of cells",
-                where=f"{where}:{number}",
-                expected=f"{len(header)}",
-                got=f"{len(line)}",
-            )
-    if len(lines) < 2:
-        raise UserError("there are no rows below the header", where=where)
-    return {name: [line[place].strip() for line in lines[1:]] for place, name in enumerate(header)}
+            raise missing_column(name, header, str(path))
+    return {name: [row[place].strip() for row in rows] for place, name in enumerate(header)}
 
 
 def numbers(cells: Sequence[str], where: str) -> np.ndarray:
@@ -194,14 +177,18 @@ def _from_csv(name: str, path: Path, kind: TaskKind) -> Scores:
     for column in (LABEL, GROUP, SPLIT):
         if column in classes:
             raise UserError(
-                f"'{column}' is no class column", where=str(path), hint="labels come from a file of their own"
+                f"'{column}' is no class column",
+                where=str(path),
+                hint="labels come from a file of their own; answers alone are judged as scores of items "
+                "(item,candidate,score with 1 for right and 0 for wrong, no --labels)",
             )
     if len(classes) < kind_of(kind).least:
         what = f"predictions need one column a {kind_of(kind).column}"
         raise UserError(what, where=str(path), got=f"columns {', '.join(columns)}")
     scores = np.stack([numbers(columns[column], f"{path}, column '{column}'") for column in classes], axis=1)
     runs, ids, stacked = by_run(columns[ITEM], columns.get(SEED), scores, str(path))
-    return Scores(name, runs, stacked, ids, None, classes)
+    half = half_digit(cell for column in classes for cell in columns[column])
+    return Scores(name, runs, stacked, ids, None, classes, half)
 
 
 def _from_arrays(name: str, arrays: Mapping[str, np.ndarray], where: str) -> Scores:

@@ -10,15 +10,17 @@ import numpy as np
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation import temperature
+from transfuse.evaluation.elsewhere import rounded
 from transfuse.evaluation.elsewhere.files import Labels, Scores, texts
 from transfuse.evaluation.elsewhere.unions import completed
-from transfuse.evaluation.tables import ROW_SUM_TOLERANCE, Table, check_classes, check_rows, listed
+from transfuse.evaluation.tables import Table, check_classes, check_rows, listed
 from transfuse.kinds import kind_of
 from transfuse.labels import Alignment
 from transfuse.types import ItemTable, Scale, TaskKind
 
 FOLDS = 5
 VALUE = "value"
+SHOWN = 3
 
 
 def with_groups(labels: Labels, groups: Any) -> Labels:
@@ -91,9 +93,11 @@ def items_of(labels: Labels, classes: Sequence[str], split: str | None) -> ItemT
 
 
 def known_scale(scores: Scores, scale: Scale | None, kind: TaskKind = "multiclass") -> Scale:
-    """The scale of these scores: their own, the given one, or probability if every row is a distribution.
+    """The scale of these scores: their own; probability if every row is a distribution; or the given one.
 
-    Of labels: probability if all lie in [0, 1]. A regression gives values.
+    What was given is for those that do not show theirs: `scale` may be said of several files at once, and no scores
+    before a softmax have rows that all sum to 1. Of labels the given scale goes first, then probability if all lie in
+    [0, 1]. A regression gives values.
     """
     if kind == "regression":
         if {scores.scale, scale} - {None, "value"}:
@@ -101,19 +105,20 @@ def known_scale(scores: Scores, scale: Scale | None, kind: TaskKind = "multiclas
         return "value"
     if scores.scale is not None and scale is not None and scores.scale != scale:
         raise UserError(f"predictions '{scores.name}' say {scores.scale}, but scale {scale} was given")
-    found = scores.scale or scale
-    if found is not None:
+    if scores.scale is None and kind == "multiclass" and rounded.distributions(scores.scores, scores.half):
+        return "probability"
+    if (found := scores.scale or scale) is not None:
         return found
     # What is no number is told of with its items, later.
     values = scores.scores[np.isfinite(scores.scores).all(axis=2)]
-    shares = (values <= 1) if kind == "multilabel" else np.abs(values.sum(axis=1) - 1.0) <= ROW_SUM_TOLERANCE
-    if (values >= 0).all() and shares.all():
+    if kind == "multilabel" and (values >= 0).all() and (values <= 1).all():
         return "probability"
     raise UserError(
         f"the scale of predictions '{scores.name}' is missing",
         expected="scale logit or probability",
         got="values outside [0, 1]" if kind == "multilabel" else "rows that do not all sum to 1",
-        hint="scale='logit' for scores before the softmax or sigmoid (--scale logit on the command line)",
+        hint="scale='logit' for scores before the softmax or sigmoid (--scale logit on the command line), "
+        "'probability' for rounded probabilities",
     )
 
 
@@ -147,7 +152,9 @@ def table_of(
     place = {item: row for row, item in enumerate(ids)}
     missing = [item for item in items.ids if item not in place]
     if missing:
-        raise UserError(f"{len(missing)} labelled items have no predictions", where=where, got=listed(missing))
+        hint = f"items are matched by name, and here they are called {listed(list(ids)[:SHOWN])}"
+        what = f"{len(missing)} labelled items have no predictions"
+        raise UserError(what, where=where, got=listed(missing), hint=hint if len(missing) == len(items.ids) else None)
     labelled = set(labels.ids)
     extra = [item for item in ids if item not in labelled]
     if extra:
@@ -156,6 +163,8 @@ def table_of(
     rows = scores.scores[:, [place[item] for item in items.ids]]
     if scores.classes is not None and len(classes) > 1 and found is None:
         rows = rows[:, :, [scores.classes.index(name) for name in classes]]
+    if used == "probability" and kind == "multiclass":
+        rows = rounded.restored(rows, scores.half)
     check_rows(scores.name, rows, used, items.ids, kind)
     if found is not None:
         ties, targets = list(items.groups or items.ids), np.asarray(items.targets)

@@ -6,6 +6,7 @@ them, as `transfuse.partial` says: how likely an item is of its own classes is l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transfuse import partial
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation import temperature
 from transfuse.evaluation.elsewhere.files import Scores
+from transfuse.evaluation.tables import listed
 from transfuse.files.mappings import read_mapping
 from transfuse.labels import Alignment, Mapped, align
 from transfuse.types import Scale
@@ -54,13 +56,19 @@ def union(scores: Sequence[Scores], labels: Sequence[str], mapped: Mapping[str, 
     """
     named = {each.name: _targets(each, mapped.get(each.name)) for each in scores if each.classes is not None}
     every = tuple(dict.fromkeys(name for names in named.values() for name in names))
-    known = set(labels)
+    known, owners = set(labels), Counter(name for names in named.values() for name in names)
     for owner, names in named.items():
-        for name in names:
-            others = [other for other in named if other != owner and name in named[other]]
-            if len(named) > 1 and not others and name not in known:
-                rest = {*every, *known} - {name}
-                raise unknown_name("class column", name, rest, where=f"predictions '{owner}'; no label names it either")
+        alone = [name for name in names if len(named) > 1 and owners[name] == 1 and name not in known]
+        if alone:
+            # Names that nobody else knows are no way out of one another.
+            rest = {name for name in {*every, *known} if owners[name] > 1 or name in known}
+            where = f"predictions '{owner}'; no label names it either"
+            if len(alone) == 1:
+                raise unknown_name("class column", alone[0], rest, where=where)
+            raise UserError(
+                f"unknown class columns {listed(alone)}", where=where, expected=f"some of {listed(sorted(rest))}",
+                hint=f"rename them, or map them: FILE?classes=MAP.csv with the columns own,target ({alone[0]},CLASS)",
+            )  # fmt: skip
     return every
 
 
