@@ -231,10 +231,13 @@ METHODS = (*(f"fusion/{family}" for family in FAMILIES), "compress")
 
 def method(full_name: str, *, where: str | None = None) -> Entry:
     """A method by `FAMILY/NAME`, e.g. `features/concat` or `compress/prune`."""
-    known = {entry.full_name: entry for name in METHODS for entry in shelf(name).values()}
-    if full_name not in known:
-        raise unknown_name("method", full_name, known, where=where)
-    return known[full_name]
+    name = full_name.rpartition("/")[2]
+    for family in METHODS:
+        entry = shelf(family).get(name)
+        if entry is not None and entry.full_name == full_name:
+            return entry
+    known = [entry.full_name for family in METHODS for entry in shelf(family).values()]
+    raise unknown_name("method", full_name, known, where=where)
 
 
 def kinds_of(entry: Entry) -> tuple[str, ...]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from transfuse.evaluation.case import Case
+from typing import TYPE_CHECKING
+
 from transfuse.types import Evidence, Status, Undefined
+
+if TYPE_CHECKING:
+    # Whoever only names a quantity needs none of the arithmetic behind a case.
+    from transfuse.evaluation.case import Case
 
 CHOSEN_IN_FOLDS = "chosen in each fold"
 QUANTITIES = {

@@ -14,7 +14,6 @@ from transfuse.data.canvas import batch
 from transfuse.data.familiar import Familiar, fit, looks
 from transfuse.data.open import open_data, settings
 from transfuse.errors import UserError
-from transfuse.evaluation import temperature
 from transfuse.fields import IMAGE
 from transfuse.folder import Folder
 from transfuse.jsonio import pretty
@@ -80,6 +79,8 @@ def familiar(prepared: Prepared, run: str, fitted: Artifact) -> Familiar | None:
         return None
     answers = None
     if prepared.items.kind == "multiclass" and "calibrate" in fitted.arrays:
+        from transfuse.evaluation import temperature
+
         answers = temperature.apply(fitted["calibrate"], fitted.meta["scale"], fitted.meta["temperature"])
     return fit(seen[0], seen[1], answers)
 
