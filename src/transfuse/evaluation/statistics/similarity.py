@@ -68,9 +68,3 @@ def debiased_cka(first: Prepared, second: Prepared) -> Value:
     if any(value <= floor for value, floor in zip(own, least, strict=True)):
         return Undefined("one of the two blocks does not vary enough over these rows")
     return hsic(first, second) / (own[0] * own[1]) ** 0.5
-
-
-def biased_cka(first: Prepared, second: Prepared) -> float:
-    """‖XᵀY‖² / (‖XᵀX‖ ‖YᵀY‖), as it is usually printed: near 1 for any two blocks wider than they have rows."""
-    own = _inner(first.block, first.block) * _inner(second.block, second.block)
-    return _inner(first.block, second.block) / own**0.5
