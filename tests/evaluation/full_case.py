@@ -6,8 +6,9 @@ import numpy as np
 
 from evaluation.judged import CLASSES, items, predictions
 from transfuse.evaluation.case import Case, MarginRule
+from transfuse.evaluation.nearest import Near
 from transfuse.evaluation.tables import Table, table
-from transfuse.types import Arm, Cost, Features, Form, ItemTable, Observation, Role, Task
+from transfuse.types import Arm, Cost, Features, Form, ItemTable, Observation, Role, Task, Undefined
 
 # name: role, form, members, skill, selection loss, inference FLOPs
 ARMS: dict[str, tuple[Role, Form, tuple[str, ...], float, float, float]] = {
@@ -72,6 +73,23 @@ def observations(runs: int) -> tuple[Observation, ...]:
     return tuple(found)
 
 
+def nearest(known: ItemTable) -> dict[str, Near | Undefined]:
+    """Two sources find a fifth of the rows each, most of them the same; one pair has two labels."""
+    rng, count = np.random.default_rng(6), len(known)
+    ratio = np.where(np.arange(count) % 5 == 0, 0.2, 0.8) + 0.1 * rng.random(count)
+    label = np.array(known.targets)
+    label[5] = (label[5] + 1) % len(CLASSES)
+    about = {"rate": 0.001, "limits": {"s0": {"ratio": 0.5, "dimension": 9.0}}, "own": 0.2}
+    other = tuple(f"train{row}" for row in range(count))
+    shifted = np.roll(ratio, 1)
+    close = np.where(np.arange(count) % 4 == 0, ratio, shifted) < 0.5
+    return {
+        "a": Near(ratio < 0.5, other, ratio, label, about),
+        "b": Near(close, other, np.where(close, 0.3, 0.8), label, about),
+        "c": Undefined("the source gives all training rows the same features"),
+    }
+
+
 def losses(skill: float) -> np.ndarray:
     """Item losses of a candidate on rows apart."""
     return np.abs(np.random.default_rng(int(10 * skill)).normal(1.0 / skill, 0.3, 150))
@@ -96,6 +114,7 @@ def full_case(runs: int = 3, count: int = 240) -> Case:
         conditions=conditions(known, runs),
         outside={"ood:noise": {name: judged(name, blank, 0.2, runs, seed=8) for name in SEEN}},
         features=features(),
+        nearest=nearest(known),
         observations=observations(runs),
         guards={"worst_class": 0.02, "brier": 0.01},
         target=0.5,

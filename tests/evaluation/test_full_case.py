@@ -11,6 +11,7 @@ from evaluation.judged import changed
 from transfuse import registry
 from transfuse.evaluation.case import Case
 from transfuse.evaluation.metric import metric
+from transfuse.evaluation.nearest import Near
 from transfuse.evaluation.questions import calibration, flips
 from transfuse.evaluation.statistics.reliability import adaptive_error, reliability_bins
 from transfuse.evaluation.tables import Table
@@ -26,6 +27,7 @@ ASKED = {
     "relative_corruption_error", "worst_corruption", "data_efficiency", "aulc", "jump_start", "asymptote",
     "transfer_ratio", "data_multiplier", "time_to_target_items", "time_to_target_flops", "time_to_target_flops_warm",
     "speed_up", "retention_kl", "shapley", "shapley_interaction", "ridge_gain",
+    "near_identical", "apart_log_loss", "apart_accuracy", "near_log_loss",
     "auroc", "sign_flip_items", "all_required", "selection_optimism",
 }  # fmt: skip
 
@@ -63,6 +65,13 @@ def turned(table: Table, order: np.ndarray) -> Table:
     return replace(table, items=items, probs=table.probs[:, order], logits=logits)
 
 
+def reordered(found: Near | Undefined, order: np.ndarray) -> Near | Undefined:
+    if isinstance(found, Undefined) or found.ratio is None or found.label is None:
+        return found
+    other = tuple(found.other[row] for row in order)
+    return replace(found, close=found.close[order], other=other, ratio=found.ratio[order], label=found.label[order])
+
+
 def test_the_order_of_rows_and_arms_changes_no_number() -> None:
     case = full_case()
     order = np.random.default_rng(0).permutation(len(case.items))
@@ -71,6 +80,7 @@ def test_the_order_of_rows_and_arms_changes_no_number() -> None:
         arms=tuple(reversed(case.arms)),
         tables={name: turned(table, order) for name, table in reversed(case.tables.items())},
         items=turned(case.tables["concat"], order).items,
+        nearest={name: reordered(found, order) for name, found in case.nearest.items()},
         conditions={
             name: {arm: turned(table, order) for arm, table in tables.items()}
             for name, tables in case.conditions.items()
@@ -100,7 +110,7 @@ def test_questions_about_classes_are_silent_for_other_tasks() -> None:
     one = changed(case, task=Task("regression", (), "loss", ()), tables=scores, **empty)
     asked = {row.quantity for row in judge(one).evidence if row.quantity != "loss"}
     kept = {"group_difference", "negative_transfer", "pareto", "next_experiment", "all_required"}
-    kept |= {"sign_flip_runs", "sign_flip_items"}
+    kept |= {"sign_flip_runs", "sign_flip_items", "near_identical", "apart_loss", "near_loss"}
     assert asked <= kept | {"parameters", "trainable_parameters", "inference_flops", "train_flops", "temperature"}
     assert {"group_difference", "negative_transfer"} <= asked
 

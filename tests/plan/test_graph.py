@@ -118,7 +118,10 @@ def test_a_select_brings_the_chosen_option_only():
 
 def test_judged_rows_are_opened_by_predictions_and_features_of_judged_rows_only():
     opening = {name for name, step in plan(setting(ladder="standard")).steps.items() if step.opens_test}
-    assert all(name.startswith(("predict", "evaluate")) or name.endswith(("test", "test unpooled")) for name in opening)
+    assert all(
+        name.startswith(("predict", "evaluate", "nearest")) or name.endswith(("test", "test unpooled"))
+        for name in opening
+    )
     assert not [name for name in opening if name.startswith("fit")]
 
 

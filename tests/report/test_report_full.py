@@ -19,9 +19,9 @@ from transfuse.report.text import markdown
 from transfuse.report.view import View
 
 ANCHORS = [
-    "verdict", "differences", "ladder", "claims", "cost", "sources", "attribution", "harm", "flips", "calibration",
-    "selective", "outside", "conditions", "diversity", "similarity", "learning", "training", "retention", "choices",
-    "not-measured", "reproduce",
+    "verdict", "differences", "ladder", "claims", "nearest", "cost", "sources", "attribution", "harm", "flips",
+    "calibration", "selective", "outside", "conditions", "diversity", "similarity", "learning", "training", "retention",
+    "choices", "not-measured", "reproduce",
 ]  # fmt: skip
 OPEN = {"verdict", "differences", "ladder"}
 

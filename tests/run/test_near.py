@@ -43,7 +43,7 @@ def test_clusters_are_told_and_kept_together(folder):
 
 
 def test_what_the_folds_part_is_told_with_the_way_out(folder):
-    note = prepared(folder).partition.notes[-1]
+    (note,) = prepared(folder).hints
     assert "judged images" in note and "look almost like a training image" in note
     assert "`groups: near_duplicates`" in note and "odd/00-dark.png" in note
 
@@ -52,7 +52,7 @@ def test_pixels_are_looked_at_once(folder, monkeypatch):
     first = prepared(folder)
     monkeypatch.setattr(near, "look_alikes", lambda *given: pytest.fail("looked at again"))
     again = prepared(folder)
-    assert again.partition.notes == first.partition.notes
+    assert again.hints == first.hints != ()
     assert again.plan.key == first.plan.key
 
 
@@ -68,7 +68,7 @@ def test_nothing_found_says_nothing_and_nothing_looked_for_says_so(folder, monke
     def noted(answer: object) -> tuple[str, ...]:
         monkeypatch.setattr(near, "look_alikes", lambda *given: answer)
         store = Store(folder / f"store of {answer}")
-        return near.notes(settings("set"), found.items, found.partition, lambda: lambda row: None, store, silent)
+        return near.looked(settings("set"), found.items, found.partition, lambda: lambda row: None, store, silent).hints
 
     assert noted([]) == ()
     assert "were not looked for" in noted(None)[0]

@@ -67,7 +67,7 @@ def _head(prepared: Prepared) -> list[str]:
         f"canvas {canvas_in_words(field, side)}",
         f"protocol: {parts.protocol}, runs {', '.join(run.name for run in parts.runs)}; "
         f"{len(first.train):,} rows train, {len(first.judge):,} judge{per_fold}",
-        *(f"note: {note}" for note in parts.notes),
+        *(f"note: {note}" for note in (*parts.notes, *prepared.hints)),
         *(f"warning: {leak}" for leak in prepared.setting.leaks),
         "sources",
         *(f"  {name}: {card.spec}, {card.parameters:,} parameters" for name, card in prepared.cards.items()),

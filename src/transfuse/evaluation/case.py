@@ -10,8 +10,9 @@ import numpy as np
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation.metric import metric as find_metric
+from transfuse.evaluation.nearest import Near
 from transfuse.evaluation.tables import Table
-from transfuse.types import Arm, Features, Flag, ItemTable, Observation, Task
+from transfuse.types import Arm, Features, Flag, ItemTable, Observation, Task, Undefined
 
 RELATIVE = 0.05
 SMALLEST_SHARE, LARGEST_SHARE = 0.001, 0.02
@@ -69,9 +70,10 @@ class Case:
     What follows is asked about where it is: `conditions` hold tables of the same items by condition (NAME@LEVEL)
     and arm; `attacks` tables of some of them under attacks (NAME@LEVEL, perhaps ~SOURCE), against each arm its own;
     `outside` tables of items of another kind by set (`ood:NAME`) and arm, whose targets mean nothing;
-    `features` of the sources on rows apart; `observations` of trainings. `guards` are margins by metric: an arm that is
-    worse than the best single by more may do harm. `target` is a value of the primary metric that was fixed beforehand,
-    for the time until it is reached. `selection_losses` are the item losses [n] by which the winner was chosen, by
+    `features` of the sources on rows apart; `nearest` tells by finder which items have a near-identical training row;
+    `observations` of trainings. `guards` are margins by metric: an arm that is worse than the best single by more may
+    do harm. `target` is a value of the primary metric that was fixed beforehand, for the time until it is reached.
+    `selection_losses` are the item losses [n] by which the winner was chosen, by
     choice (one, or one a fold) and candidate, all of the same rows; `chosen_by` names their metric (None: the primary
     one, turned so that lower is better), and `chosen_on_judged` says that these rows are the judged ones.
     """
@@ -94,6 +96,7 @@ class Case:
     attacks: Mapping[str, Mapping[str, Table]] = field(default_factory=dict)
     outside: Mapping[str, Mapping[str, Table]] = field(default_factory=dict)
     features: Features | None = None
+    nearest: Mapping[str, Near | Undefined] = field(default_factory=dict)
     observations: tuple[Observation, ...] = ()
     guards: Mapping[str, float] = field(default_factory=dict)
     target: float | None = None

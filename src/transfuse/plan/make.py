@@ -10,13 +10,16 @@ from transfuse.plan.arms import ArmSpec
 from transfuse.plan.build import Builder
 from transfuse.plan.choices import add_choices, add_controls, fits
 from transfuse.plan.exposures import exposed, unexposed
-from transfuse.plan.graph import Given, Plan, Ref, Select, Step
+from transfuse.plan.graph import Given, Plan, Ref, Select, Step, Work
 from transfuse.plan.ladder import Ladder
 from transfuse.plan.retention import has_head, holdings, retained, unretained
 from transfuse.plan.setting import Scope, Setting
 from transfuse.plan.slots import Roles, Slot, described, entries, identity, slots_of
 from transfuse.plan.stitches import stitches
 from transfuse.reads import Read
+
+# Of the comparison of rows with rows; one core of a common machine.
+PRODUCTS_A_SECOND = 2e10
 
 
 def make_plan(setting: Setting, arms: Ladder) -> Plan:
@@ -47,7 +50,8 @@ def _evaluate(build: Builder, arms: Ladder, slots: Sequence[Slot], more: Mapping
     inputs: dict[str, Ref] = {role: ref for role, ref in more.items() if role != "measure"}
     inputs["items"] = Given(setting.items_key)
     inputs |= {f"rows|{run.name}": Given(run.key) for run in setting.runs}
-    inputs |= _features(build, arms) | _answers(build, arms)
+    inputs |= _features(build, arms) | _answers(build, arms) | _nearest(build, arms)
+    inputs |= {f"look_alikes|{name}": Given(key) for name, key in setting.look_alikes.items()}
     if setting.recipe.budget.latency is not None:
         inputs["measure"] = more["measure"]
     inputs |= {f"search|{label.strip()}": Given(key) for label, key in arms.searches.items()}
@@ -128,6 +132,24 @@ def _answers(build: Builder, arms: Ladder) -> dict[str, Ref]:
             read = Read(source, "logits")
             alone = ArmSpec(f"as_is/{source}", "baseline", "single", "as_is", (source,), reads=(read,))
             found[f"answers|{source}"] = build.extract(alone, read, block, judged=False)
+    return found
+
+
+def _nearest(build: Builder, arms: Ladder) -> dict[str, Ref]:
+    """Training rows near the judged ones, by every source whose frozen features of both are there anyway."""
+    setting, found = build.setting, {}
+    for arm in (arm for arm in arms.singles if arm.merge is None):
+        (source,) = arm.members
+        inputs: dict[str, Ref] = {"items": Given(setting.items_key)}
+        inputs |= {f"rows|{run.name}": Given(run.key) for run in setting.runs}
+        for run in setting.runs:
+            inputs |= build.features(arm, run.blocks, run, judged=False)
+            inputs |= build.features(arm, run.judged, run, judged=True)
+        pairs = sum(run.judge_count * sum(block.count for block in run.blocks) for run in setting.runs)
+        width = sum(setting.cards[source].tap(read.tap).width for read in arm.reads)
+        work = Work(seconds=pairs * width / PRODUCTS_A_SECOND)
+        step = Step(f"nearest {source}", "nearest", {}, inputs, opens_test=True, arm=arm.name, work=work)
+        found[f"nearest|{source}"] = build.add(step)
     return found
 
 

@@ -42,7 +42,7 @@ class RunRows:
 @dataclass(frozen=True)
 class Setting:
     """What a plan rests on beside the ladder; `own` are items by source, `pools` unlabelled items by
-    name, `metric_digests` of users' metrics by name."""
+    name, `metric_digests` of users' metrics by name; `look_alikes` tells by what was compared where pairs are kept."""
 
     recipe: Recipe
     cards: Mapping[str, Card]
@@ -59,6 +59,7 @@ class Setting:
     own: Mapping[str, Exposure] = field(default_factory=dict)
     pools: Mapping[str, Exposure] = field(default_factory=dict)
     metric_digests: Mapping[str, str] = field(default_factory=dict)
+    look_alikes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scopes(self) -> tuple[Scope, ...]:

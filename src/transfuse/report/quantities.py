@@ -89,6 +89,7 @@ QUANTITIES = {
     "parameters_left": Quantity("parameters left", "as a share of the uncompressed arm's", "rate"),
     "pareto": Quantity("worth its cost", "1 where no arm dominates it", "level"),
     "cka": Quantity("similarity of features", "debiased CKA: 1 the same up to a turn, about 0 unrelated", "level"),
+    "near_identical": Quantity("near-identical training row", "share of judged rows that one nearly repeats", "share"),
     "stitching_loss": Quantity("stitching loss", "accuracy lost when one's front feeds the other's tail", "share"),
     "aurc": Quantity("risk over all coverages", "mean error among the most confident, over all shares", "share"),
     "e_aurc": Quantity("avoidable part of it", "the same less what a perfect confidence would leave", "share"),
@@ -155,11 +156,20 @@ QUANTITIES = {
     "wall_seconds": Quantity("wall time", "time on the clock", "s"),
 }
 
+# Quantities that are another one's in some respect, by how their names begin.
+OF_OTHERS = {
+    "guard_": "guard on {}",
+    "apart_": "{} without near-identical rows",
+    "near_": "{} on near-identical rows",
+}
+
 
 def quantity(name: str) -> Quantity:
-    """The known quantity of that name, else one that is called by its name; a guard is written as what it guards."""
-    if name.startswith("guard_") and name not in QUANTITIES:
-        guarded = quantity(name.removeprefix("guard_"))
-        return Quantity(f"guard on {guarded.title}", guarded.meaning, guarded.style)
+    """The known quantity of that name, else one that is called by its name; a guard is written as what it guards, and a
+    measure on a part of the rows as that measure."""
+    for prefix, title in OF_OTHERS.items():
+        if name.startswith(prefix) and name not in QUANTITIES:
+            other = quantity(name.removeprefix(prefix))
+            return Quantity(title.format(other.title), other.meaning, other.style)
     # Of `pkg.module:function?direction=lower` the function's name is enough.
     return QUANTITIES.get(name) or Quantity(name.partition("?")[0].rpartition(":")[2].replace("_", " "), "")

@@ -21,6 +21,7 @@ FLAG = {
     "harm": "Something may be worse than before",
     "capacity_not_diversity": "The gain may come from size, not from different sources",
     "unseen_unknown": "A source may have seen the test rows",
+    "near_identical": "Training rows nearly repeat judged rows",
     "dead_branch": "A branch of the fusion does nothing",
     "gradient_masking": "It may only look robust: its gradients are masked",
     "lineage": "Weights are merged that may not come from one start",

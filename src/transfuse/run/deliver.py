@@ -235,13 +235,15 @@ def write_reports(
 
 
 def pictures_of(evidence: Mapping[str, Any], items: Items, raw: Callable[[int], Any]) -> dict[str, str]:
-    """Small pictures, as `data:` addresses by id, of the judged items that the report shows."""
+    """Small pictures, as `data:` addresses by id, of the items that the report shows."""
     from transfuse.data.thumbnail import thumbnail
-    from transfuse.report.sections.flips import items_shown
+    from transfuse.report.sections import flips, nearest
     from transfuse.report.view import View
 
     rows = {name: row for row, name in enumerate(items.ids)}
-    wanted = [name for name in items_shown(View(evidence)) if name in rows]
+    view = View(evidence)
+    shown = dict.fromkeys((*flips.items_shown(view), *nearest.items_shown(view)))
+    wanted = [name for name in shown if name in rows]
     made = {name: thumbnail(raw(rows[name])) for name in wanted}
     return {name: picture for name, picture in made.items() if picture is not None}
 

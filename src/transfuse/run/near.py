@@ -5,7 +5,8 @@ Found once for a data set and its runs, and kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,17 @@ NAMED = 3
 COMPARED = {IMAGE: "16 x 16 grey values", TEXT: "counts of runs of three words"}
 
 
-def notes(
+@dataclass(frozen=True)
+class Looked:
+    """What was seen: `notes` are sentences for the report, `hints` those on look-alikes, which the evidence tells in
+    full; `keys` tells by what was compared where the pairs are kept."""
+
+    notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+def looked(
     wanted: Settings,
     items: Items,
     partition: Partition,
@@ -33,25 +44,26 @@ def notes(
     emit: Emit,
     whole: str = IMAGE,
     side: int = 0,
-) -> tuple[str, ...]:
-    """Sentences for the report: the clusters kept together, else the judged images with a look-alike on the other side.
+) -> Looked:
+    """The clusters kept together, else the judged images with a look-alike on the other side.
 
     `raw()` opens pixels or texts, of items of several parts (`whole`) the first; it is called only where they were not
     looked at before. Of texts how many do not fit a canvas of `side` bytes is told too.
     """
-    field, *_ = parts(whole)
-    short = cut(items, side, raw, store) if field == TEXT else ()
+    kind, *_ = parts(whole)
+    short = cut(items, side, raw, store) if kind == TEXT else ()
     if wanted.groups:
-        return (*near_duplicates.described(items, field), *short)
+        return Looked((*near_duplicates.described(items, kind), *short))
     key = digest(["look-alikes", near_duplicates.REVISION, items.fingerprint, partition.to_json()])
     known = store.get(key)
     if known is None:
         emit("step_started", step="look-alikes", kind="index", key=key)
-        store.put(key, {"pairs": look_alikes(items, partition, raw(), field)})
+        store.put(key, {"pairs": look_alikes(items, partition, raw(), kind)})
         emit("step_done", step="look-alikes", kind="index", key=key)
         known = store.get(key)
     found: Any = None if known is None else known.meta["pairs"]
-    return (*_sentences(found, partition, field, declared=any(items.splits)), *short)
+    hints = _sentences(found, partition, kind, declared=any(items.splits))
+    return Looked(short, hints, {COMPARED[kind]: key})
 
 
 def cut(items: Items, side: int, raw: Callable[[], Callable[[int], np.ndarray]], store: Store) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ With these in the store nothing here imports torch, so that `plan` and an unchan
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -50,7 +50,7 @@ from transfuse.types import Card
 
 @dataclass(frozen=True)
 class Prepared:
-    """A plan and what it was made from."""
+    """A plan and what it was made from; `hints` are what only `plan` tells, since the evidence tells it in full."""
 
     recipe: Recipe
     root: Path
@@ -62,6 +62,7 @@ class Prepared:
     plan: Plan
     fingerprint: str
     surroundings: Surroundings = field(default_factory=Surroundings)
+    hints: tuple[str, ...] = ()
 
     def restricted(self, arms: Ladder) -> Prepared:
         """The same with fewer arms."""
@@ -83,8 +84,12 @@ def prepare(
     field = field_of(wanted, root)
     check_asked(recipe, field)
     side = wanted.canvas or auto_canvas(recipe, root, store, modules or {}, items, emit, field)
-    noted = near.notes(wanted, items, parts, lambda: open_data(wanted, root, items=items).raw, store, emit, field, side)
-    parts = replace(parts, notes=(*parts.notes, *noted, *columns(wanted, root)[1]))
+
+    def raw() -> Callable[[int], np.ndarray]:
+        return open_data(wanted, root, items=items).raw
+
+    looked = near.looked(wanted, items, parts, raw, store, emit, field, side)
+    parts = replace(parts, notes=(*parts.notes, *looked.notes, *columns(wanted, root)[1]))
     card_keys, cards = cards_of(recipe, side, root, store, modules or {}, emit, field)
     around = surroundings(
         recipe,
@@ -115,10 +120,12 @@ def prepare(
         own=around.own,
         pools=around.pools,
         metric_digests=digests,
+        look_alikes=looked.keys,
     )
     arms = ladder(recipe, cards, items.classes)
     check_arms(arms.every(), field)
-    return Prepared(recipe, root, items, parts, cards, setting, arms, make_plan(setting, arms), fingerprint, around)
+    plan = make_plan(setting, arms)
+    return Prepared(recipe, root, items, parts, cards, setting, arms, plan, fingerprint, around, looked.hints)
 
 
 def _identity(

@@ -19,6 +19,7 @@ from transfuse.steps import (
     _case,
     _chosen,
     _exposed,
+    _near,
     _observed,
     _retained,
     _searched,
@@ -30,7 +31,7 @@ from transfuse.steps._spent import BYTES
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 11
+REVISION = 12
 AGAINST = (
     "ensemble",
     "soup",
@@ -145,6 +146,7 @@ def _made(
         flags=(*_flags(params), *_lineage(standing)),
         within_budget=_within(params, inputs, arms),
         features=_apart.features(inputs, items, rows, repeats),
+        nearest=_near.nearest(inputs, items, judged),
         observations=tuple(seen),
         guards=dict(params["guards"]),
         target=params["target"],
