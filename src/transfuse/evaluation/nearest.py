@@ -31,7 +31,7 @@ RATE = 0.001
 HALF = 0.5
 # Training rows, and of them so many at most whose own neighbours tell the dimension.
 FEWEST, REFERENCES = 50, 1000
-# Pairs times columns: about a minute of one core.
+# Pairs times columns: not two minutes of one core.
 MOST_PRODUCTS = 1_000_000_000_000
 # Judged and training rows at once: a block takes some ten megabytes.
 BLOCK, OTHERS = 512, 4096

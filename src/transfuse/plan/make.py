@@ -19,7 +19,7 @@ from transfuse.plan.stitches import stitches
 from transfuse.reads import Read
 
 # Of the comparison of rows with rows; one core of a common machine.
-PRODUCTS_A_SECOND = 2e10
+PRODUCTS_A_SECOND = 1e10
 
 
 def make_plan(setting: Setting, arms: Ladder) -> Plan:
