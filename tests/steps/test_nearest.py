@@ -9,8 +9,7 @@ import pytest
 
 from transfuse.data.items import Items
 from transfuse.evaluation.nearest import RATE, Near
-from transfuse.steps import _near, nearest
-from transfuse.steps._context import Context
+from transfuse.steps import Context, _near, nearest
 from transfuse.store import Artifact
 from transfuse.types import Undefined
 

@@ -16,7 +16,7 @@ from transfuse.cells import filled
 from transfuse.evaluation.nearest import RATE, TENTH, Lines, nearest
 from transfuse.evaluation.resample import group_codes
 from transfuse.mapped import picked
-from transfuse.steps._context import Context, Result, table
+from transfuse.steps import Context, Result, table
 from transfuse.steps._fitted import blocks_of, failure
 from transfuse.store import Artifact
 from transfuse.types import Undefined
