@@ -8,7 +8,7 @@ from the store), `_tuned`, `_taught`, `_trials` (training), `_merging` (merges),
 
 Where to look:
 
-    looking at sources     `extract`, `stated`, `probe`, `appraise`, `stitch`, `search`, `propose`
+    looking at sources     `extract`, `nearest`, `stated`, `probe`, `appraise`, `stitch`, `search`, `propose`
     fitting arms           `prior`, `as_is`, `train`, `pool`, `merge`, `compress`, `retrain`, `teach`, `match`
     choosing, asking       `choose`, `predict`, `attack`, `retain`
     counting, judging      `count`, `measure`, `evaluate`, `ship`

@@ -14,10 +14,10 @@ import numpy as np
 
 from transfuse.cells import filled
 from transfuse.evaluation.nearest import RATE, TENTH, Lines, nearest
-from transfuse.evaluation.resample import group_codes
+from transfuse.evaluation.statistics.resample import group_codes
 from transfuse.mapped import picked
-from transfuse.steps import Context, Result, table
-from transfuse.steps._fitted import blocks_of, failure
+from transfuse.steps import Context, Result, failure, table
+from transfuse.steps._fitted import blocks_of
 from transfuse.store import Artifact
 from transfuse.types import Undefined
 

@@ -15,8 +15,8 @@ from transfuse.evaluation.measure import Estimate, compare, level
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.nearest import Near
-from transfuse.evaluation.resample import Interval
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
+from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.tables import Table
 from transfuse.evaluation.words import STATUS, digits, named, number
 from transfuse.types import Direction, Evidence, Flag, Undefined
