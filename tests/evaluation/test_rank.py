@@ -24,7 +24,7 @@ def scores(seed: int, m: int = 40, n: int = 30, digits: int = 1) -> tuple[np.nda
 
 @given(st.integers(0, 300), st.integers(1, 25), st.integers(1, 25), st.integers(0, 2))
 @settings(deadline=None, max_examples=40)
-def test_mid_ranks_give_the_kernel_sum_of_all_pairs(seed: int, m: int, n: int, digits: int) -> None:
+def test_placements_give_the_kernel_sum_of_all_pairs(seed: int, m: int, n: int, digits: int) -> None:
     """DeLong's definition: ψ = 1, ½ or 0 over all pairs, placements its row and column means."""
     ours, theirs = scores(seed, m, n, digits)
     kernel = (ours[:, None] > theirs) + 0.5 * (ours[:, None] == theirs)

@@ -146,6 +146,12 @@ def test_the_arithmetic_of_judging_knows_no_case_and_no_table(inner: str) -> Non
         assert inside <= set(INNER[inner]), path
 
 
+def test_judging_does_not_wait_for_scipys_distributions() -> None:
+    """`scipy.stats` takes most of a second to import; a score that needs it is asked for by name."""
+    judge = [path for path in FILES if room_of(path) == "evaluation" and path.parent.name != "scores"]
+    assert [path for path in judge if any("scipy.stats" in name for name in imports(path))] == []
+
+
 def test_the_judge_does_not_know_where_predictions_come_from() -> None:
     judge = [path for path in FILES if room_of(path) == "evaluation" and path.parent.name != "elsewhere"]
     assert [path for path in judge if any("evaluation.elsewhere" in name for name in imports(path))] == []

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from transfuse.errors import UserError
 
@@ -38,20 +37,22 @@ class TwoSided:
 def auroc(positive: np.ndarray, negative: np.ndarray) -> TwoSided:
     """P(positive score > negative score), ties half; influences are DeLong's placements. [m], [n].
 
-    By mid-ranks in O((m + n) log(m + n)): the placement of a positive item is (its rank among all − its rank among the
-    positive) / n. DeLong, DeLong, Clarke-Pearson, 1988; Sun, Xu, 2014. The difference of two arms on the same items is
-    `first.minus(second)`.
+    The placement of a positive item is the share of negative ones below it, ties half; O((m + n) log(m + n)). DeLong,
+    DeLong, Clarke-Pearson, 1988; Sun, Xu, 2014. The difference of two arms on the same items is `first.minus(second)`.
     """
     if not (len(positive) and len(negative)):
         raise UserError(
             "an area under the ROC curve needs items of both kinds", got=f"{len(positive)}, {len(negative)}"
         )
-    m, n = len(positive), len(negative)
-    ranks = rankdata(np.concatenate([positive, negative]))
-    ours = (ranks[:m] - rankdata(positive)) / n
-    theirs = 1.0 - (ranks[m:] - rankdata(negative)) / m
+    ours, theirs = _below(negative, positive), 1.0 - _below(positive, negative)
     value = float(ours.mean())
     return TwoSided(value, ours - value, theirs - value)
+
+
+def _below(scores: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """The share of scores [n] below each place [m], those equal to it counted half."""
+    ordered = np.sort(scores)
+    return (np.searchsorted(ordered, places, "left") + np.searchsorted(ordered, places, "right")) / (2 * len(scores))
 
 
 def mean_of_labels(area: Area, targets: np.ndarray, probs: np.ndarray, weights: np.ndarray) -> np.ndarray:
