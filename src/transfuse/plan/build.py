@@ -8,9 +8,9 @@ from typing import Any
 
 from transfuse.plan.arms import ArmSpec
 from transfuse.plan.attacks import Attack, attack
-from transfuse.plan.compressed import KINDS, counting, fitting
+from transfuse.plan.compressed import KINDS, compressing, counting
 from transfuse.plan.exposures import Exposure
-from transfuse.plan.graph import Given, Ref, Step, Work
+from transfuse.plan.graph import Fitting, Given, Ref, Step, Work
 from transfuse.plan.merges import merge_files, merge_step
 from transfuse.plan.setting import RowBlock, RunRows, Setting
 from transfuse.plan.students import streamed, taught
@@ -127,52 +127,60 @@ class Builder:
 
     def fit(self, arm: ArmSpec, run: RunRows, *, after: str = "") -> str:
         """Fit one arm in one run and score the rows that choices and temperature rest on."""
+        made = self._fitting(arm, run, after)
+        params: dict[str, Any] = {**self.common, "seed": run.seed, "final_fit": run.final_fit, **made.params}
         inputs: dict[str, Ref] = {"items": Given(self.setting.items_key), "rows": Given(run.key)}
-        params: dict[str, Any] = {**self.common, "seed": run.seed, "final_fit": run.final_fit}
-        digests: tuple[str, ...] = ()
-        work = Work()
         if arm.match:
             inputs["match"] = self.match(arm, after, run)
-        if arm.kind == "pool":
-            inputs |= {f"member{index}": self.fit(self.arm(member), run) for index, member in enumerate(arm.members)}
-            if "about" in method(arm.method).needs:
-                inputs |= {f"cost{index}": self.count(self.arm(name)) for index, name in enumerate(arm.members)}
-            params |= {"method": arm.method, "settings": dict(arm.settings)}
-            how = method(arm.method)
-            digests = (how.digest,)
-            pairs = run.held_count * len(self.setting.classes)
-            work = Work(seconds=POOL_FITS * how.fit_seconds(len(arm.members), pairs, arm.settings))
-        elif arm.kind == "as_is":
-            inputs |= self.features(arm, run.blocks, run, judged=False)
-            inputs["card0"] = Given(self.setting.card_keys[arm.members[0]])
-            params |= {"classes": list(self.setting.classes)} | ({"columns": list(arm.columns)} if arm.columns else {})
-        elif arm.kind == "train":
-            network, cards, digests = self.network(arm)
-            assert arm.schedule is not None  # noqa: S101 - every network has one; for the type checker
-            inputs |= cards
-            params |= network | {"schedule": arm.schedule.record()}
-            digests += tuple(entry.digest for entry in arm.schedule.entries)
-            lasting = arm.schedule.lasting(run.train_count)
-            fits = lasting.tries * lasting.epochs
-            if arm.regime == "frozen":
-                inputs |= self.features(arm, run.blocks, run, judged=False)
-                items = {"forward": fits * run.held_count, "backward": fits * run.train_count}
-                steps = fits * -(-run.train_count // arm.schedule.batch)
-                work = Work(_run_again(arm), **items, crown=steps, counted=_counted(arm, after))
-            else:
-                work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
-                ranks = self.setting.recipe.run.ranks
-                params |= {"ranks": ranks} if ranks > 1 else {}
-                params |= self.refreshed(arm)
-        elif arm.kind in KINDS:
-            more, made_of, digests, work = fitting(self, arm, run)
-            params, inputs = params | more, inputs | made_of
+        inputs |= made.inputs
         if arm.merge is not None:
             inputs["merged"] = merge_step(self, arm, run)
         inputs |= taught(self, arm, run) | streamed(self, arm, run)
         params |= {"stream": arm.stream} if arm.stream else {}
         name = f"fit {arm.name}{after} {run.name}"
-        return self.add(Step(name, arm.kind, params, inputs, digests=digests, arm=arm.name, work=work))
+        return self.add(Step(name, arm.kind, params, inputs, digests=made.digests, arm=arm.name, work=made.work))
+
+    def _fitting(self, arm: ArmSpec, run: RunRows, after: str) -> Fitting:
+        """What this kind of arm is fitted from, beside its run's items and rows."""
+        if arm.kind == "pool":
+            return self._pooling(arm, run)
+        if arm.kind == "train":
+            return self._training(arm, run, after)
+        if arm.kind == "as_is":
+            params = {"classes": list(self.setting.classes)} | ({"columns": list(arm.columns)} if arm.columns else {})
+            card = Given(self.setting.card_keys[arm.members[0]])
+            return Fitting(params, {**self.features(arm, run.blocks, run, judged=False), "card0": card})
+        return compressing(self, arm, run) if arm.kind in KINDS else Fitting()
+
+    def _pooling(self, arm: ArmSpec, run: RunRows) -> Fitting:
+        """Its members' own fits; their costs too where the method asks about them."""
+        how = method(arm.method)
+        inputs: dict[str, Ref] = {
+            f"member{index}": self.fit(self.arm(member), run) for index, member in enumerate(arm.members)
+        }
+        if "about" in how.needs:
+            inputs |= {f"cost{index}": self.count(self.arm(name)) for index, name in enumerate(arm.members)}
+        pairs = run.held_count * len(self.setting.classes)
+        work = Work(seconds=POOL_FITS * how.fit_seconds(len(arm.members), pairs, arm.settings))
+        return Fitting({"method": arm.method, "settings": dict(arm.settings)}, inputs, (how.digest,), work)
+
+    def _training(self, arm: ArmSpec, run: RunRows, after: str) -> Fitting:
+        """A network and its schedule: on features where its members are frozen, else on canvases."""
+        assert arm.schedule is not None  # noqa: S101 - every network has one; for the type checker
+        network, inputs, digests = self.network(arm)
+        params = network | {"schedule": arm.schedule.record()}
+        digests += tuple(entry.digest for entry in arm.schedule.entries)
+        lasting = arm.schedule.lasting(run.train_count)
+        fits = lasting.tries * lasting.epochs
+        forward, backward = fits * run.held_count, fits * run.train_count
+        if arm.regime == "frozen":
+            inputs |= self.features(arm, run.blocks, run, judged=False)
+            steps = fits * -(-run.train_count // arm.schedule.batch)
+            work = Work(_run_again(arm), forward, backward, crown=steps, counted=_counted(arm, after))
+            return Fitting(params, inputs, digests, work)
+        ranks = self.setting.recipe.run.ranks
+        params |= {"ranks": ranks} if ranks > 1 else {}
+        return Fitting(params | self.refreshed(arm), inputs, digests, Work(arm.members, forward, backward))
 
     def refreshed(self, arm: ArmSpec) -> dict[str, Any]:
         """The members whose BatchNorms are estimated on the rows before they learn as a whole: where it is asked for

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from transfuse.errors import UserError, unknown_name
 from transfuse.plan.abilities import check_abilities
-from transfuse.plan.graph import Ref, Step, Work
+from transfuse.plan.graph import Fitting, Ref, Step, Work
 from transfuse.plan.tuned import FROZEN, TUNED, tuned_form
 from transfuse.reads import RECIPIENT
 from transfuse.registry import Entry, method, shelf
@@ -145,20 +145,20 @@ def origin(arm: ArmSpec, known: Mapping[str, ArmSpec]) -> ArmSpec:
     return arm
 
 
-def fitting(build: Builder, arm: ArmSpec, run: RunRows) -> tuple[dict[str, Any], dict[str, Ref], tuple[str, ...], Work]:
-    """What the step of a compressed arm is given beside items and rows: parameters, inputs, method files, and work."""
+def compressing(build: Builder, arm: ArmSpec, run: RunRows) -> Fitting:
+    """What the step of a compressed arm is given beside items and rows."""
     inputs: dict[str, Ref] = {"member0": build.fit(build.arm(arm.of), run)}
     how = method(arm.method)
     if arm.schedule is None:
         params: dict[str, Any] = {"method": arm.method, "settings": dict(arm.settings), "most": ROWS}
         seen = min(ROWS, run.train_count) + run.held_count
-        return params, inputs, (how.digest,), Work(arm.members, forward=seen)
+        return Fitting(params, inputs, (how.digest,), Work(arm.members, forward=seen))
     if run.final_fit:
         raise crossfitted(f"'{arm.name}'")
     fits = arm.schedule.tries * arm.schedule.lasting(run.train_count).epochs
     work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
     params = {"schedule": arm.schedule.record(), "classes": list(build.setting.classes)}
-    return params, inputs, tuple(entry.digest for entry in arm.schedule.entries), work
+    return Fitting(params, inputs, tuple(entry.digest for entry in arm.schedule.entries), work)
 
 
 def counting(build: Builder, arm: ArmSpec, run: RunRows | None) -> Step:

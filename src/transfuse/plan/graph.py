@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from transfuse import __version__
 from transfuse.jsonio import digest
@@ -78,6 +79,15 @@ class Plan:
     def key(self) -> str:
         """What makes this plan another plan: its steps as they stand, and what they start from."""
         return digest([self.facts["identity"], sorted(self.steps)])
+
+
+class Fitting(NamedTuple):
+    """What one kind of arm adds to the step that fits it: parameters, inputs, the files it runs, and work."""
+
+    params: Mapping[str, Any] = MappingProxyType({})
+    inputs: Mapping[str, Ref] = MappingProxyType({})
+    digests: tuple[str, ...] = ()
+    work: Work = Work()
 
 
 Chosen = Callable[[str], Any]
