@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.measure import level
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
+from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
 from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.tables import Table
 from transfuse.types import Evidence
@@ -28,28 +29,10 @@ def ask(case: Case) -> list[Evidence]:
 
 def _row(case: Case, table: Table, metric: Metric) -> Evidence:
     estimate = level(table, metric)
-    found = estimate.interval if isinstance(estimate.interval, Interval) else None
-    low, high = (None, None) if found is None else (found.low, found.high)
-    if low is not None and metric.low is not None:
-        low = max(low, metric.low)
-    if high is not None and metric.high is not None:
-        high = min(high, metric.high)
-    provenance: dict[str, Any] = {"per_run": estimate.per_run} | ({"note": estimate.note} if estimate.note else {})
-    if found is not None and found.bca is not None:
-        provenance["bca"] = list(found.bca)
-    return Evidence(
-        id=evidence_id(metric.name, table.arm, None, case.split),
-        arm=table.arm,
-        quantity=metric.name,
-        value=estimate.value,
-        unit=metric.unit,
-        direction=metric.direction,
-        split=case.split,
-        low=low,
-        high=high,
-        level=0.95 if found else None,
-        n=estimate.items,
-        seeds=len(table.runs),
-        method=estimate.method,
-        provenance=provenance,
-    )
+    quantity = Quantity(metric.name, metric.unit, metric.direction, metric.low, metric.high)
+    about: dict[str, Any] = {"per_run": estimate.per_run} | ({"note": estimate.note} if estimate.note else {})
+    if isinstance(estimate.interval, Interval) and estimate.interval.bca is not None:
+        about["bca"] = list(estimate.interval.bca)
+    row = evidence(quantity, Subject(table.arm, None, case.split), Measured.of(estimate), about)
+    # A run in which the metric does not exist was judged too.
+    return replace(row, seeds=len(table.runs))
