@@ -101,3 +101,27 @@ def test_a_network_that_the_files_do_not_belong_to_is_named_before_anything_is_m
     told = capsys.readouterr().err
     assert "none of this network" in told and "'features.0.weight' is missing in 'a'" in told
     assert not (folder / "out.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["a.safetensors", "b.safetensors"], ("the method comes first", "transfuse merge mean a.safetensors ...")),
+        (["a.safetensors", "mean", "b.safetensors"], ("the method comes first",)),
+        (["mean", "ties", "a.safetensors"], ("the method comes first", "transfuse merge ties A B")),
+        (["maen", "a.safetensors", "b.safetensors"], ("unknown method 'maen'", "try: weights/mean")),
+        (["mean", "a.safetensors", "--weights", "0.5", "0.5"], ("a number is no checkpoint", "--weights 0.5,0.5")),
+    ],
+)
+def test_words_in_another_order_are_told_theirs(words, told, folder, monkeypatch, capsys):
+    save_file(GOOD, folder / "b.safetensors")
+    assert ended(monkeypatch, *words, "--out", "out.safetensors") == 2
+    error = capsys.readouterr().err
+    assert all(text in error for text in told), error
+
+
+@pytest.mark.parametrize("out", ["merged.pt", "merged.bin", "deep/merged.ckpt"])
+def test_no_folder_is_called_like_a_file_of_another_kind(out, folder, monkeypatch, capsys):
+    save_file(GOOD, folder / "b.safetensors")
+    assert ended(monkeypatch, "mean", "a.safetensors", "b.safetensors", "--out", out) == 2
+    assert "--out merged.safetensors" in capsys.readouterr().err and not Path(out).exists()

@@ -216,8 +216,12 @@ def test_descriptions_of_sound_files_agree(tmp_path):
     assert ours["metadata"] == {"k": "v"}
 
 
-def test_a_missing_file_a_folder_and_a_strange_suffix_are_refused(tmp_path):
+def test_a_missing_file_a_folder_and_a_strange_file_are_refused(tmp_path):
     (tmp_path / "w.h5").write_bytes(b"x")
-    for path, says in ((tmp_path / "no.pt", "nothing there"), (tmp_path, "suffix"), (tmp_path / "w.h5", "safetensors")):
+    for path, says in (
+        (tmp_path / "no.pt", "nothing there"),
+        (tmp_path, "a folder"),
+        (tmp_path / "w.h5", "safetensors"),
+    ):
         with pytest.raises(UserError, match=says):
             load_state(path)

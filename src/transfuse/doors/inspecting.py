@@ -16,7 +16,7 @@ from transfuse.doors.inspecting_remote import remote_facts
 from transfuse.errors import MissingExtraError, UserError, printable
 from transfuse.files.remote import Place, Remote
 from transfuse.files.texts import json_object
-from transfuse.files.weights import SUFFIXES, describe, existing
+from transfuse.files.weights import describe, existing
 from transfuse.folder import DESCRIPTION, TENSORS, Folder
 from transfuse.jsonio import file_digest, pretty
 
@@ -25,6 +25,7 @@ ARRAYS = (".npz",)
 HDF = (".h5", ".hdf5")
 IDX = ("ubyte", ".idx", ".gz")
 LONGEST_VALUE = 200
+FIRST, LAST = 8, 4
 
 
 def inspected(paths: Sequence[Place], *, as_json: bool) -> str:
@@ -74,7 +75,7 @@ def _weights(path: Path) -> dict[str, Any]:
     from transfuse.source.weights import open_reader
 
     record = describe(path)
-    if not record["safe"] or path.suffix not in SUFFIXES:
+    if not record["safe"]:
         return record
     found = screened(open_reader(path))
     return record | {"screen": f"{told(found) or 'nothing unusual in its numbers'} ({LIMITS})"}
@@ -196,8 +197,9 @@ def _file(name: str, facts: dict[str, Any]) -> str:
     lines += [f"  screen: {facts['screen']}"] if "screen" in facts else []
     lines += [f"  origin: {line}" for line in facts.get("origin", ())]
     lines += [f"  {key}: {value[:LONGEST_VALUE]}" for key, value in sorted(facts["metadata"].items())]
-    shown = list(facts["tensors"].items())[:12]
-    lines += [f"    {tensor}  {dtype} {shape}" for tensor, (dtype, shape) in shown]
-    if len(facts["tensors"]) > len(shown):
-        lines.append(f"    and {len(facts['tensors']) - len(shown)} more")
+    listed = [f"    {tensor}  {dtype} {shape}" for tensor, (dtype, shape) in facts["tensors"].items()]
+    if len(listed) > FIRST + LAST + 1:
+        # The last ones are the head as a rule, which tells how many classes there are.
+        listed[FIRST:-LAST] = [f"    ... and {len(listed) - FIRST - LAST} more ..."]
+    lines += listed
     return "\n".join(printable(line, keep="") for line in lines)

@@ -101,9 +101,17 @@ def configured(path: Path, out: Place) -> Order:
 
 
 def named_method(name: str) -> Entry:
-    """A method of `weights/` by its full or its own name."""
+    """A method of `weights/` by its full or its own name. Raises `UserError` for another name, and for a file in its
+    place."""
     known = shelf("fusion/weights")
     short = name.removeprefix("weights/")
+    if short not in known and (not re.fullmatch(r"(\w+/)?\w+", name) or Path(name).exists()):
+        raise UserError(
+            "the method comes first, then what is merged",
+            expected="transfuse merge METHOD A B --out FILE",
+            got=name,
+            hint=f"transfuse merge mean {name} ...; `transfuse methods` lists the others, called weights/...",
+        )
     if short not in known:
         raise unknown_name("method", name, [entry.full_name for entry in known.values()])
     return known[short]
@@ -152,6 +160,10 @@ def source(text: str) -> Place | Given:
         return Given(AdaptedReader(under.reader, Path(adapter)), (*under.files, Path(adapter)), text)
     if text.partition(":")[0] in shelf(ADAPTERS):
         return _built(text)
+    if re.fullmatch(r"[\d.,]+", text):
+        raise UserError("a number is no checkpoint", got=text, hint="all weights are one word: --weights 0.5,0.5")
+    if text.removeprefix("weights/") in shelf("fusion/weights"):
+        raise UserError("the method comes first, then what is merged", got=text, hint=f"transfuse merge {text} A B ...")
     return path
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfuse.errors import UnsafeFileError, UserError
+from transfuse.files.checkpoints import state_dict_of, unwrapped
 from transfuse.files.pickles import judge
 from transfuse.jsonio import file_digest
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
+# Kinds of `judge` that no torch.save ever writes.
+NO_WEIGHTS = ("unknown", "zip")
 HEADER_LIMIT_BYTES = 100_000_000
 MOST_AXES = 64
 LONGEST_SHOWN = 120
@@ -32,7 +35,6 @@ DTYPE_BYTES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
-WRAPPERS = ("state_dict", "model", "model_state_dict")
 OPTIMISERS = ("optimizer", "optimiser", "optimizer_state_dict", "optimizer_state")
 
 
@@ -225,30 +227,18 @@ def _restricted(path: Path) -> Any:
         raise UserError("this PyTorch file is damaged", where=str(path), got=first or type(error).__name__) from error
 
 
-def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
-    """The tensors by name in what a PyTorch file held. Raises UserError where there is more or less than that."""
-    import torch
-
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not content:
-        raise UserError("this file holds no state dict", where=str(path), got=type(content).__name__)
-    tensors = {name: item for name, item in content.items() if isinstance(name, str) and isinstance(item, torch.Tensor)}
-    if len(tensors) < len(content):
-        shown = ", ".join(sorted(str(name) for name in content if name not in tensors)[:5])
-        raise UserError("this file holds more than tensors", where=str(path), expected="{name: tensor}", got=shown)
-    prefix = "module." if all(name.startswith("module.") for name in tensors) else ""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-
-
 def load_state(path: Path) -> dict[str, Tensor]:
-    """The state dict of a weight file of either kind, told by its suffix. Raises UserError for another suffix."""
-    if path.suffix not in SUFFIXES:
-        raise UserError(
-            "this is no weight file", where=str(path), expected=", ".join(SUFFIXES), got=path.suffix or "no suffix"
-        )
-    return load_safetensors(path) if path.suffix == ".safetensors" else load_pickle(path)
+    """The state dict of a weight file: `.safetensors`, or under any other name what `torch.save` wrote.
+
+    Training tools write theirs as .pt, .pth, .bin, .ckpt or .tar; what it is, its first bytes say. Raises UserError for
+    what neither wrote, and UnsafeFileError for what is not safe to load.
+    """
+    if path.suffix == ".safetensors":
+        return load_safetensors(path)
+    if path.suffix not in SUFFIXES and (judgement := judge(existing(path))).kind in NO_WEIGHTS:
+        expected = "safetensors, or a file that torch.save wrote"
+        raise UserError("this is no weight file", where=str(path), expected=expected, got=judgement.refusal)
+    return load_pickle(path)
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -270,12 +260,15 @@ def describe(path: Path) -> dict[str, Any]:
         else:
             judgement = judge(path)
             record |= {"kind": judgement.kind, "imports": list(judgement.imports)}
-            state = state_dict_of(_restricted(path), path)
+            content = _restricted(path)
+            state, taken = state_dict_of(content, path), unwrapped(content)[1]
+            metadata = {"taken from": taken} if taken else {}
             tensors = {name: [str(item.dtype).removeprefix("torch."), list(item.shape)] for name, item in state.items()}
             why = "the restricted unpickler reads it; it names nothing but what tensors need"
         safe = True
     except UserError as error:
-        safe, why = False, f"{error.what}: {error.got}" if error.got else error.what
+        said = f"{error.what}: {error.got}" if error.got else error.what
+        safe, why = False, f"{said}; {error.hint}" if error.hint else said
     return record | told(safe, why, tensors, metadata)
 
 

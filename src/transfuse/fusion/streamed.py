@@ -34,6 +34,8 @@ from transfuse.source.weights import INDEX, NUMPY_TYPES, Reader
 
 MANIFEST = "merge.json"
 SHARD_BYTES = 5 << 30
+# Endings of weight files of other kinds: a folder of such a name would be taken for one.
+OTHER_FILES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".h5", ".onnx", ".npz")
 # Files of a model folder that say what the weights are for; they go along unchanged.
 BESIDE = ("*.json", "*.txt", "*.model")
 _AT_WORK: set[Path] = set()
@@ -83,6 +85,14 @@ def merge_files(
             raise UserError("the output would overwrite a source", where=str(out), got=f"source '{name}'")
     how = sizes or Sizes()
     manifest = _manifest(work, given, start, how)
+    if out.suffix in OTHER_FILES:
+        raise UserError(
+            "merged weights are written as safetensors",
+            where=str(out),
+            expected="FILE.safetensors, or the name of a new folder",
+            got=out.suffix,
+            hint=f"--out {Path(out.name).stem}.safetensors; safetensors.torch.load_file reads it as a state dict",
+        )
     with uploaded(out) as here:
         if out.suffix == ".safetensors":
             _one_file(work, here, how, {"transfuse.merge": json.dumps(manifest, sort_keys=True)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from transfuse.source.spec import Built, Spec
 from transfuse.source.weights import fill
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 IMAGENET_CLASSES = 1000
 
@@ -30,21 +30,61 @@ def seeded(spec: Spec) -> Iterator[None]:
         yield
 
 
-def from_file(spec: Spec, path: Path, module: nn.Module, base: Built) -> Built:
-    """`module` with the weights of `path`; what the file states of itself goes over what `base` knows.
+def from_file(
+    spec: Spec, path: Path, base: Built, build: Callable[[int], Built] | None = None, classes: int = IMAGENET_CLASSES
+) -> Built:
+    """The network of `base` with the weights of `path`; what the file states of itself goes over what `base` knows.
 
-    Raises UserError where the weights do not fit, and UnsafeFileError for a file that is not safe to load.
+    With `build`, which makes the architecture with so many classes, a file whose classifier has another number than
+    `classes` gives a network of that many. Raises UserError where the weights do not fit, and UnsafeFileError for a
+    file that is not safe to load.
     """
-    stated = metadata(existing(path))
-    fill(module, load_state(path), f"{spec.text} ({path.name})")
+    stated, loaded = metadata(existing(path)), load_state(path)
+    state, said = part_of(loaded, base.module)
+    width = head_width(state, base.module, classes) if build is not None and "classes" not in spec.options else None
+    if build is not None and width is not None and width > 1:
+        base = build(width)
+    fill(base.module, state, f"{spec.text} ({path.name})")
     return Built(
-        module=module,
+        module=base.module,
         prepare=stated_prepare(stated, where=str(path), base=base.prepare),
         licence=_text(stated, "licence", path) or base.licence,
         classes=_class_names(stated, path) or base.classes,
         seen=_text(stated, "seen", path) or base.seen,
-        notes=base.notes,
+        notes=(*base.notes, *([said] if said else [])),
     )
+
+
+def part_of(state: Mapping[str, Tensor], network: nn.Module) -> tuple[dict[str, Tensor], str]:
+    """The tensors that the network calls by its own names, and in words what was cut off and left out.
+
+    A training framework stores a network as part of a larger module, each name with a prefix (`net.`), beside what the
+    loss and the metrics hold. Where the file holds the network's own names, or under no prefix or several all of them,
+    the state is given as it is.
+    """
+    own = {name for name in network.state_dict() if not name.endswith("num_batches_tracked")}
+    first = next(iter(own), "")
+    if not own or own & state.keys():
+        return dict(state), ""
+    prefixes = {name.removesuffix(first) for name in state if name.endswith(f".{first}")}
+    whole = [prefix for prefix in sorted(prefixes) if all(prefix + name in state for name in own)]
+    if len(whole) != 1:
+        return dict(state), ""
+    prefix = whole[0]
+    found = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    others = len(state) - len(found)
+    left = f"; {others} other tensors of the file were left out" if others else ""
+    return found, f"its weights are those under '{prefix}' of the file{left}"
+
+
+def head_width(state: Mapping[str, Tensor], network: nn.Module, classes: int) -> int | None:
+    """How many classes a file's classifier has, where it differs from a network of so many in nothing but that."""
+    own = network.state_dict()
+    shapes = [(tuple(own[name].shape), tuple(state[name].shape)) for name in own.keys() & state.keys()]
+    unlike = [(ours, theirs) for ours, theirs in shapes if ours != theirs]
+    widths = {theirs[0] for ours, theirs in unlike if theirs and ours[:1] == (classes,) and ours[1:] == theirs[1:]}
+    heads = all(ours[:1] == (classes,) and ours[1:] == theirs[1:] for ours, theirs in unlike)
+    return widths.pop() if heads and len(widths) == 1 else None
 
 
 def _text(stated: Mapping[str, Any], key: str, path: Path) -> str:

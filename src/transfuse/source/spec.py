@@ -24,6 +24,8 @@ OF_ARCHITECTURE = ("classes", "size", "tokens", "labels", "template")
 # Of these the target is a path, in which '@' is an ordinary character.
 PATH_SCHEMES = ("file", "module", "factory", "onnx", "tensorflow", "columns")
 PATH_ENDINGS = (".keras",)
+NAMED = ("torchvision", "demo", "keras")
+WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 # What stands in such a file runs code when it is opened; the ways that do work.
 REFUSED = {
     "sklearn": (
@@ -85,8 +87,13 @@ def parse(text: str) -> Spec:
     """Take a spec apart. Raises UserError for an unknown scheme (nearest offered), a bad shape or unknown option."""
     scheme, colon, rest = text.partition(":")
     if not colon or not rest:
+        is_file = text.lower().endswith(WEIGHT_FILES)
         raise UserError(
-            "a source is written SCHEME:NAME", where=text, expected="for example torchvision:resnet18", got=repr(text)
+            "a source is written SCHEME:NAME",
+            where=text,
+            expected="for example torchvision:resnet18",
+            got=repr(text),
+            hint=f"name the architecture of these weights: file:{text}?arch=torchvision:NAME" if is_file else None,
         )
     if scheme in REFUSED:
         what, way = REFUSED[scheme]
@@ -101,6 +108,9 @@ def parse(text: str) -> Spec:
         raise UserError("a name is missing", where=text, expected="SCHEME:NAME[@TAG][?OPTION=VALUE]")
     known = adapters[scheme].parameters
     for option in options:
+        if option == "checkpoint" and option not in known:
+            hint = f"file:{options[option]}?arch={scheme}:{target}" if scheme in NAMED else "file:FILE?arch=SCHEME:NAME"
+            raise UserError(f"'{scheme}:' takes no checkpoint", where=text, hint=hint)
         if option not in known:
             raise unknown_name(f"option of '{scheme}:'", option, known, where=text)
     return Spec(scheme, target, options, tag, text)

@@ -42,6 +42,6 @@ def build(spec: Spec, root: Path) -> Built:
     with seeded(spec):
         module = networks.build(spec.target)
     if not spec.random:
-        return from_file(spec, path, module, Built(module, licence="Apache-2.0"))
+        return from_file(spec, path, Built(module, licence="Apache-2.0"))
     prepare = stated_prepare(metadata(path), where=str(path))
     return Built(module, prepare, licence="Apache-2.0")

@@ -47,7 +47,7 @@ def build(spec: Spec, root: Path) -> Built:
             got=type(made).__name__,
         )
     if "checkpoint" in spec.options:
-        return from_file(spec, files(spec, root)[0], made, Built(made))
+        return from_file(spec, files(spec, root)[0], Built(made))
     return Built(made, seen="none")
 
 

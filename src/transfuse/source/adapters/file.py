@@ -15,7 +15,7 @@ from transfuse.source.spec import RANDOM, SHELF, Built, Spec, local, parse
 
 PARAMETERS = {
     "arch": {"type": "str", "default": None, "doc": "the architecture, e.g. torchvision:vgg16, timm:NAME, demo:NAME"},
-    "classes": {"type": "int", "default": 1000, "low": 2, "doc": "number of classes of the file's classifier"},
+    "classes": {"type": "int", "default": 1000, "low": 2, "doc": "number of classes; read off the file"},
 }
 
 
@@ -34,8 +34,13 @@ def build(spec: Spec, root: Path) -> Built:
     from transfuse.registry import find
 
     architecture = _architecture(spec)
-    untrained = find(SHELF, architecture.scheme).load().build(architecture, root)
-    return from_file(spec, files(spec, root)[0], untrained.module, Built(untrained.module))
+    adapter = find(SHELF, architecture.scheme).load()
+
+    def of(classes: int | None = None) -> Built:
+        options = architecture.options if classes is None else {"classes": str(classes)}
+        return Built(adapter.build(replace(architecture, options=options), root).module)
+
+    return from_file(spec, files(spec, root)[0], of(), of)
 
 
 def _architecture(spec: Spec) -> Spec:

@@ -46,10 +46,13 @@ def build(spec: Spec, root: Path) -> Built:
     if spec.random or "checkpoint" in spec.options:
         if spec.random and "checkpoint" in spec.options:
             raise UserError("'@random' and 'checkpoint' exclude each other", where=spec.text)
-        with seeded(spec):
-            module = timm.create_model(architecture, pretrained=False, num_classes=count)
-        plain = Built(module, _prepare(module), licence=_licence(module))
-        return plain if spec.random else from_file(spec, files(spec, root)[0], module, plain)
+
+        def of(classes: int) -> Built:
+            with seeded(spec):
+                module = timm.create_model(architecture, pretrained=False, num_classes=classes)
+            return Built(module, _prepare(module), licence=_licence(module))
+
+        return of(count) if spec.random else from_file(spec, files(spec, root)[0], of(count), of)
     return _pretrained(spec, architecture)
 
 

@@ -1,0 +1,95 @@
+"""Checkpoints as training tools leave them: under any ending, with prefixes, with a head of another width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from transfuse.errors import UnsafeFileError, UserError
+from transfuse.registry import find
+from transfuse.source.spec import SHELF, Built, parse
+
+NAME = "test_vit"
+
+
+def network(classes: int) -> dict[str, Tensor]:
+    import timm
+
+    torch.manual_seed(classes)
+    return timm.create_model(NAME, pretrained=False, num_classes=classes).state_dict()
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, Tensor]:
+    return network(1000)
+
+
+def built(path: Path, form: str = "file", options: str = "") -> Built:
+    text = f"file:{path}?arch=timm:{NAME}{options}" if form == "file" else f"timm:{NAME}?checkpoint={path}{options}"
+    spec = parse(text)
+    return find(SHELF, spec.scheme).load().build(spec, path.parent)
+
+
+def same(module: torch.nn.Module, state: dict[str, Tensor]) -> bool:
+    own = module.state_dict()
+    return own.keys() == state.keys() and all(torch.equal(own[name], state[name]) for name in own)
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "pytorch_model.bin", "model_best.pth.tar", "weights", "epoch=3.th"])
+def test_the_name_of_a_file_is_no_reason(name: str, state: dict[str, Tensor], tmp_path: Path) -> None:
+    torch.save({"model": state, "epoch": 3, "optimizer": {}}, tmp_path / name)
+    found = find(SHELF, "file").load()
+    spec = parse(f"file:{tmp_path / name}?arch=timm:{NAME}")
+    assert same(found.build(spec, tmp_path).module, state)
+
+
+def test_what_torch_never_wrote_is_no_weight_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff\xe0 an image")
+    with pytest.raises(UserError, match=r"this is no weight file(.|\n)*torch\.save") as caught:
+        built(tmp_path / "a.jpg")
+    assert not isinstance(caught.value, UnsafeFileError)
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.ckpt")
+    with pytest.raises(UnsafeFileError, match=r"Linear(.|\n)*state_dict"):
+        built(tmp_path / "whole.ckpt")
+
+
+def test_a_part_of_a_larger_module_is_found_by_its_names(state: dict[str, Tensor], tmp_path: Path) -> None:
+    held = {f"net.{name}": tensor for name, tensor in state.items()} | {"loss.weight": torch.ones(3)}
+    torch.save({"state_dict": held, "pytorch-lightning_version": "2"}, tmp_path / "a.ckpt")
+    found = built(tmp_path / "a.ckpt")
+    assert same(found.module, state)
+    assert found.notes == ("its weights are those under 'net.' of the file; 1 other tensors of the file were left out",)
+
+
+def test_two_parts_that_fit_are_no_choice_of_ours(state: dict[str, Tensor], tmp_path: Path) -> None:
+    torch.save(
+        {f"{part}.{name}": tensor for part in ("net", "ema") for name, tensor in state.items()}, tmp_path / "a.pt"
+    )
+    with pytest.raises(UserError, match=r"do not fit(.|\n)*is missing"):
+        built(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("form", ["file", "timm"])
+def test_the_file_says_how_many_classes_its_head_has(form: str, tmp_path: Path) -> None:
+    seven = network(7)
+    torch.save(seven, tmp_path / "a.pt")
+    assert same(built(tmp_path / "a.pt", form).module, seven)
+    with pytest.raises(UserError, match=r"has the shape \[7(.|\n)*expected \[5"):
+        built(tmp_path / "a.pt", form, "&classes=5")
+
+
+def test_only_a_head_may_have_another_width(state: dict[str, Tensor], tmp_path: Path) -> None:
+    for change in ({"head.weight": state["head.weight"][:7, :3]}, {"patch_embed.proj.bias": torch.ones(3)}):
+        torch.save(network(7) | change, tmp_path / "a.pt")
+        with pytest.raises(UserError, match="do not fit"):
+            built(tmp_path / "a.pt")
+
+
+def test_weights_without_a_scheme_are_told_theirs() -> None:
+    with pytest.raises(UserError, match=r"try: .*file:a/b\.pth\?arch=torchvision:NAME"):
+        parse("a/b.pth")
+    with pytest.raises(UserError, match=r"takes no checkpoint(.|\n)*try: file:a\.pth\?arch=torchvision:resnet18"):
+        parse("torchvision:resnet18?checkpoint=a.pth")
