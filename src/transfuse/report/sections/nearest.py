@@ -13,12 +13,11 @@ from transfuse.types import Evidence, Undefined
 ORDER = 35
 SHARE, APART, AMONG = "near_identical", "apart_", "near_"
 TOLD = (
-    "Photographs of one object, drawings of one series, cropped or re-encoded copies and texts that say the same may "
-    "stand on both sides of the split without being copies. In a source's features a judged row counts where its "
-    "nearest training row is at most half as far away as its tenth nearest, and so near by chance in at most {} of "
-    "rows where these lie equally wide in all directions everywhere, in a few percent where classes are very unlike. "
-    "Few pairs of different labels, where nearest rows in general often have them, say that it was not chance. What "
-    "more than nine training rows repeat is not seen."
+    "Photographs of one object, drawings of one series, crops, and texts that say the same may stand on both sides of "
+    "the split. A judged row counts where, in a source's features, its nearest training row is at most half as far as "
+    "its tenth nearest. By chance at most {} of rows are so near, a few percent where classes are spread very unlike. "
+    "Where nearest rows in general often have another label and these rarely do, it was not chance. What more than "
+    "nine training rows repeat is not seen."
 )
 REMEDY = (
     "Where such rows will not be met in use, the figures without them are the honest ones: a column of groups in the "
@@ -175,7 +174,8 @@ def _shown(view: View, row: Evidence) -> list[Block]:
 
 def _picture(view: View, row: Evidence, pair: list[str], side: int) -> Picture:
     media, data = view.pictures.get(pair[side], ("", ""))
-    told = "judged" if side == 0 else f"in training{f', {pair[4]} times as far as the tenth' if pair[4] else ''}"
+    far = f", at {float(pair[4]):.2g} of the tenth's distance" if pair[4] else ""
+    told = "judged" if side == 0 else f"in training{far}"
     label = pair[2 + side]
     words: Prose = (Span(label, (row.id,), tone="name"), f"; {told}") if label else (told,)
     return Picture(pair[side], words, media, data)
