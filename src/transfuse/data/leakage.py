@@ -127,7 +127,7 @@ def _of_file(path: Path) -> Sequence[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        expected = "none, unknown, or a text file with one item id or digest a line"
+        expected = "none, unknown, or a text file with one item id or digest a line, or a CSV"
         raise UserError("the list of seen rows cannot be read", where=str(path), expected=expected) from error
     if path.suffix.lower() != ".csv" or len(lines) < 2:
         return lines

@@ -157,7 +157,7 @@ def _check_sizes(wanted: Mapping[str, Any]) -> None:
             "cross-fitting uses all labelled rows, so sizes of splits mean nothing",
             where="data.splits",
             got=", ".join(wanted),
-            hint="add 'test' to the splits, or set protocol: locked",
+            hint="leave the splits out, or judge rows apart: a split 'test' and protocol: locked",
         )
 
 

@@ -2,9 +2,9 @@
 
 Where to look:
 
-    weights        `weights` (safetensors and torch files), `pickles` with `stacks` (what one would build), `remote`
-                   (behind a URL)
+    weights        `weights` (safetensors and torch files), `checkpoints` (what lies around a state dict), `pickles`
+                   with `stacks` (what one would build), `remote` (behind a URL)
     items          `images`, `arrays` (npz, IDX), `tars`
     networks       `graphs` (ONNX), `hdf` and `keras_archives`, `programs` (SavedModel)
-    text           `texts` (JSON), `mappings` (of classes), `tokenizers`
+    text           `texts` (JSON), `sheets` (CSV), `mappings` (of classes), `tokenizers`
 """

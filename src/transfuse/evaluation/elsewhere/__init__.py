@@ -3,6 +3,7 @@
 Where to look, in the order in which they are read:
 
     the verb          `door`, `asked` (the kind of task and its metrics)
-    records           `files`, `columns` (labels and numbers of several columns), `item_scores` (of anything)
+    records           `files`, `columns` (labels and numbers of several columns), `item_scores` (of anything),
+                      `rounded` (what a file prints)
     put together      `join` (by item), `unions` (of different classes)
 """
