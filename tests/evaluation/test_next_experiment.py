@@ -7,6 +7,7 @@ import pytest
 from evaluation.full_case import full_case
 from evaluation.judged import changed
 from transfuse.evaluation.case import Case, MarginRule
+from transfuse.evaluation.claims import paired_rows
 from transfuse.evaluation.questions import next_experiment, pareto
 from transfuse.evaluation.statistics.next import cheapest
 from transfuse.evaluation.verdict import judge
@@ -66,6 +67,22 @@ def test_an_open_claim_comes_with_the_next_step() -> None:
 def test_a_settled_claim_needs_no_next_step() -> None:
     assert next_experiment.ask(full_case()) == []
     assert next_experiment.ask(changed(full_case(), winner="frozen/a")) == []
+
+
+def test_what_only_the_correction_keeps_open_wants_more_rows_than_there_are() -> None:
+    case, couple = full_case(runs=1, count=120), ("concat", "frozen/a")
+    (alone,) = paired_rows(case, [couple], "log_loss", corrected=False)
+    assert alone.high is not None and alone.high < 0
+    # Just inside its interval: by itself it is shown, one of two it is not.
+    tight = changed(case, margin=MarginRule(-0.999 * alone.high), comparisons=(couple, couple[::-1]))
+    (plain,) = paired_rows(tight, [couple], "log_loss", corrected=False)
+    row, mirrored = paired_rows(tight, tight.comparisons, "log_loss", corrected=True)
+    assert (plain.provenance["status"], row.provenance["status"]) == ("better", "not shown")
+    assert row.provenance["detectable_effect"] > plain.provenance["detectable_effect"]
+    assert row.provenance["settling_items"] > max(row.n, plain.provenance["settling_items"])
+    assert mirrored.provenance["settling_items"] == row.provenance["settling_items"]
+    (step,) = next_experiment.ask(tight)
+    assert step.value == row.provenance["settling_items"] - row.n
 
 
 def values(case: Case) -> dict[str, object]:

@@ -68,15 +68,18 @@ def test_detectable_effect_golden_values(runs: int, in_sd: float) -> None:
 @given(st.floats(1.5, 300.0), st.floats(0.5, 0.95))
 @settings(deadline=None, max_examples=30)
 def test_detectable_effect_has_the_power_it_says(df: float, power: float) -> None:
-    effect = detectable_effect(2.0, df, power)
-    assert stats.nct.sf(stats.t.ppf(0.975, df), df, effect / 2.0) == pytest.approx(power, abs=1e-4)
+    for alpha in (0.05, 0.05 / 28):
+        effect = detectable_effect(2.0, df, power, alpha)
+        assert stats.nct.sf(stats.t.ppf(1 - alpha / 2, df), df, effect / 2.0) == pytest.approx(power, abs=1e-4)
 
 
 def test_detectable_effect_of_many_items_is_the_normal_one() -> None:
     normal = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
     assert detectable_effect(1.0, float("inf")) == pytest.approx(normal)
     assert detectable_effect(1.0, 9e4) == pytest.approx(normal, rel=1e-3)
-    for wrong in ((-1.0, 5.0, 0.8), (1.0, 0.0, 0.8), (1.0, 5.0, 1.0), (1.0, float("nan"), 0.8)):
+    strict = stats.norm.ppf(0.9975) + stats.norm.ppf(0.8)
+    assert detectable_effect(1.0, float("inf"), alpha=0.005) == pytest.approx(strict)
+    for wrong in ((-1.0, 5.0), (1.0, 0.0), (1.0, 5.0, 1.0), (1.0, float("nan")), (1.0, 5.0, 0.8, 0.0)):
         with pytest.raises(UserError):
             detectable_effect(*wrong)
 

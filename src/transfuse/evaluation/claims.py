@@ -11,12 +11,10 @@ from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.statistics.permutation import family, max_t
-from transfuse.evaluation.statistics.power import holm, needed_k, needed_n, shown_from
+from transfuse.evaluation.statistics.power import ALPHA, holm, needed_k, needed_n, shown_from
 from transfuse.evaluation.statistics.resample import Interval
 from transfuse.evaluation.tables import differences, meeting
 from transfuse.types import CLEAN, Direction, Evidence, Status, Undefined
-
-ALPHA = 0.05
 
 
 def status(low95: float, high95: float, low90: float, high90: float, margin: float, direction: Direction) -> Status:
@@ -66,21 +64,31 @@ def comparison_rows(
     case: Case, couples: Sequence[tuple[str, str]], metric_name: str, corrected: bool
 ) -> list[Evidence]:
     """The paired differences of these couples in one metric, each with its status, margin and power in `provenance`."""
-    metric, margin = find_metric(metric_name), case.margin_of(metric_name)
-    estimates = [compare(case.tables[arm], case.tables[versus], metric) for arm, versus in couples]
-    found = statuses([estimate.interval for estimate in estimates], margin, metric.direction, corrected)
-    rows = [
-        _row(case, couple, metric, estimate, {"margin": margin, "status": word})
-        for couple, estimate, word in zip(couples, estimates, found, strict=True)
-    ]
+    rows = paired_rows(case, couples, metric_name, corrected)
     if not corrected:
         return rows
     family = f"{len(rows)} pairs in {metric_name}, Holm"
     adjusted = holm([1.0 if row.p is None else row.p for row in rows])
-    together = _max_t(case, couples, metric)
+    together = _max_t(case, couples, find_metric(metric_name))
     return [
         replace(row, family=family, adjusted=None if row.p is None else level, provenance=row.provenance | more)
         for row, level, more in zip(rows, adjusted, together, strict=True)
+    ]
+
+
+def paired_rows(case: Case, couples: Sequence[tuple[str, str]], metric_name: str, corrected: bool) -> list[Evidence]:
+    """`comparison_rows` without the p-values of a family.
+
+    Under correction power is told at the strictest of Holm's levels, 5 % over the number of couples: otherwise a couple
+    that the others keep from a claim would be told that it has rows enough.
+    """
+    metric, margin = find_metric(metric_name), case.margin_of(metric_name)
+    estimates = [compare(case.tables[arm], case.tables[versus], metric) for arm, versus in couples]
+    found = statuses([estimate.interval for estimate in estimates], margin, metric.direction, corrected)
+    alpha = ALPHA / len(couples) if corrected else ALPHA
+    return [
+        _row(case, couple, metric, estimate, {"margin": margin, "status": word}, alpha)
+        for couple, estimate, word in zip(couples, estimates, found, strict=True)
     ]
 
 
@@ -101,7 +109,12 @@ def _max_t(case: Case, couples: Sequence[tuple[str, str]], metric: Metric) -> li
 
 
 def _row(
-    case: Case, couple: tuple[str, str], metric: Metric, estimate: Estimate, provenance: dict[str, Any]
+    case: Case,
+    couple: tuple[str, str],
+    metric: Metric,
+    estimate: Estimate,
+    provenance: dict[str, Any],
+    alpha: float,
 ) -> Evidence:
     """One paired row, without the correction over its family."""
     (arm, versus), interval = couple, estimate.interval
@@ -123,7 +136,7 @@ def _row(
     )
     if isinstance(interval, Undefined):
         return row
-    details = {"low90": interval.low90, "high90": interval.high90} | power_of(interval, provenance["margin"])
+    details = {"low90": interval.low90, "high90": interval.high90} | power_of(interval, provenance["margin"], alpha)
     if interval.bca is not None:
         details["bca"] = list(interval.bca)
     if interval.units != interval.items:
@@ -139,7 +152,7 @@ def _row(
     )
 
 
-def power_of(interval: Interval, margin: float) -> dict[str, Any]:
+def power_of(interval: Interval, margin: float, alpha: float = ALPHA) -> dict[str, Any]:
     """What this comparison could have found, and about how many items or runs would settle it at the difference seen.
 
     Settling means that the detectable effect shrinks to the distance between the difference and the margin.
@@ -147,9 +160,9 @@ def power_of(interval: Interval, margin: float) -> dict[str, Any]:
     if interval.se == 0.0:
         return {"detectable_effect": 0.0}
     gap = abs(abs(interval.mean) - margin)
-    items, runs = needed_n(interval, gap), needed_k(interval, gap)
+    items, runs = needed_n(interval, gap, alpha=alpha), needed_k(interval, gap, alpha=alpha)
     return {
-        "detectable_effect": shown_from(interval),
+        "detectable_effect": shown_from(interval, alpha=alpha),
         "settling_items": None if isinstance(items, Undefined) else items,
         "settling_runs": None if isinstance(runs, Undefined) else runs,
     }

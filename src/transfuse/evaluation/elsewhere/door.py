@@ -109,12 +109,15 @@ def evaluate(
         tables = tables_of(JUDGED if splits else None)
         chosen_on = tables_of(SELECTION) if SELECTION in splits else tables
         case = _case(task_of(asked, known.classes), tables, chosen_on, question, rule)
-        notes = {
-            each.name: told(known.found.get(each.name))
-            + (note(each.scores, each.half) if known_scale(each, scale, kind) == "probability" else ())
-            for each in read
-        }
-        return judge(replace(case, arms=tuple(replace(arm, notes=notes[arm.name]) for arm in case.arms)))
+        arms = tuple(_noted(arm, read, known, scale, kind) for arm in case.arms)
+        return judge(replace(case, arms=arms))
+
+
+def _noted(arm: Arm, read: Sequence[Scores], known: Known, scale: Scale | None, kind: TaskKind) -> Arm:
+    """The arm with what its file had to be asked of: classes it does not know, and rounded numbers."""
+    (own,) = (each for each in read if each.name == arm.name)
+    rounded = note(own.scores, own.half) if known_scale(own, scale, kind) == "probability" else ()
+    return replace(arm, notes=told(known.found.get(own.name)) + rounded)
 
 
 def _refuse_idle(settings: Mapping[str, Any], why: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.claims import comparison_rows
+from transfuse.evaluation.claims import paired_rows
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
 from transfuse.evaluation.statistics.next import cheapest
 from transfuse.types import Evidence
@@ -14,11 +14,15 @@ ORDER = 25
 def ask(case: Case) -> list[Evidence]:
     """When the winner is not shown better, worse or equivalent to the best single: so many more rows or runs.
 
-    From the spread of items and of runs in the primary metric, at the difference seen.
+    From the spread of items and of runs in the primary metric, at the difference seen; where the claim is corrected for
+    other comparisons, so is this.
     """
     if case.winner == case.best_single:
         return []
-    row = comparison_rows(case, [(case.winner, case.best_single)], case.task.metric, corrected=False)[0]
+    couple = (case.winner, case.best_single)
+    couples = case.comparisons if couple in case.comparisons else (couple,)
+    corrected = case.corrected and couple in case.comparisons
+    row = paired_rows(case, couples, case.task.metric, corrected)[couples.index(couple)]
     if row.provenance["status"] != "not shown" or row.low is None:
         return []
     items, runs = row.provenance.get("settling_items"), row.provenance.get("settling_runs")

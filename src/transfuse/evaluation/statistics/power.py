@@ -13,20 +13,22 @@ from transfuse.types import Undefined
 
 LARGEST_FACTOR = 1000.0
 NORMAL_FROM_DF = 1e5
+ALPHA = 0.05
 
 
-def detectable_effect(se: float, df: float, power: float = 0.8) -> float:
-    """The true effect that a two-sided 5 % t test with this standard error finds with this power.
+def detectable_effect(se: float, df: float, power: float = 0.8, alpha: float = ALPHA) -> float:
+    """The true effect that a two-sided t test with this standard error finds with this power, at the level `alpha`.
 
-    se · δ, where δ is the noncentrality at which P(T > t_{0.975, df}) = power. In the unit of `se`.
+    se · δ, where δ is the noncentrality at which P(T > t_{1 − alpha / 2, df}) = power. In the unit of `se`.
     """
-    if not 0.0 < power < 1.0 or se < 0.0 or not df > 0.0:
+    if not 0.0 < power < 1.0 or se < 0.0 or not df > 0.0 or not 0.0 < alpha < 1.0:
         raise UserError(
-            "a detectable effect needs se ≥ 0, df > 0 and a power between 0 and 1", got=f"{se}, {df}, {power}"
+            "a detectable effect needs se ≥ 0, df > 0, and a power and a level between 0 and 1",
+            got=f"{se}, {df}, {power}, {alpha}",
         )
     if df > NORMAL_FROM_DF:
-        return float(se * (ndtri(0.975) + ndtri(power)))
-    return float(se * nctdtrinc(df, 1.0 - power, stdtrit(df, 0.975)))
+        return float(se * (ndtri(1.0 - alpha / 2) + ndtri(power)))
+    return float(se * nctdtrinc(df, 1.0 - power, stdtrit(df, 1.0 - alpha / 2)))
 
 
 def unbiased_factor(df: float) -> float:
@@ -39,7 +41,9 @@ def unbiased_factor(df: float) -> float:
     return float(np.sqrt(2.0 / df) * np.exp(gammaln((df + 1.0) / 2.0) - gammaln(df / 2.0)))
 
 
-def shown_from(interval: Interval, power: float = 0.8, more_runs: float = 1.0, more_items: float = 1.0) -> float:
+def shown_from(
+    interval: Interval, power: float = 0.8, more_runs: float = 1.0, more_items: float = 1.0, alpha: float = ALPHA
+) -> float:
     """The true effect that trials like this one (or with so many times the runs and items) show with this power.
 
     `detectable_effect` of the spread of runs and the spread of items, each divided by c₄ of its degrees of freedom:
@@ -52,28 +56,28 @@ def shown_from(interval: Interval, power: float = 0.8, more_runs: float = 1.0, m
     if interval.one_spread:
         variance = interval.run_variance / more_runs + interval.item_variance
         se = (variance / more_items) ** 0.5 / unbiased_factor(interval.df)
-        return detectable_effect(se, (interval.df + 1.0) * more_runs - 1.0, power)
+        return detectable_effect(se, (interval.df + 1.0) * more_runs - 1.0, power, alpha)
     from_items = interval.item_variance / unbiased_factor(interval.units - 1.0) ** 2 / more_items
     from_runs, runs = 0.0, 1.0
     if interval.runs > 1:
         from_runs = interval.run_variance / unbiased_factor(interval.runs - 1.0) ** 2 / more_runs
         runs = interval.runs * more_runs
     df = degrees_of_freedom(from_runs, from_items, runs, interval.units * more_items)
-    return detectable_effect((from_runs + from_items) ** 0.5, df, power)
+    return detectable_effect((from_runs + from_items) ** 0.5, df, power, alpha)
 
 
-def needed_n(interval: Interval, gap: float, power: float = 0.8) -> int | Undefined:
+def needed_n(interval: Interval, gap: float, power: float = 0.8, alpha: float = ALPHA) -> int | Undefined:
     """How many items (at the same runs, and groups of the same size) would bring the detectable effect down to `gap`.
 
     Undefined where the runs' own spread forbids it, or beyond a thousand times as many.
     """
-    factor = _smallest_factor(lambda more: shown_from(interval, power, more_items=more), gap)
+    factor = _smallest_factor(lambda more: shown_from(interval, power, more_items=more, alpha=alpha), gap)
     if factor is None:
         return Undefined("more items alone would not settle it")
     return int(np.ceil(interval.items * factor))
 
 
-def needed_k(interval: Interval, gap: float, power: float = 0.8) -> int | Undefined:
+def needed_k(interval: Interval, gap: float, power: float = 0.8, alpha: float = ALPHA) -> int | Undefined:
     """How many runs (at the same items) would bring the detectable effect down to `gap`.
 
     Undefined with one run, whose spread is unknown, where the items' own spread forbids it, or beyond a thousand times
@@ -81,7 +85,7 @@ def needed_k(interval: Interval, gap: float, power: float = 0.8) -> int | Undefi
     """
     if interval.runs < 2:
         return Undefined("one run tells nothing about the spread over runs")
-    factor = _smallest_factor(lambda more: shown_from(interval, power, more_runs=more), gap)
+    factor = _smallest_factor(lambda more: shown_from(interval, power, more_runs=more, alpha=alpha), gap)
     if factor is None:
         return Undefined("more runs alone would not settle it")
     return int(np.ceil(interval.runs * factor))
