@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
+# What training tools call theirs besides; other things are called so too.
+ENDINGS = (*SUFFIXES, ".bin", ".ckpt", ".tar")
 # Kinds of `judge` that no torch.save ever writes.
 NO_WEIGHTS = ("unknown", "zip")
 HEADER_LIMIT_BYTES = 100_000_000

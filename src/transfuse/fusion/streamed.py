@@ -25,6 +25,7 @@ import numpy as np
 from transfuse import __version__
 from transfuse.errors import UserError
 from transfuse.files.remote import Place, Remote, digest_of, fetched, same, size_of
+from transfuse.files.weights import ENDINGS
 from transfuse.fusion.uploaded import uploaded
 from transfuse.fusion.weights_lift import Job, carry_out, job
 from transfuse.jsonio import file_digest
@@ -35,7 +36,7 @@ from transfuse.source.weights import INDEX, NUMPY_TYPES, Reader
 MANIFEST = "merge.json"
 SHARD_BYTES = 5 << 30
 # Endings of weight files of other kinds: a folder of such a name would be taken for one.
-OTHER_FILES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".h5", ".onnx", ".npz")
+OTHER_FILES = {*ENDINGS, ".h5", ".onnx", ".npz"} - {".safetensors"}
 # Files of a model folder that say what the weights are for; they go along unchanged.
 BESIDE = ("*.json", "*.txt", "*.model")
 _AT_WORK: set[Path] = set()
@@ -75,6 +76,14 @@ def merge_files(
     `merge.json`. Raises UserError before anything is written for what `job` refuses and an `out` that exists as
     something else or is a source; afterwards for NaN, overflow and a full disk, with no output left.
     """
+    if out.suffix in OTHER_FILES:
+        raise UserError(
+            "merged weights are written as safetensors",
+            where=str(out),
+            expected="FILE.safetensors, or the name of a new folder",
+            got=out.suffix,
+            hint=f"--out {Path(out.name).stem}.safetensors; safetensors.torch.load_file reads it as a state dict",
+        )
     given = {name: opened(source) for name, source in sources.items()}
     start = None if base is None else opened(base)
     work = job(
@@ -85,14 +94,6 @@ def merge_files(
             raise UserError("the output would overwrite a source", where=str(out), got=f"source '{name}'")
     how = sizes or Sizes()
     manifest = _manifest(work, given, start, how)
-    if out.suffix in OTHER_FILES:
-        raise UserError(
-            "merged weights are written as safetensors",
-            where=str(out),
-            expected="FILE.safetensors, or the name of a new folder",
-            got=out.suffix,
-            hint=f"--out {Path(out.name).stem}.safetensors; safetensors.torch.load_file reads it as a state dict",
-        )
     with uploaded(out) as here:
         if out.suffix == ".safetensors":
             _one_file(work, here, how, {"transfuse.merge": json.dumps(manifest, sort_keys=True)})

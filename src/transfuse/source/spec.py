@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.files.weights import ENDINGS
 from transfuse.registry import shelf
 from transfuse.types import Prepare
 
@@ -25,7 +26,6 @@ OF_ARCHITECTURE = ("classes", "size", "tokens", "labels", "template")
 PATH_SCHEMES = ("file", "module", "factory", "onnx", "tensorflow", "columns")
 PATH_ENDINGS = (".keras",)
 NAMED = ("torchvision", "demo", "keras")
-WEIGHT_FILES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 # What stands in such a file runs code when it is opened; the ways that do work.
 REFUSED = {
     "sklearn": (
@@ -87,7 +87,7 @@ def parse(text: str) -> Spec:
     """Take a spec apart. Raises UserError for an unknown scheme (nearest offered), a bad shape or unknown option."""
     scheme, colon, rest = text.partition(":")
     if not colon or not rest:
-        is_file = text.lower().endswith(WEIGHT_FILES)
+        is_file = text.lower().endswith(ENDINGS)
         raise UserError(
             "a source is written SCHEME:NAME",
             where=text,

@@ -145,10 +145,11 @@ def _decides(view: View) -> Prose:
     )
     if whole is not None:
         said = (*said, ", on all rows ", Span(spell(whole), (whole.id,)))
+    alone = ", by its own interval, not corrected for the other comparisons" if whole and whole.family else ""
     if now == before:
-        return (*said, f". {STATUS[now]} either way.")  # pyright: ignore[reportArgumentType]
+        return (*said, f". {STATUS[now]} either way{alone}.")  # pyright: ignore[reportArgumentType]
     fewer = "Fewer rows make wider intervals; look at the difference itself, too."
-    return (*said, f". {STATUS[now]} instead of {STATUS[before].lower()}. {fewer}")  # pyright: ignore[reportArgumentType]
+    return (*said, f". {STATUS[now]} instead of {STATUS[before].lower()}{alone}. {fewer}")  # pyright: ignore[reportArgumentType]
 
 
 def _pairs(row: Evidence) -> list[list[str]]:

@@ -8,6 +8,7 @@ of `supervised`. `NEEDS` names the streams it reads beside the labelled training
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,7 +57,7 @@ class About:
         return task_loss(self.kind, scores, targets, self.smoothing)
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """`forward(learner, {stream: batch}) -> {name: loss}`; it may own what is trained along, such as a discriminator.
 
     The loop minimises the sum of the losses, each times its weight (1 where `weights` does not name it). Steps give it
@@ -89,8 +90,9 @@ class Objective(nn.Module):
         many rows it learned from."""
         return 0
 
+    @abstractmethod
     def forward(self, learner: Learner, batches: Batches) -> dict[str, Tensor]:
-        raise NotImplementedError
+        """The losses by name, each a scalar."""
 
 
 class Together(Objective):

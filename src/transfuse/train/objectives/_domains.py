@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 
 from torch import Tensor
@@ -29,9 +30,9 @@ class Drawn(objectives.Objective):
     def weights(self, progress: float) -> Mapping[str, float]:
         return {self.name: self.pull}
 
+    @abstractmethod
     def apart(self, one: Tensor, other: Tensor) -> Tensor:
         """The distance of features [n, D] and [m, D]."""
-        raise NotImplementedError
 
     def forward(self, learner: Learner, batches: objectives.Batches) -> dict[str, Tensor]:
         loss, labelled, others = both(self.about, learner, batches)
