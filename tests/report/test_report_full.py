@@ -334,3 +334,13 @@ def test_who_stands_alone_among_three_sources_is_told_with_its_limits() -> None:
     assert [cell.text for cell in found.rows[1].cells[2:]] == ["–", "–", "–", ""]
     assert all(cell.evidence for cell in found.rows[0].cells[1:5])
     assert "what answers as the others do on these rows is not found" in markdown(report(View(record)))
+
+
+def test_near_repeats_say_that_their_claim_is_not_corrected() -> None:
+    record = full_record()
+    assert "own interval" not in markdown(report(View(record)))
+    for row in record["evidence"]:
+        if row["versus"] and row["quantity"] == "log_loss":
+            row["family"] = "3 pairs in log_loss, Holm"
+    said = markdown(report(View(record)))
+    assert "either way, by its own interval, not corrected for the other comparisons" in said
