@@ -49,6 +49,13 @@ def test_the_clipart_set_has_ten_subjects_of_one_size():
 
 
 @pytest.mark.assets
+@pytest.mark.skipif(not (ASSETS / "mails.csv").exists(), reason="`tools/assets.py mails` was not run")
+def test_the_mails_are_a_table_with_whatever_mails_hold():
+    items = index("mails.csv", ASSETS)
+    assert len(items) > 1000 and set(items.classes) == {"ham", "spam"}
+
+
+@pytest.mark.assets
 @pytest.mark.skipif(not all((ASSETS / name).exists() for name in NEEDED), reason="`make assets` was not run")
 def test_real_networks_on_real_images_end_with_a_verdict(tmp_path):
     text = (ROOT / "recipes" / "fashion.yaml").read_text(encoding="utf-8").replace("../assets", str(ASSETS))

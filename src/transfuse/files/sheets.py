@@ -16,6 +16,7 @@ from transfuse.errors import UserError
 
 SEPARATORS = (",", ";", "\t")
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+ARCHIVE = b"PK\x03\x04"
 NUMBER = re.compile(r"[+-]?(\d+(,\d*)?|,\d+)(e[+-]?\d+)?", re.IGNORECASE)
 # Thousands as 1,234 look like this too.
 GROUPED = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
@@ -57,9 +58,10 @@ def _text(path: Path) -> str:
     encoding = "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
     try:
         text = content.decode(encoding)
-        if "\0" not in text and not content.startswith(b"PK"):
+        # A cell may hold the odd NUL, as mails do; names of columns never do: that is UTF-16 without its mark.
+        if "\0" not in text.partition("\n")[0] and not content.startswith(ARCHIVE):
             return text
-        got = "a workbook or another archive" if content.startswith(b"PK") else "bytes that are no text"
+        got = "a workbook or another archive" if content.startswith(ARCHIVE) else "bytes that are no text"
     except UnicodeDecodeError as error:
         got = str(error)
     hint = "a spreadsheet saves it so as 'CSV UTF-8'"
