@@ -14,3 +14,9 @@ def scaled(number: float, name: str = "") -> str:
     part = abs(number) / size
     places = 0 if part >= 99.95 else 1 if part >= 9.995 else 2
     return f"{sign}{part:.{places}f} {prefix}{name}".strip()
+
+
+def roughly(count: int) -> int:
+    """Two significant digits, rounded up: a power calculation knows no more."""
+    scale = 10 ** max(len(str(count)) - 2, 0)
+    return -(-count // scale) * scale

@@ -121,6 +121,13 @@ def test_seen_may_be_a_file_with_whole_hashes(make_items, tmp_path: Path):
     assert overlap(items, [0, 1], str(seen)) == ["i1"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_list_may_be_a_table_as_spreadsheets_save_it(make_items, tmp_path: Path, encoding: str):
+    seen = tmp_path / "seen.csv"
+    seen.write_text("note;item\nfirst;i1\nlast;i3\n", encoding=encoding)
+    assert overlap(make_items(["a", "b"] * 3), range(6), seen) == ["i1", "i3"]
+
+
 @pytest.mark.parametrize("word", ["none", "unknown"])
 def test_nothing_is_listed_by_a_word(make_items, word):
     assert overlap(make_items(["a", "b"]), [0, 1], word) == []

@@ -7,7 +7,7 @@ import pytest
 
 from evaluation.judged import CLASSES, items, predictions
 from transfuse.errors import UserError
-from transfuse.evaluation.elsewhere.door import evaluate, set_up
+from transfuse.evaluation.elsewhere.door import BY_ORDER, evaluate, set_up
 from transfuse.evaluation.temperature import crossfit
 from transfuse.evaluation.verdict import Judgement, record
 from transfuse.types import Claim, Evidence
@@ -137,6 +137,22 @@ def test_the_record_says_what_was_judged() -> None:
     assert made["setup"]["margin"] == {"rule": 0.01, "value": 0.01, "metric": "log_loss"}
     assert made["setup"]["data"]["judged"] == 300
     assert (made["setup"]["runs"], made["setup"]["version"]) == (["s0", "s1", "s2"], "1.2")
+
+
+def test_rows_that_name_no_item_are_said_to_follow_the_labels(tmp_path: Path) -> None:
+    one, two = scores("a", 2.0, 1), scores("b", 3.0, 1)
+    by_name = {"scores": two[0], "ids": KNOWN.ids}
+    found = evaluate({"a": one, "b": by_name}, {"item": KNOWN.ids, "label": KNOWN.targets}, scale="logit")
+    assert {arm.name: arm.notes for arm in found.arms} == {"a": (BY_ORDER,), "b": ()}
+    assert f"a: {BY_ORDER}" in set_up(found, version="1")["data"]["notes"]
+    plain = evaluate({"a": one, "b": two}, KNOWN.targets, scale="logit")
+    assert not any(arm.notes for arm in plain.arms)
+
+
+def test_what_predictions_alone_cannot_tell_is_said() -> None:
+    found = evaluate({"a": scores("a", 2.0), "b": scores("b", 3.0)}, KNOWN.targets, scale="logit")
+    missing = {each["what"]: each["why"] for each in record(found, found.arms, {}, {})["not_measured"]}
+    assert "items and their features" in missing["rows to judge that training rows nearly repeat"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from files.test_arrays import npy_bytes
 from transfuse.errors import UserError
 from transfuse.evaluation.elsewhere.files import read_csv, read_item_scores, read_labels, read_predictions
 from transfuse.evaluation.elsewhere.join import class_names, items_of, known_scale, table_of, with_groups
@@ -110,6 +111,31 @@ def test_npz_in_long_and_in_stacked_form(tmp_path: Path) -> None:
 def test_broken_arrays(arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_predictions("a", arrays)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3, 2)])
+def test_an_npy_file_is_an_array(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path, scores = tmp_path / "p.npy", np.random.default_rng(0).normal(size=shape)
+    np.save(path, scores)
+    from_file, from_array = read_predictions("a", path), read_predictions("a", scores)
+    np.testing.assert_array_equal(from_file.scores, from_array.scores)
+    assert (from_file.runs, from_file.ids) == (from_array.runs, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (npy_bytes(np.array([{"a": 1}], dtype=object)), "Python objects refused"),
+        (npy_bytes(np.zeros((3, 2)))[:-8], "header and length disagree"),
+        (npy_bytes(np.zeros(3)), "must be numbers"),
+        (b"item,a,b", "damaged, or no npy file"),
+    ],
+)
+def test_a_bad_npy_file_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "p.npy"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_predictions("a", path)
 
 
 def test_npz_with_objects_is_refused(tmp_path: Path) -> None:

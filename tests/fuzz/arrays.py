@@ -323,6 +323,7 @@ def targets() -> list[Target]:
             prediction_read,
             described,
         ),
+        Target("npy of predictions", "p.npy", [Form([members(scores)["scores.npy"]])], prediction_read, described),
         Target("idx", "t.idx", [Form([_idx(), _idx((4,))])], read_idx),
         Target(
             "idx.gz",

@@ -14,7 +14,7 @@ from transfuse.data.near_duplicates import BLOCK, THRESHOLDS, alike, marks
 from transfuse.data.split import Partition, Run
 from transfuse.errors import UserError
 from transfuse.fields import IMAGE
-from transfuse.files.sheets import read_sheet
+from transfuse.files.sheets import read_sheet, text_in
 
 EXAMPLES = 5
 # About a minute of one core.
@@ -125,8 +125,8 @@ def _listed(seen: str | Path | Sequence[str]) -> frozenset[str]:
 def _of_file(path: Path) -> Sequence[str]:
     """The ids or digests in a file: of a CSV with a header those in its first column that holds such."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = text_in(path).splitlines()
+    except (OSError, UserError) as error:
         expected = "none, unknown, or a text file with one item id or digest a line, or a CSV"
         raise UserError("the list of seen rows cannot be read", where=str(path), expected=expected) from error
     if path.suffix.lower() != ".csv" or len(lines) < 2:

@@ -24,6 +24,7 @@ from transfuse.evaluation.probes.ridge import Answer, Heads
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence, figures, mean_of_items
 from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.evaluation.words import digits
+from transfuse.figures import roughly
 from transfuse.types import Claim, Cost, Evidence, ItemTable, Recommendation, Status, Undefined, Verdict
 
 SPLIT, RUN = "apart", ("out of fold",)
@@ -257,7 +258,7 @@ def _sentence(row: Evidence) -> str:
     effect = digits(row.value, row.unit, signed=True)
     ends = f"{digits(row.low, row.unit, signed=True)} to {digits(row.high, row.unit, signed=True)}"
     settle = row.provenance.get("settling_items")
-    more = f" About {settle:,} rows would settle it." if word == "not shown" and settle else ""
+    more = f" About {roughly(settle):,} rows would settle it." if word == "not shown" and settle else ""
     return f"{shown}. The difference is {effect} {unit} ({row.direction} is better), 95 % interval {ends}.{more}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from transfuse.figures import roughly
 from transfuse.types import Evidence, Status, Undefined
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _power(row: Evidence, word: Status) -> str:
     if word != "not shown":
         return text
     items, runs = row.provenance.get("settling_items"), row.provenance.get("settling_runs")
-    ways = [f"n={items:,} items (now {row.n:,})"] if items and items > row.n else []
+    ways = [f"n={roughly(items):,} items (now {row.n:,})"] if items and items > row.n else []
     ways += [f"k={runs:,} runs (now {row.seeds})"] if runs and runs > row.seeds else []
     if ways:
         return f"{text} If the difference stays as it is, about {' or '.join(ways)} would settle it."

@@ -1,4 +1,4 @@
-"""Safe reading of strangers' arrays, npz and IDX: without it a few bytes could run code or fill the memory.
+"""Safe reading of strangers' arrays, npy, npz and IDX: without it a few bytes could run code or fill the memory.
 
 Nothing is unpickled, and no buffer is made before its size is known from a header and agrees with the file.
 """
@@ -13,7 +13,9 @@ import tokenize
 import warnings
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -50,6 +52,20 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             return {info.filename[:-4]: _member(archive, info, where) for info in sorted(members, key=_name)}
     except DAMAGE as error:
         raise UserError("npz file is damaged, or no npz file", where=where, got=str(error)[:200]) from error
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of an npy file. Errors: as for npz."""
+    where = str(path)
+    if not path.is_file():
+        raise UserError("file not found", where=where)
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise UnsafeFileError("npy refused before reading: too large", where=where, expected=_limit(), got=str(size))
+    try:
+        return _array(lambda: path.open("rb"), size, where)
+    except DAMAGE as error:
+        raise UserError("npy file is damaged, or no npy file", where=where, got=str(error)[:200]) from error
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -115,8 +131,12 @@ def _limit() -> str:
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> np.ndarray:
-    place = f"{where}, array '{info.filename[:-4]}'"
-    with archive.open(info) as handle, warnings.catch_warnings():
+    return _array(lambda: archive.open(info), info.file_size, f"{where}, array '{info.filename[:-4]}'")
+
+
+def _array(opened: Callable[[], IO[bytes]], size: int, place: str) -> np.ndarray:
+    """The array in `size` bytes of the npy format; its header is read first, and believed where the length agrees."""
+    with opened() as handle, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         version = npy.read_magic(handle)
         if version not in ((1, 0), (2, 0)):
@@ -133,9 +153,9 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> np.n
                 hint="save it as text or numbers",
             )
         declared = math.prod(shape) * dtype.itemsize
-        if declared != info.file_size - handle.tell():
+        if declared != size - handle.tell():
             raise UserError("array's header and length disagree", where=place, expected=f"{declared} bytes")
-    with archive.open(info) as handle, warnings.catch_warnings():
+    with opened() as handle, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         array = npy.read_array(handle, allow_pickle=False)
     if array.dtype.kind == "U" and not _is_text(array):

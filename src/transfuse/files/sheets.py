@@ -33,7 +33,7 @@ def read_sheet(path: Path) -> tuple[list[str], list[list[str]]]:
     where = str(path)
     if not path.is_file():
         raise UserError("file not found", where=where)
-    separator, lines = _parted(_text(path), where)
+    separator, lines = _parted(text_in(path), where)
     if len(lines) < 2:
         raise UserError("there are no data rows", where=where, expected="a header and at least one row")
     header, rows = [name.strip() for name in lines[0]], lines[1:]
@@ -53,7 +53,8 @@ def read_sheet(path: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows if separator == "," else _pointed(rows)
 
 
-def _text(path: Path) -> str:
+def text_in(path: Path) -> str:
+    """A text file's text. Raises: `UserError` for what is neither UTF-8 nor UTF-16, and for archives."""
     content = path.read_bytes()
     encoding = "utf-16" if content.startswith(UTF_16) else "utf-8-sig"
     try:

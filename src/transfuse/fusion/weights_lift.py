@@ -159,7 +159,7 @@ def job(
     if wanted and len(members) != wanted:
         raise UserError(f"{entry.full_name} merges exactly {wanted} sources", got=f"{len(members)}")
     if entry.traits.get("needs_base") and base is None:
-        raise UserError(f"{entry.full_name} needs a base", hint="give base=, the checkpoint the sources started from")
+        raise UserError(f"{entry.full_name} needs a base", hint="base= or --base FILE: what all sources started from")
     known = {need: (stats or {}).get(need, {}) for need in entry.needs}
     for need, of in known.items():
         if lacking := [member for member in members if member not in of]:

@@ -2,7 +2,7 @@
 
 Where to look, in the order in which a plan comes about:
 
-    the recipe     `recipe`, `text`; its parts `task`, `budget`, `conditions`, `search_entry`
+    the recipe     `recipe`, `text`, `complaints`; its parts `task`, `budget`, `conditions`, `search_entry`
     the arms       `arms` (candidates), `words`, `ladder`, `controls`; kinds of candidate in `merges`, `students`,
                    `compressed`, `tuned`; what cannot be is refused by `abilities`, `heads`, `fields`
     the graph      `graph` (steps and keys), `setting`, `build` (an arm's steps), `choices`, `slots`, `make` (all of

@@ -19,6 +19,7 @@ from pydantic import (
 
 from transfuse.errors import many_problems, nearest
 from transfuse.plan.budget import Budget
+from transfuse.plan.complaints import sentence, shown
 from transfuse.plan.conditions import Conditions, named
 from transfuse.plan.search_entry import Search
 from transfuse.plan.task import Strict, TaskEntry, check_metric
@@ -26,9 +27,6 @@ from transfuse.plan.text import dumped, loaded, text_of
 from transfuse.reads import RECIPIENT
 
 ALTERNATIVE = "alternative"
-ALTERNATIVES = ("str", "float", "int", "list[str]", "dict[str,any]", "literal['auto']", "[key]")
-# How pydantic begins to say what is wrong; its sentences stop before what was given.
-TOLD, LONGEST_SHOWN = "Input should ", 60
 
 
 class SourceEntry(Strict):
@@ -155,6 +153,19 @@ class Recipe(Strict):
                 raise ValueError(f"source name {name!r} must be letters, digits, dots, dashes or underscores")
         return sources
 
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _candidates(cls, given: Any) -> Any:
+        if not isinstance(given, list | dict) and given != "auto":
+            raise ValueError(f"write auto, a list of methods or a mapping {{NAME: METHOD}}, not {shown(given)}")
+        for entry in given if isinstance(given, list) else ():
+            if not isinstance(entry, str):
+                raise ValueError(
+                    f"a list holds names of methods, and {shown(entry)} is none;"
+                    " with settings write candidates as a mapping {NAME: {fuse: METHOD, ...}}"
+                )
+        return given
+
     @field_validator("alternative", mode="before")
     @classmethod
     def _alternative(cls, given: Any) -> Any:
@@ -251,32 +262,8 @@ def validated(given: Any, *, where: str) -> Recipe:
         return Recipe.model_validate(given)
     except ValidationError as error:
         raise many_problems(
-            "the recipe cannot be used", [_sentence(item) for item in error.errors()], where=where
+            "the recipe cannot be used", [sentence(item, _keys) for item in error.errors()], where=where
         ) from None
-
-
-def _sentence(problem: Any) -> str:
-    path = ".".join(str(part) for part in problem["loc"] if part not in ALTERNATIVES)
-    if problem["type"] == "extra_forbidden":
-        name = str(problem["loc"][-1])
-        known = _keys(problem["loc"][:-1])
-        near = nearest(name, sorted(known))
-        return f"unknown key '{path}'" + (
-            f"; did you mean '{near[0]}'?" if near else f"; known: {', '.join(sorted(known))}"
-        )
-    if problem["type"] == "missing":
-        return f"'{path}' is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    if message.startswith(TOLD) and not isinstance(problem["input"], dict | list):
-        message = f"must {message.removeprefix(TOLD)}, got {_shown(problem['input'])}"
-    return f"{path}: {message}" if path else message
-
-
-def _shown(value: Any) -> str:
-    try:
-        return repr(str(value)[:LONGEST_SHOWN])
-    except ValueError:
-        return "a number of thousands of digits"
 
 
 def _keys(location: tuple[Any, ...]) -> set[str]:

@@ -29,6 +29,7 @@ from transfuse.labels import Alignment, Mapped
 from transfuse.types import Arm, Direction, ItemTable, Scale, Task, TaskKind
 
 JUDGED, SELECTION = "test", "val"
+BY_ORDER = "its rows name no items, so they were taken in the order of the labels"
 ON_JUDGED = "the judged rows themselves, which flatters the best"
 
 
@@ -66,7 +67,7 @@ def evaluate(
 ) -> Judgement:
     """Judge predictions from elsewhere, without any model.
 
-    `predictions`: {name: CSV or npz path, array [N, C] or [k, N, C], or mapping of arrays}; `labels`: CSV path, array
+    `predictions`: {name: CSV, npz or npy file, array [N, C] or [k, N, C], or mapping of arrays}; `labels`: CSV, array
     [N], or mapping of columns. They are joined by item id, and each arm's temperature is cross-fitted over 5 folds by
     id. Where labels have a split column, `test` rows are judged and `val` rows serve the choice; otherwise all rows do
     both, and the recommendation says so. By default every pair is compared, corrected by Holm; `candidate` and `versus`
@@ -114,10 +115,12 @@ def evaluate(
 
 
 def _noted(arm: Arm, read: Sequence[Scores], known: Known, scale: Scale | None, kind: TaskKind) -> Arm:
-    """The arm with what its file had to be asked of: classes it does not know, and rounded numbers."""
+    """The arm with what its file had to be asked of: classes it does not know, rounded numbers, rows without names."""
     (own,) = (each for each in read if each.name == arm.name)
     rounded = note(own.scores, own.half) if known_scale(own, scale, kind) == "probability" else ()
-    return replace(arm, notes=told(known.found.get(own.name)) + rounded)
+    named = known.labels.ids != tuple(str(row) for row in range(len(known.labels.ids)))
+    order = (BY_ORDER,) if own.ids is None and named else ()
+    return replace(arm, notes=told(known.found.get(own.name)) + rounded + order)
 
 
 def _refuse_idle(settings: Mapping[str, Any], why: str) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation.elsewhere.rounded import half_digit
 from transfuse.evaluation.tables import listed
-from transfuse.files.arrays import read_npz
+from transfuse.files.arrays import read_npy, read_npz
 from transfuse.files.sheets import read_sheet
 from transfuse.kinds import kind_of
 from transfuse.types import Scale, TaskKind
@@ -147,7 +147,7 @@ def read_labels(source: Any) -> Labels:
 
 
 def read_predictions(name: str, source: Any, kind: TaskKind = "multiclass") -> Scores:
-    """One set of predictions: a CSV, an npz, an array [N, C] or [k, N, C], or a mapping with the arrays of the npz.
+    """One set of predictions: a CSV, an npz, an npy or array [N, C] or [k, N, C], or a mapping of the npz's arrays.
 
     CSV: `item[,seed]` and one column a class, label or target. Numbers of a regression may also be an array [N]. npz
     and mapping: `scores`, `ids`, and where there are any `scale`, `seed` and `classes`; rows of several seeds stand one
@@ -157,6 +157,8 @@ def read_predictions(name: str, source: Any, kind: TaskKind = "multiclass") -> S
         path = Path(source)
         if path.suffix == ".npz":
             return _from_arrays(name, _widened(read_npz(path), kind), str(path))
+        if path.suffix == ".npy":
+            return _from_arrays(name, _widened({"scores": read_npy(path)}, kind), str(path))
         return _from_csv(name, path, kind)
     arrays = {str(key): np.asarray(value) for key, value in source.items()} if isinstance(source, Mapping) else {}
     arrays = arrays or {"scores": np.asarray(source)}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import chief, class_name, item_metric, restricted
+from transfuse.evaluation.cast import ELSEWHERE, chief, class_name, item_metric, restricted
 from transfuse.evaluation.claims import statuses
 from transfuse.evaluation.measure import Estimate, compare, level
 from transfuse.evaluation.metric import Metric
@@ -45,6 +45,13 @@ def ask(case: Case) -> list[Evidence]:
     if len(known) > 1:
         rows.append(_found(case, ANY, _together(known, close)))
     return [*rows, *_judged(case, close)] if close.any() else rows
+
+
+def silent(case: Case) -> dict[str, str]:
+    """Predictions alone show neither items nor features."""
+    if case.protocol != ELSEWHERE:
+        return {}
+    return {"rows to judge that training rows nearly repeat": "predictions come without the items and their features"}
 
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from transfuse.figures import roughly
+
 MOST_RUNS = 50
 # So many times the rows are no advice: the difference seen is as good as at the margin.
 TOO_MANY = 20
@@ -30,7 +32,7 @@ def cheapest(
     """
     more_items = max(settling_items - items, 1) if settling_items is not None else None
     more_runs = max(settling_runs - runs, 1) if settling_runs is not None else None
-    beside = f" Labelling about {_about(more_items):,} more rows to judge would do as well." if more_items else ""
+    beside = f" Labelling about {roughly(more_items):,} more rows to judge would do as well." if more_items else ""
     if more_runs is not None and (runs + more_runs <= MOST_RUNS or more_items is None):
         total = None if flops_per_run is None else flops_per_run * more_runs
         price = f", {total:.2g} FLOPs" if total is not None else ""
@@ -39,21 +41,15 @@ def cheapest(
     if more_items is not None:
         if settling_items is not None and settling_items > TOO_MANY * items:
             text = (
-                f"The difference lies so close to what counts that about {_about(more_items):,} more rows to judge"
+                f"The difference lies so close to what counts that about {roughly(more_items):,} more rows to judge"
                 f" (now {items:,}) would be needed to tell on which side: choose by cost."
             )
             return Step("items", more_items, text)
         text = (
-            f"Label about {_about(more_items):,} more rows to judge (now {items:,}): if the difference stays as it is,"
+            f"Label about {roughly(more_items):,} more rows to judge (now {items:,}): if the difference stays as it is,"
         )
         seeds = (
             "More seeds alone would not, or would cost more." if runs > 1 else "One run tells nothing of more seeds."
         )
         return Step("items", more_items, f"{text} that settles it. {seeds}")
     return Step("neither", 0, "Neither more rows alone nor more seeds alone would settle it: choose by cost.")
-
-
-def _about(count: int) -> int:
-    """Two significant digits, rounded up: a power calculation knows no more."""
-    scale = 10 ** max(len(str(count)) - 2, 0)
-    return -(-count // scale) * scale

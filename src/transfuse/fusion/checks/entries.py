@@ -49,6 +49,8 @@ def _file_of(module: str) -> Path:
 
 
 def _absent(module: str) -> UserError:
+    if module.endswith((".yaml", ".yml")):
+        return UserError("check holds methods to their contract", got=module, hint=f"transfuse plan {module}")
     return UserError(
         f"there is no module '{module}' to check",
         expected="FAMILY/NAME (features/concat), or an importable module (pkg.mod, pkg.mod:merge)",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from transfuse.figures import roughly
 from transfuse.report.blocks import Block, Callout, Callouts, Column, Heading, Prose, Row, Span, Table, Text
 from transfuse.report.numbers import better, fixed, plural, shown, unit
 from transfuse.report.quantities import quantity
@@ -96,7 +97,7 @@ def _settling(row: Evidence | None, claim: Claim) -> Span:
     if row is None or claim.status != "not shown":
         return Span("–", tone="muted")
     found = [
-        plural(count, noun)
+        plural(roughly(count), noun)
         for key, noun in (("settling_items", "item"), ("settling_runs", "run"))
         if isinstance(count := row.provenance.get(key), int)
     ]

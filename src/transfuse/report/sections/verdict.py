@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from transfuse.figures import roughly
 from transfuse.report.blocks import Block, Callout, Callouts, Fact, Facts, Heading, Prose, Span, Text
 from transfuse.report.numbers import better, bounds, plural, spell
 from transfuse.report.pieces import defined
@@ -192,7 +193,7 @@ def _in_all(view: View, claim: Claim, lead: Span) -> Prose:
     counts = (
         (row.provenance.get(key), noun) for key, noun in (("settling_items", "judged item"), ("settling_runs", "run"))
     )
-    known = [plural(count, noun) for count, noun in counts if isinstance(count, int)]
+    known = [plural(roughly(count), noun) for count, noun in counts if isinstance(count, int)]
     if not known:
         return ()
     return (lead, "about ", Span(" or ".join(known), (row.id,)), " in all, if the difference stays as it is.")
