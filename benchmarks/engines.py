@@ -37,7 +37,7 @@ def lasted(kind: str, workers: int, count: int) -> float:
         steps = {f"s{at}": Step(f"s{at}", "stated", {"number": at}, {"card0": Given(card)}) for at in range(count)}
         plan = Plan(steps, tuple(steps), (), {"identity": "benchmark"})
         journal = folder / "journal.jsonl"
-        place = Place(store.root, folder, "none", "cpu", 1, journal)
+        place = Place(store, folder, "none", "cpu", 1, journal)
         began = time.monotonic()
         Engine(Walk(plan, store), place, Journal(journal), workers, kind=kind).run(plan.targets)
         return time.monotonic() - began

@@ -26,8 +26,9 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from transfuse.errors import BusyError, TransfuseError, UserError
-from transfuse.jsonio import canonical, file_digest
+from transfuse.distant import Distant
+from transfuse.errors import BusyError, TransfuseError
+from transfuse.jsonio import canonical, digest, file_digest
 from transfuse.ledger import open_rows
 from transfuse.mapped import arrays_of, packed
 
@@ -40,31 +41,23 @@ META, ARRAYS, MANIFEST = "meta.json", "arrays.safetensors", "manifest.json"
 STALE_SECONDS = 24 * 3600.0
 
 
-def default_root() -> Path:
-    """`$TRANSFUSE_STORE`, else the user's cache folder."""
-    named = os.environ.get("TRANSFUSE_STORE")
-    if named:
-        return Path(named)
+def cache() -> Path:
+    """The user's cache folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfuse"
 
 
-def local_root(named: str) -> Path:
-    """The folder that a path or a `file://` URL names. Raises UserError for any other URL: no entry of an object store
-    can be put in place by a rename, locked or mapped, and all of these are what a store rests on."""
+def named_store(named: str = "default", root: Path | None = None) -> Store:
+    """The store at a path (below `root`), a `file://` URL, or any other URL: a folder in the cache, and what lies there
+    (`distant.py`). `default` is `$TRANSFUSE_STORE`, else the cache folder itself."""
+    if named == "default":
+        given = os.environ.get("TRANSFUSE_STORE")
+        return named_store(given) if given else Store(cache())
     scheme, separator, rest = named.partition("://")
-    # A path that has gone through `Path` has lost one of the slashes.
-    scheme, separator, rest = (scheme, separator, rest) if separator else named.partition(":/")
-    if not separator or len(scheme) < 2 or not scheme.isalnum():
-        return Path(named)
+    if not separator or len(scheme) < 2:
+        return Store((root or Path()) / named)
     if scheme == "file":
-        return Path("/" + rest.lstrip("/"))
-    raise UserError(
-        "a store is a folder, not an object store",
-        where="recipe, run.store, or $TRANSFUSE_STORE",
-        got=named,
-        expected="a path, or file:///path",
-        hint="a folder on a disk that all machines share; stores are united by copying objects/ and ledger/",
-    )
+        return Store(Path("/" + rest.lstrip("/")))
+    return Store(cache() / "distant" / digest(named)[:16], Distant.at(named))
 
 
 class LostArtifactError(TransfuseError):
@@ -85,9 +78,14 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of artifacts by key; safe with several processes."""
+    """A folder of artifacts by key, which may stand for one behind a URL; safe with several processes."""
 
     root: Path
+    beyond: Distant | None = None
+
+    def of_this_machine(self) -> Store:
+        """The same store where the process is another machine's: behind a URL each keeps a folder of its own."""
+        return self if self.beyond is None else named_store(self.beyond.url)
 
     def folder(self, key: str) -> Path:
         return self.root / "objects" / key[:2] / key
@@ -98,18 +96,25 @@ class Store:
         return self.root / "scratch"
 
     def has(self, key: str) -> bool:
-        """Whether the key is there; hashes are checked on reading."""
-        return (self.folder(key) / MANIFEST).is_file()
+        """Whether the key is there; hashes are checked on reading. What only this machine has is sent beyond first."""
+        here = (self.folder(key) / MANIFEST).is_file()
+        if self.beyond is None or self.beyond.has(key):
+            return here or self.beyond is not None
+        if here:
+            self.beyond.send(key, self.folder(key))
+        return here
 
     def put(self, key: str, meta: Any, arrays: Mapping[str, np.ndarray] | None = None) -> None:
         """Write one artifact whole; a second writer of the same key changes nothing."""
         for left in reversed(range(WRITES)):
             try:
                 self._put(key, meta, arrays)
-                return
+                break
             except FileNotFoundError:
                 if not left:
                     raise
+        if self.beyond is not None and not self.beyond.has(key):
+            self.beyond.send(key, self.folder(key))
 
     def _put(self, key: str, meta: Any, arrays: Mapping[str, np.ndarray] | None) -> None:
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -120,18 +125,41 @@ class Store:
                 write_bytes(scratch / ARRAYS, packed(arrays))
             files = sorted(path.name for path in scratch.iterdir())
             write_bytes(scratch / MANIFEST, canonical({name: file_digest(scratch / name) for name in files}).encode())
-            target = self.folder(key)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.rename(scratch, target)
-            except OSError:
-                if not self.has(key):
-                    raise
+            self._place(scratch, key)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
+    def _place(self, scratch: Path, key: str) -> None:
+        target = self.folder(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.rename(scratch, target)
+        except OSError:
+            if not (target / MANIFEST).is_file():
+                raise
+
     def get(self, key: str) -> Artifact | None:
         """Read one artifact; None when it is absent or damaged (a damaged one is moved aside, to be made again)."""
+        found = self._read(key)
+        if found is None and self.beyond is not None and self._fetch(key, self.beyond):
+            found = self._read(key)
+            if found is None:
+                self.beyond.remove(key)
+        return found
+
+    def _fetch(self, key: str, beyond: Distant) -> bool:
+        """Bring an entry from there; whether it was there."""
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=self.scratch))
+        try:
+            there = beyond.fetch(key, scratch)
+            if there:
+                self._place(scratch, key)
+            return there
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _read(self, key: str) -> Artifact | None:
         folder = self.folder(key)
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -174,7 +202,13 @@ class Store:
 
     def open_test(self, fingerprint: str, plan: str) -> int:
         """Note in the ledger that a plan opened these test rows; returns the plan's ordinal at its first opening."""
-        return open_rows(self.root / "ledger", fingerprint, plan, write_bytes)
+        ledger = self.root / "ledger"
+        if self.beyond is not None:
+            self.beyond.openings(fingerprint, ledger)
+        ordinal = open_rows(ledger, fingerprint, plan, write_bytes)
+        if self.beyond is not None:
+            self.beyond.send_openings(fingerprint, plan, ledger)
+        return ordinal
 
 
 def remove_halves(folder: Path) -> None:

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from transfuse import store as room
-from transfuse.errors import UserError
-from transfuse.store import ARRAYS, MANIFEST, META, Store, default_root
+from transfuse.store import ARRAYS, MANIFEST, META, Store, named_store
 
 KEY = "ab" + "0" * 62
 META_VALUE = {"kind": "train", "curve": [{"epoch": 1, "held": 0.5}], "name": "größe"}
@@ -180,25 +179,20 @@ def test_sweeping_takes_old_scratch_and_leaves_young(store: Store) -> None:
 
 def test_the_store_lies_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFUSE_STORE", str(tmp_path / "mine"))
-    assert default_root() == tmp_path / "mine"
+    assert named_store() == Store(tmp_path / "mine")
     monkeypatch.delenv("TRANSFUSE_STORE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert default_root() == tmp_path / "cache" / "transfuse"
+    assert named_store() == Store(tmp_path / "cache" / "transfuse")
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(room.Path, "home", lambda: tmp_path)
-    assert default_root() == tmp_path / ".cache" / "transfuse"
+    assert named_store() == Store(tmp_path / ".cache" / "transfuse")
 
 
-@pytest.mark.parametrize(("named", "wanted"), [("a/b", "a/b"), ("/a", "/a"), ("file:///a/b", "/a/b"), ("C:/a", "C:/a")])
+@pytest.mark.parametrize(
+    ("named", "wanted"), [("a/b", "/r/a/b"), ("/a", "/a"), ("file:///a/b", "/a/b"), ("C:/a", "/r/C:/a")]
+)
 def test_a_store_may_be_named_by_a_path_or_the_url_of_one(named: str, wanted: str) -> None:
-    assert room.local_root(named) == Path(wanted)
-
-
-@pytest.mark.parametrize("named", ["s3://bucket/store", "memory://x", "gs:/bucket", "https://host/x"])
-def test_a_store_on_objects_is_refused_with_the_way_out(named: str) -> None:
-    with pytest.raises(UserError, match="not an object store") as caught:
-        room.local_root(named)
-    assert "copying" in str(caught.value.hint)
+    assert named_store(named, Path("/r")) == Store(Path(wanted))
 
 
 def test_the_manifest_names_the_hash_of_every_other_file(store: Store) -> None:

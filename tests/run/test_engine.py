@@ -19,7 +19,9 @@ def broken(job: Job) -> Future:
 
 
 def engine() -> Engine:
-    walk = SimpleNamespace(plan=SimpleNamespace(steps={"fit a": SimpleNamespace(opens_test=False)}))
+    walk = SimpleNamespace(
+        plan=SimpleNamespace(steps={"fit a": SimpleNamespace(opens_test=False)}), found=lambda job: False
+    )
     journal = SimpleNamespace(emit=lambda event, **details: None)
     return Engine(walk, SimpleNamespace(store=Path(), in_memory=False), journal, workers=2)  # pyright: ignore
 

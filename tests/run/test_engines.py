@@ -136,7 +136,7 @@ def test_a_cluster_that_comes_up_too_late_is_started_again_and_then_one_message(
 
 def test_without_ray_the_install_command_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    place = Place(tmp_path, tmp_path, "x", "cpu", 1, None)
+    place = Place(Store(tmp_path), tmp_path, "x", "cpu", 1, None)
     with pytest.raises(UserError, match=r"pip install 'transfuse\[ray\]'"), ray.pool(1, place):
         pass
 

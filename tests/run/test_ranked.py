@@ -82,7 +82,7 @@ def test_the_number_of_ranks_belongs_to_what_is_trained_in_full_and_to_nothing_e
 
 
 def test_a_step_of_one_process_starts_no_other(tmp_path: Path) -> None:
-    place = Place(tmp_path, tmp_path, "x", "cpu", 1, None)
+    place = Place(Store(tmp_path), tmp_path, "x", "cpu", 1, None)
     for job in (Job("fit", "train", "k", {}, {}), Job("predict", "predict", "k", {"ranks": 2}, {})):
         with together(job, place):
             assert not torch.distributed.is_initialized()
@@ -90,7 +90,7 @@ def test_a_step_of_one_process_starts_no_other(tmp_path: Path) -> None:
 
 
 def test_data_in_memory_are_refused(tmp_path: Path) -> None:
-    place = Place(tmp_path, tmp_path, (np.zeros((2, 3, 3)), np.zeros(2)), "cpu", 1, None)
+    place = Place(Store(tmp_path), tmp_path, (np.zeros((2, 3, 3)), np.zeros(2)), "cpu", 1, None)
     with pytest.raises(UserError, match="in memory"), together(Job("fit", "train", "k", {"ranks": 2}, {}), place):
         pass
 

@@ -17,6 +17,7 @@ from transfuse.errors import UserError
 from transfuse.jsonio import digest
 from transfuse.run.surroundings import Surroundings, check_own, surroundings
 from transfuse.run.worker import Place
+from transfuse.store import Store
 
 
 def items(count: int, first: int = 0, label: str = "x") -> Items:
@@ -120,7 +121,7 @@ def test_another_content_is_another_plan():
 
 
 def test_workers_need_sets_that_can_be_read_again(tmp_path):
-    place = Place(tmp_path, tmp_path, "idx:x", "cpu", 1, None, {"ood:x": "idx:y"})
+    place = Place(Store(tmp_path), tmp_path, "idx:x", "cpu", 1, None, {"ood:x": "idx:y"})
     assert not place.in_memory
     assert replace(place, extra={"ood:x": (np.zeros(1), np.zeros(1))}).in_memory
     assert replace(place, data=object()).in_memory

@@ -34,6 +34,7 @@ def finish(walk: Walk, names: set[str] | None = None) -> list[str]:
         for name, job in sorted(ready.items()):
             order.append(name)
             walk.store.put(job.key, {"chosen": "right" if name == "pick" else None})
+            walk.finished(job)
     return order
 
 
@@ -78,6 +79,16 @@ def test_a_step_is_looked_at_once_however_many_ways_lead_to_it(tmp_path):
     assert ready is not None
     assert list(ready) == ["0"]
     assert len(asked) == 1
-    walk.store.put(ready["0"].key, {})
+    assert list(walk.ready(("39",)) or ()) == ["0"]
+    walk.finished(ready["0"])
     assert list(walk.ready(("39",)) or ()) == ["1"]
-    assert asked == [ready["0"].key] * 2 + [walk.jobs["1"].key]
+    assert asked == [ready["0"].key, walk.jobs["1"].key]
+
+
+def test_what_another_run_made_meanwhile_is_found_before_it_is_begun(tmp_path):
+    walk, other = Walk(diamond(), Store(tmp_path)), Walk(diamond(), Store(tmp_path))
+    ready = walk.ready(("end",)) or {}
+    assert sorted(ready) == ["left", "right"]
+    finish(other)
+    assert all(walk.found(job) for job in ready.values())
+    assert walk.ready(("end",)) is None

@@ -61,16 +61,28 @@ class Walk:
         if name in self.done or name in found:
             return self.done.get(name)
         found[name] = None
-        job = self.jobs.get(name) or self._job(name, found)
-        if job is None:
-            return None
-        # What a job is never changes: all it stands on is done.
-        self.jobs[name] = job
-        if self.store.has(job.key):
-            self.done[name] = job.key
-            return job.key
-        found[name] = job
+        if name not in self.jobs:
+            job = self._job(name, found)
+            if job is None:
+                return None
+            # What a job is never changes: all it stands on is done.
+            self.jobs[name] = job
+            if self.found(job):
+                return job.key
+        found[name] = self.jobs[name]
         return None
+
+    def found(self, job: Job) -> bool:
+        """Whether the store has a job's result, which then counts as done. It is asked once for each job, and before a
+        job begins: another run may have made it meanwhile."""
+        there = self.store.has(job.key)
+        if there:
+            self.finished(job)
+        return there
+
+    def finished(self, job: Job) -> None:
+        """A job has been carried out."""
+        self.done[job.step] = job.key
 
     def _job(self, name: str, found: dict[str, Job | None]) -> Job | None:
         step = self.plan.steps[name]
@@ -119,6 +131,8 @@ class Engine:
         return (self.cost(self.walk.plan.steps[job.step]), job.step)
 
     def _start(self, job: Job, pool: Pool | None, running: dict[Future[Done], Job]) -> None:
+        if self.walk.found(job):
+            return
         if self.walk.plan.steps[job.step].opens_test:
             self.on_test()
         self.journal.emit("step_started", step=job.step, kind=job.kind, key=job.key)
@@ -138,6 +152,7 @@ class Engine:
     def _finish(self, job: Job, done: Done, *, pool: bool) -> None:
         if done.lost is not None:
             raise LostArtifactError(f"{job.step} misses {done.lost}")
+        self.walk.finished(job)
         seconds = round(done.cpu_seconds, 3)
         apart = {"worker_seconds": seconds} if pool else {}
         self.journal.emit("step_done", step=job.step, kind=job.kind, key=job.key, cpu_seconds=seconds, **apart)

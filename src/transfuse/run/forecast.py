@@ -19,7 +19,6 @@ from transfuse.registry import find
 from transfuse.run.engine import Walk
 from transfuse.run.prepare import Prepared
 from transfuse.run.worker import Job, Place, carry_out
-from transfuse.store import Store
 
 CROWN_STEP_SECONDS = 0.0009
 # Where no source was counted; one core of a common machine.
@@ -52,7 +51,7 @@ class Forecast:
 
 def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: Mapping[str, object]) -> Forecast:
     """Time every source once per machine, canvas and thread count; later plans read the result from the store."""
-    store = Store(place.store)
+    store = place.store
     tunes = any(step.work.backward for step in prepared.plan.steps.values())
     forward, backward, keys = {}, {}, {}
     run = prepared.recipe.run
@@ -77,7 +76,7 @@ def _crowns(
     These steps belong to the plan and are not computed again. What cannot be counted yet (it follows a choice), or at
     all (the run says why), is forecast as overhead.
     """
-    walk = Walk(plan, Store(place.store))
+    walk = Walk(plan, place.store)
     wanted = {step.work.counted for step in plan.steps.values()} & set(plan.steps)
     if not wanted:
         return {}
@@ -87,6 +86,7 @@ def _crowns(
         if name in targets:
             with contextlib.suppress(UserError):
                 carry_out(job, place, emit, dict(modules))
+                walk.finished(job)
     walk.ready(targets)
     found = {name: walk.store.need(walk.done[name]).meta for name in targets if name in walk.done}
     found = {name: meta for name, meta in found.items() if "failed" not in meta}

@@ -38,8 +38,8 @@ def together(job: Job, place: Place) -> Iterator[None]:
     cards = torch.cuda.device_count() if place.device != "cpu" else 0
     if 0 < cards < count:
         raise UserError("there are fewer graphics cards than ranks", where="recipe, run.ranks", got=f"{cards} cards")
-    (place.store / "scratch").mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.store / "scratch", prefix="ranks-") as folder:
+    place.store.scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.store.scratch, prefix="ranks-") as folder:
         meeting = Path(folder) / "meeting"
         start = multiprocessing.get_context("spawn").Process
         given = [(job, replace(place, journal=None), rank, meeting) for rank in range(1, count)]

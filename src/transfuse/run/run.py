@@ -25,7 +25,7 @@ from transfuse.run.searched import search_of, searched, wanted
 from transfuse.run.shipped import deliver_model
 from transfuse.run.tracking import named, tell
 from transfuse.run.worker import Place
-from transfuse.store import LostArtifactError, Store, default_root, exclusive, local_root, remove_halves, write_text
+from transfuse.store import LostArtifactError, Store, exclusive, named_store, remove_halves, write_text
 
 # So many damaged store entries are repaired in one run; more than that is a broken disk.
 LARGEST_LOSS = 50
@@ -80,8 +80,7 @@ def run(request: Request) -> Outcome:
 
 def store_of(recipe: Recipe, root: Path) -> Store:
     """The store a recipe names, else the user's."""
-    named = recipe.run.store
-    store = Store(local_root(str(default_root())) if named == "default" else root / local_root(named))
+    store = named_store(recipe.run.store, root)
     try:
         store.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -227,7 +226,7 @@ def place_of(prepared: Prepared, store: Store, journal: Journal | None = None) -
     run = prepared.recipe.run
     data = settings(prepared.recipe.data).read
     written = journal.path if journal else None
-    return Place(store.root, prepared.root, data, run.device, run.threads, written, prepared.surroundings.reads)
+    return Place(store, prepared.root, data, run.device, run.threads, written, prepared.surroundings.reads)
 
 
 def _auto_workers() -> int:

@@ -35,7 +35,7 @@ class Job:
 class Place:
     """Where jobs run: the store, the recipe's folder, data and further sets, device, thread count and journal."""
 
-    store: Path
+    store: Store
     root: Path
     data: Any
     device: str
@@ -63,7 +63,7 @@ def carry_out(
     """Load the inputs, run the step's file, keep its result; of several at one step the leading one does."""
     from transfuse.steps import Context
 
-    store = Store(place.store)
+    store = place.store
     inputs: dict[str, Artifact] = {}
     for role, key in job.keys.items():
         found = _table(store, key) if role == "items" else store.get(key)
@@ -103,14 +103,14 @@ def carry_out(
 
 
 @functools.lru_cache(maxsize=1)
-def _kept_table(root: Path, key: str) -> Artifact:
-    return Store(root).need(key)
+def _kept_table(store: Store, key: str) -> Artifact:
+    return store.need(key)
 
 
 def _table(store: Store, key: str) -> Artifact | None:
     """The item table, which every step of a run is given: of a million items it takes seconds to read."""
     try:
-        return _kept_table(store.root, key)
+        return _kept_table(store, key)
     except LostArtifactError:
         return None
 

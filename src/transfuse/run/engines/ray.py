@@ -48,7 +48,7 @@ def pool(workers: int | None, place: Place) -> Iterator[Pool]:
         raise missing_extra("ray", "ray", "--engine ray") from error
     place = replace(
         place,
-        store=place.store.resolve(),
+        store=replace(place.store, root=place.store.root.resolve()),
         root=place.root.resolve(),
         journal=None if place.journal is None else place.journal.resolve(),
     )
@@ -65,7 +65,7 @@ def pool(workers: int | None, place: Place) -> Iterator[Pool]:
             ranks = int(job.params.get("ranks", 1)) if job.kind == "train" else 1
             cards = gpus * ranks if needs_torch else 0
             wanted = task.options(num_cpus=place.threads * ranks, num_gpus=cards, name=job.step)
-            return head.watched(_settled(wanted.remote(job, place).future(), job, Store(place.store)))
+            return head.watched(_settled(wanted.remote(job, place).future(), job, place.store))
 
         with head:
             yield Pool(submit, workers or max(1, int(cluster.get("CPU", 1)) // place.threads))
@@ -167,7 +167,7 @@ class Head:
 def _carried_out(job: Job, place: Place) -> Done | TransfuseError:
     """A user's error travels as a value: raised, it would arrive as one of Ray's."""
     try:
-        return in_worker(job, place)
+        return in_worker(job, replace(place, store=place.store.of_this_machine()))
     except TransfuseError as error:
         return error
 
@@ -179,11 +179,11 @@ def _settled(inner: Future[Done | TransfuseError], job: Job, store: Store) -> Fu
     def settle(ended: Future[Done | TransfuseError]) -> None:
         error = ended.exception()
         found = error if error is not None else ended.result()
-        if isinstance(found, Done) and found.lost is not None and store.has(found.lost):
+        if isinstance(found, Done) and found.lost is not None and store.beyond is None and store.has(found.lost):
             found = UserError(
                 "a worker does not see what this process has kept", where=job.step,
                 expected=f"the store {store.root} on every machine of the cluster",
-                hint="run: {store: FOLDER} with a folder on a shared file system",
+                hint="run: {store: FOLDER} with a folder on a shared file system, or {store: s3://…}",
             )  # fmt: skip
         # Once the head is gone it has failed already.
         with contextlib.suppress(InvalidStateError):

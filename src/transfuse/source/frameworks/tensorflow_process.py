@@ -29,7 +29,7 @@ from transfuse.errors import MissingExtraError, UserError
 from transfuse.files.programs import check_program, program_files
 from transfuse.jsonio import digest, file_digest
 from transfuse.source.foreign import LOGITS, Foreign
-from transfuse.store import Store, default_root
+from transfuse.store import named_store
 
 INTERPRETER = "TRANSFUSE_TENSORFLOW"
 CHILD = Path(__file__).with_name("tensorflow_child.py")
@@ -189,7 +189,7 @@ def known(folder: Path, signature: str, output: str | None, where: str) -> Facts
     """
     content = {path.name: file_digest(path) for path in program_files(folder)}
     key = digest({"program": content, "signature": signature, "output": output, "revision": REVISION})
-    store = Store(default_root())
+    store = named_store()
     kept = store.get(key)
     if kept is None:
         talk = _talked(folder, signature, output, where)
