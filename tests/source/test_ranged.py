@@ -53,6 +53,20 @@ def test_tensors_are_those_of_the_file_in_memory_or_in_a_file(folder, tmp_path, 
         assert found.dtype == near.read(name).dtype and np.array_equal(found, near.read(name))
 
 
+def test_a_range_is_asked_for_by_name_since_drivers_order_words_in_their_own_way(folder, monkeypatch):
+    class Versioned(type(folder.system)):
+        """As the driver of S3 has it: what comes after the path is a version."""
+
+        cachable = False
+
+        def cat_file(self, path, version_id=None, start=None, end=None):
+            assert version_id is None
+            return super().cat_file(path, start=start, end=end)
+
+    put(folder, "a", b"0123456789")
+    assert Remote("memory://weights/a", Versioned(), "/weights/a").read(2, 5) == b"234"
+
+
 def test_bfloat16_is_widened_as_from_a_file(folder, tmp_path):
     import torch
     from safetensors.torch import save_file

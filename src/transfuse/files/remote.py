@@ -129,7 +129,8 @@ class Remote:
 
     def _range(self, begin: int, end: int) -> bytes:
         if not self.web:
-            return self.system.cat_file(self.path, begin, end)
+            # By name: drivers differ in what comes second (of S3 it is a version).
+            return self.system.cat_file(self.path, start=begin, end=end)
         # A server that knows no ranges would send all of the file; this way it is noticed.
         with self.system.open(self.path, "rb", cache_type="none", block_size=BLOCK_BYTES) as handle:
             if not handle.seekable():
