@@ -9,7 +9,10 @@ import torch
 from torch import Tensor
 
 from transfuse.errors import UnsafeFileError, UserError
+from transfuse.plan.retention import has_head
 from transfuse.registry import find
+from transfuse.source.blank import blank_source
+from transfuse.source.open import make_card
 from transfuse.source.spec import SHELF, Built, parse
 
 NAME = "test_vit"
@@ -31,6 +34,11 @@ def built(path: Path, form: str = "file", options: str = "") -> Built:
     text = f"file:{path}?arch=timm:{NAME}{options}" if form == "file" else f"timm:{NAME}?checkpoint={path}{options}"
     spec = parse(text)
     return find(SHELF, spec.scheme).load().build(spec, path.parent)
+
+
+def whole_network(state: dict[str, Tensor], path: Path, form: str) -> torch.nn.Module:
+    torch.save(state, path)
+    return built(path, form).module
 
 
 def same(module: torch.nn.Module, state: dict[str, Tensor]) -> bool:
@@ -86,6 +94,39 @@ def test_only_a_head_may_have_another_width(state: dict[str, Tensor], tmp_path: 
         torch.save(network(7) | change, tmp_path / "a.pt")
         with pytest.raises(UserError, match="do not fit"):
             built(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("form", ["file", "timm"])
+def test_a_backbone_without_a_classifier_gives_features(form: str, state: dict[str, Tensor], tmp_path: Path) -> None:
+    bare = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+    torch.save({"teacher": {}, "state_dict": bare}, tmp_path / "a.pt")
+    found = built(tmp_path / "a.pt", form)
+    assert same(found.module, bare) and found.module.headless
+    assert found.notes == ("the file holds no classifier ('head'): it is a source of features",)
+    whole = whole_network(state, tmp_path / "b.pt", form)
+    whole.set_submodule("head", torch.nn.Identity())
+    images = torch.randn(2, 3, 160, 160)
+    assert torch.equal(found.module.eval()(images), whole.eval()(images))
+
+
+@pytest.mark.parametrize("lacking", [("head.weight",), ("head.", "norm."), ("norm.",)])
+def test_what_lacks_more_or_less_than_the_classifier_is_damaged(
+    lacking: tuple[str, ...], state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    part = {name: tensor for name, tensor in state.items() if not name.startswith(lacking)}
+    torch.save(part, tmp_path / "a.pt")
+    with pytest.raises(UserError, match=r"do not fit(.|\n)*is missing"):
+        built(tmp_path / "a.pt")
+
+
+def test_the_untrained_twin_of_a_backbone_has_no_classifier_either(state: dict[str, Tensor], tmp_path: Path) -> None:
+    bare = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+    torch.save(bare, tmp_path / "a.pt")
+    card = make_card("a", f"file:a.pt?arch=timm:{NAME}", root=tmp_path, canvas=32, prepare={"size": 160, "mean": 0.5})
+    assert card.taps["vector"].width == card.taps["logits"].width == 64 and not has_head(card)
+    twin = blank_source(card, root=tmp_path).network.state_dict()
+    assert twin.keys() == bare.keys()
+    assert not torch.equal(twin["patch_embed.proj.weight"], bare["patch_embed.proj.weight"])
 
 
 def test_weights_without_a_scheme_are_told_theirs() -> None:

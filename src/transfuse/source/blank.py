@@ -15,6 +15,7 @@ from transfuse.errors import UserError
 from transfuse.registry import find
 from transfuse.seeds import integer
 from transfuse.source.base import Source
+from transfuse.source.building import behead
 from transfuse.source.spec import SHELF, carries, drawn, parse, random_twin
 from transfuse.types import Card
 
@@ -27,7 +28,13 @@ def blank_source(card: Card, *, root: Path, module: nn.Module | None = None, see
         # What the function or the file gives has learned already, so its layers are asked to start again.
         return _restarted(card, find(SHELF, card.origin).load().build(parse(card.spec), root).module, seed)
     twin = parse(random_twin(card.spec, seed))
-    return Source(card, find(SHELF, twin.scheme).load().build(twin, root).module).eval()
+    network = find(SHELF, twin.scheme).load().build(twin, root).module
+    if card.origin in ("file", "timm") and card.taps["vector"].place == card.taps["logits"].place:
+        # Perhaps the file left out the classifier that the architecture has.
+        loaded = find(SHELF, card.origin).load().build(parse(card.spec), root).module
+        for head in {name.rpartition(".")[0] for name in network.state_dict().keys() - loaded.state_dict().keys()}:
+            behead(network, head)
+    return Source(card, network).eval()
 
 
 def _restarts(spec: str) -> bool:

@@ -36,7 +36,8 @@ def from_file(
     """The network of `base` with the weights of `path`; what the file states of itself goes over what `base` knows.
 
     With `build`, which makes the architecture with so many classes, a file whose classifier has another number than
-    `classes` gives a network of that many. Raises UserError where the weights do not fit, and UnsafeFileError for a
+    `classes` gives a network of that many. A file that lacks nothing but the classifier, as backbones do that were
+    trained without labels, gives features. Raises UserError where the weights do not fit, and UnsafeFileError for a
     file that is not safe to load.
     """
     stated, loaded = metadata(existing(path)), load_state(path)
@@ -44,6 +45,9 @@ def from_file(
     width = head_width(state, base.module, classes) if build is not None and "classes" not in spec.options else None
     if build is not None and width is not None and width > 1:
         base = build(width)
+    if head := lacking_head(state, base.module, classes):
+        behead(base.module, head)
+        said = "; ".join(filter(None, [said, f"the file holds no classifier ('{head}'): it is a source of features"]))
     fill(base.module, state, f"{spec.text} ({path.name})")
     return Built(
         module=base.module,
@@ -85,6 +89,26 @@ def head_width(state: Mapping[str, Tensor], network: nn.Module, classes: int) ->
     widths = {theirs[0] for ours, theirs in unlike if theirs and ours[:1] == (classes,) and ours[1:] == theirs[1:]}
     heads = all(ours[:1] == (classes,) and ours[1:] == theirs[1:] for ours, theirs in unlike)
     return widths.pop() if heads and len(widths) == 1 else None
+
+
+def behead(network: nn.Module, head: str) -> None:
+    """Features come out where the classifier stood."""
+    from torch import nn
+
+    network.set_submodule(head, nn.Identity())
+    network.headless = True  # pyright: ignore[reportArgumentType]
+
+
+def lacking_head(state: Mapping[str, Tensor], network: nn.Module, classes: int) -> str:
+    """The path of the layer that gives one number a class, where a file lacks its tensors and no others; else ""."""
+    own = network.state_dict()
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    layers = {name.rpartition(".")[0] for name in missing}
+    if len(layers) != 1 or state.keys() - own.keys():
+        return ""
+    (head,) = layers
+    whole = len(missing) < len(own) and not any(name.startswith(f"{head}.") for name in state)
+    return head if whole and all(own[name].shape[:1] == (classes,) for name in missing) else ""
 
 
 def _text(stated: Mapping[str, Any], key: str, path: Path) -> str:
