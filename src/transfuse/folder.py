@@ -60,6 +60,12 @@ class Folder:
         return self.path / "predictions"
 
     @property
+    def models(self) -> tuple[Path, ...]:
+        """The folders of the models that lie here."""
+        place = self.path / "models"
+        return tuple(sorted(path for path in place.iterdir() if path.is_dir())) if place.is_dir() else ()
+
+    @property
     def history(self) -> Path:
         """Results of other plans that this folder once held."""
         return self.path / "history"

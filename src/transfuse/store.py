@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -27,7 +28,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from transfuse.distant import Distant
-from transfuse.errors import BusyError, TransfuseError
+from transfuse.errors import BusyError, TransfuseError, UserError
 from transfuse.jsonio import canonical, digest, file_digest
 from transfuse.ledger import open_rows
 from transfuse.mapped import arrays_of, packed
@@ -37,13 +38,22 @@ DAMAGE = (ValueError, OSError, LookupError, TypeError, AttributeError, Recursion
 WRITES = 3
 # How `write_bytes` names what is not whole yet.
 HALF = ".*.tmp"
+HALF_WRITE = re.compile(r"\..+\.\d+-\d+\.tmp")
 META, ARRAYS, MANIFEST = "meta.json", "arrays.safetensors", "manifest.json"
 STALE_SECONDS = 24 * 3600.0
 
 
 def cache() -> Path:
-    """The user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "transfuse"
+    """The user's cache folder. Raises UserError for a user without a home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or _at_home("~/.cache")) / "transfuse"
+
+
+def _at_home(named: str) -> Path:
+    try:
+        return Path(named).expanduser()
+    except RuntimeError as error:
+        hint = "set TRANSFUSE_STORE to a folder that may be written to"
+        raise UserError("this user has no home folder to keep results in", got=str(error), hint=hint) from error
 
 
 def named_store(named: str = "default", root: Path | None = None) -> Store:
@@ -54,7 +64,7 @@ def named_store(named: str = "default", root: Path | None = None) -> Store:
         return named_store(given) if given else Store(cache())
     scheme, separator, rest = named.partition("://")
     if not separator or len(scheme) < 2:
-        return Store((root or Path()) / named)
+        return Store((root or Path()) / _at_home(named))
     if scheme == "file":
         return Store(Path("/" + rest.lstrip("/")))
     return Store(cache() / "distant" / digest(named)[:16], Distant.at(named))
@@ -211,13 +221,11 @@ class Store:
         return ordinal
 
 
-def remove_halves(folder: Path) -> None:
-    """Remove the halves of writes, files and folders, that a killed process left in a folder that this process holds
-    alone."""
-    for path in list(folder.rglob(HALF)):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
+def remove_halves(*folders: Path) -> None:
+    """Remove the halves of writes that a killed process left directly in these folders, which this process holds
+    alone. What is called otherwise is somebody else's."""
+    for path in (path for folder in folders for path in _inside(folder)):
+        if HALF_WRITE.fullmatch(path.name) and path.is_file():
             path.unlink(missing_ok=True)
 
 

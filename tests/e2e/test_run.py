@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,29 @@ def test_running_again_computes_nothing_imports_no_numerics_and_changes_no_byte(
     assert result.stdout.splitlines()[-1] == "none"
     assert executed(out) == []
     assert {name: (out / name).read_bytes() for name in before} == before
+
+
+def test_what_is_lost_of_the_results_is_delivered_again_and_what_others_put_there_stays(house, tmp_path):
+    _, store, _ = house
+    write_recipe(tmp_path)
+    words = ("run", "small.yaml", "--out", "here")
+    assert forked(*words, store=store, cwd=tmp_path).returncode == 0
+    here = tmp_path / "here"
+    whole = {path: path.read_bytes() for path in here.rglob("*.safetensors")}
+    lock = (here / "recipe.lock.yaml").read_bytes()
+    (here / "predictions" / "answers.csv").write_text("mine", encoding="utf-8")
+    (here / "notes").mkdir()
+    (here / "notes" / ".backup.tmp").write_text("mine too", encoding="utf-8")
+    (here / "recipe.lock.yaml").write_text("", encoding="utf-8")
+    shutil.rmtree(here / "models")
+    damaged = next(path for path in whole if path.is_relative_to(here / "predictions"))
+    damaged.write_bytes(whole[damaged][:-1] + b"\xff")
+    assert forked(*words, store=store, cwd=tmp_path).returncode == 0
+    assert executed(here) == []
+    assert {path: path.read_bytes() for path in here.rglob("*.safetensors")} == whole
+    assert (here / "recipe.lock.yaml").read_bytes() == lock
+    kept = [here / "predictions" / "answers.csv", here / "notes" / ".backup.tmp"]
+    assert [path.read_text(encoding="utf-8") for path in kept] == ["mine", "mine too"]
 
 
 def test_another_margin_judges_again_and_trains_nothing(house):

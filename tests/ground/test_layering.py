@@ -28,7 +28,6 @@ LAYERS = (
         "schedules",
         "reads",
         "levels",
-        "store",
         "mapped",
         "ledger",
         "kinds",
@@ -43,6 +42,8 @@ LAYERS = (
         "folder",
     ),
     ("files",),
+    ("distant",),
+    ("store",),
     ("demo",),
     ("data", "source"),
     ("fusion", "train", "conditions", "choosers", "evaluation", "plan", "trust"),
@@ -54,7 +55,7 @@ LAYERS = (
 )
 GROUND = LAYERS[0]
 HEIGHT = {room: height for height, layer in enumerate(LAYERS) for room in layer}
-NO_TORCH = ("evaluation", "plan", "report", *GROUND)
+NO_TORCH = ("evaluation", "plan", "report", "store", "distant", *GROUND)
 # These import no torch by themselves; what they do with torch happens inside functions.
 NO_TORCH_AT_IMPORT = (*NO_TORCH, "run", "doors", "steps", "data", "demo/__init__.py")
 COMES_WITH = {"markupsafe": "jinja2", "click": "typer", "rich": "typer"}

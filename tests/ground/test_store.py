@@ -184,7 +184,7 @@ def test_the_store_lies_where_it_is_asked_to(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert named_store() == Store(tmp_path / "cache" / "transfuse")
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(room.Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert named_store() == Store(tmp_path / ".cache" / "transfuse")
 
 

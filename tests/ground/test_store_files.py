@@ -123,11 +123,11 @@ def test_a_killed_holder_lets_the_folder_go(tmp_path: Path) -> None:
         assert (tmp_path / ".holder").read_text() == str(os.getpid())
 
 
-def test_halves_that_a_kill_left_are_removed_files_and_folders_alike(tmp_path: Path) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / ".model.json.7-1.tmp").write_text("half")
-    (tmp_path / ".predictions.tmp").mkdir()
-    (tmp_path / ".predictions.tmp" / ".a.9-1.tmp").write_text("half")
-    (tmp_path / "evidence.json").write_text("{}")
-    room.remove_halves(tmp_path)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["evidence.json", "models"]
+def test_halves_that_a_kill_left_are_removed_and_nothing_of_anybody_elses(tmp_path: Path) -> None:
+    models, kept = tmp_path / "models", ["evidence.json", ".backup.tmp", ".m.safetensors.vm.7.tmp", "deep/.a.9-1.tmp"]
+    for name in [*kept, "models/.model.json.7-1.tmp", ".evidence.json.12-140.tmp"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("half")
+    room.remove_halves(tmp_path, models, tmp_path / "absent")
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == set(kept)

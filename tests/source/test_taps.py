@@ -101,3 +101,22 @@ def test_calls_are_watched_in_order_of_their_beginning():
         network(torch.zeros(1, 2))
     assert [call.path for call in calls] == ["", "0", "1", "1.0"]
     assert sorted(calls, key=lambda call: call.end)[-1].path == ""
+
+
+class Crowd(nn.Module):
+    """Takes the batch's mean from every row."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.head, self.share = nn.Linear(3, 4), share
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        vector = images.mean((2, 3))
+        return self.head(vector - self.share * vector.mean(0))
+
+
+def test_a_source_whose_rows_know_of_each_other_is_refused() -> None:
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert find(Crowd(0.0), images)["logits"].width == 4
+    with pytest.raises(UserError, match=r"answers an item differently when it is alone(.|\n)*source 'a'"):
+        find(Crowd(1.0), images, where="source 'a'")

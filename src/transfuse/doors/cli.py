@@ -5,8 +5,11 @@ Exit codes: 0 the job is done, whatever the verdict; 2 something the user can fi
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -24,6 +27,8 @@ ROOMS = (running, choosing, results, methods, merging, trust)
 for command in (command for room in ROOMS for command in room.COMMANDS):
     app.command()(command)
 
+INTERRUPTED = 130
+PLAIN = {"−": "-", "–": "-", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "→": "->", "“": '"', "”": '"', "’": "'"}
 FULL = "make room and run again; what is done is kept"
 BARRED = "choose a place that may be written to: --out DIR for results, $TRANSFUSE_STORE for what is kept between runs"
 REFUSED = {errno.ENOSPC: FULL, errno.EDQUOT: FULL} | dict.fromkeys(
@@ -33,6 +38,10 @@ REFUSED = {errno.ENOSPC: FULL, errno.EDQUOT: FULL} | dict.fromkeys(
 
 def main() -> None:
     """Run the command line and end with its exit code."""
+    codecs.register_error("plain", plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
     try:
         app()
     except UserError as error:
@@ -50,5 +59,21 @@ def main() -> None:
         sys.stderr.write(f"error: {said.message()}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; run again to continue where it was\n")
-        sys.exit(130)
+        _stopped()
+    except SystemExit as end:
+        # So the library of the command line ends where it caught the interrupt itself.
+        if end.code == INTERRUPTED:
+            _stopped()
+        raise
+
+
+def _stopped() -> NoReturn:
+    sys.stderr.write("stopped; run again to continue where it was\n")
+    sys.exit(INTERRUPTED)
+
+
+def plain(error: UnicodeError) -> tuple[str, int]:
+    """For streams that cannot show a sign: one that they can, since a verdict without its minus would be another."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAIN.get(sign, "?") for sign in error.object[error.start : error.end]), error.end

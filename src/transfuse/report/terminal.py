@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.report.lines import WIDTH, one_line, plain, wrapped
+from transfuse.report.lines import one_line, plain, wrapped
 from transfuse.report.numbers import spell
 from transfuse.report.pieces import marked
 from transfuse.report.quantities import quantity
@@ -52,10 +52,10 @@ def _of_arm(view: View, arm: str) -> str:
     lines = [wrapped(f"{arm} against ... in {quantity(deciding).title} (difference, 95 % interval)")]
     for rival in rivals:
         for claim in (each for each in claims if (each.versus, each.quantity) == (rival, deciding)):
-            lines.append(f"  {_rival(view, rival):<{width}}  {_line(view, claim)}"[:WIDTH])
+            lines.append(f"  {_rival(view, rival):<{width}}  {_line(view, claim)}")
         for claim in (each for each in claims if each.versus == rival == view.rival and each.quantity != deciding):
             name = f"  in {quantity(claim.quantity).title}"
-            lines.append(f"  {name:<{width}}  {_line(view, claim)}"[:WIDTH])
+            lines.append(f"  {name:<{width}}  {_line(view, claim)}")
     return "\n".join(lines)
 
 

@@ -72,9 +72,9 @@ def _card(
     """A source's card by the content of its files; its name is not part of what it is keyed by."""
     seen = entry.seen if isinstance(entry.seen, str) else "listed"
     if module is not None:
-        from transfuse.source.weights import state_digest
+        from transfuse.source.behaviour import behaviour
 
-        known_by: Any = [type(module).__qualname__, state_digest(module)]
+        known_by: Any = behaviour(module)
     elif isinstance(entry.spec, str):
         known_by = identity(entry.spec, root)
     else:

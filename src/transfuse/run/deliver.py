@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from transfuse.store import Artifact, write_bytes, write_text
 from transfuse.types import CLEAN
 
 PLAN_KEY = re.compile("[0-9a-f]{64}")
+# What the files among the predictions end with.
+PREDICTED = (".safetensors", ".items.json")
 UNTOLD = "this system cannot tell"
 UNITS = {"latency_p50_ms": "ms", "latency_p95_ms": "ms", "batch_ms": "ms", "peak_memory_mb": "MB"}
 
@@ -171,8 +174,26 @@ def write_predictions(folder: Folder, walk: Walk, prepared: Prepared, evaluation
         write_text(
             scratch / f"{file_name(split)}.items.json", pretty(_listed(items.take(rows), prepared.items.classes))
         )
+    _kept_aside(target, scratch)
     shutil.rmtree(target, ignore_errors=True)
     scratch.rename(target)
+
+
+def _kept_aside(folder: Path, scratch: Path) -> None:
+    """What others have put among the predictions goes along to where the new ones are made."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.endswith(PREDICTED):
+            place = scratch / path.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(place)
+
+
+def delivered(folder: Folder) -> list[str]:
+    """The files that a run has written for good, by their paths in its folder."""
+    found = [path for path in folder.delivered if path.is_file()]
+    found += [path for path in folder.predictions.rglob("*") if path.name.endswith(PREDICTED)]
+    found += [path for model in folder.models for path in model.rglob("*") if path.is_file()]
+    return sorted({path.relative_to(folder.path).as_posix() for path in found})
 
 
 def safetensors_bytes(arrays: Mapping[str, np.ndarray], facts: Mapping[str, str]) -> bytes:

@@ -7,6 +7,7 @@ On graphics cards each has its own; on the CPU they share its cores.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,7 @@ def together(job: Job, place: Place) -> Iterator[None]:
     with tempfile.TemporaryDirectory(dir=place.store.scratch, prefix="ranks-") as folder:
         meeting = Path(folder) / "meeting"
         start = multiprocessing.get_context("spawn").Process
-        given = [(job, replace(place, journal=None), rank, meeting) for rank in range(1, count)]
+        given = [(job, replace(place, journal=None), rank, meeting, os.getpid()) for rank in range(1, count)]
         others = [start(target=_follow, args=each, daemon=True) for each in given]
         try:
             for other in others:
@@ -77,14 +78,14 @@ def meet(meeting: Path, rank: int, count: int, device: str) -> None:
     )
 
 
-def _follow(job: Job, place: Place, rank: int, meeting: Path) -> None:
+def _follow(job: Job, place: Place, rank: int, meeting: Path, parent: int) -> None:
     """The same step in a process of its own; what it makes is what the first one keeps."""
     import torch
 
     from transfuse.events import silent
     from transfuse.run.worker import carry_out, start_worker
 
-    start_worker()
+    start_worker(parent)
     meet(meeting, rank, int(job.params["ranks"]), place.device)
     carry_out(job, place, silent, leads=False)
     torch.distributed.destroy_process_group()

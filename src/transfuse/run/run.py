@@ -29,7 +29,6 @@ from transfuse.store import LostArtifactError, Store, exclusive, named_store, re
 
 # So many damaged store entries are repaired in one run; more than that is a broken disk.
 LARGEST_LOSS = 50
-DELIVERED = ("evidence.json", "report.html", "report.md", "thumbnails.json")
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -69,7 +68,7 @@ def run(request: Request) -> Outcome:
         named(request.track)
     folder = Folder(request.out)
     with exclusive(folder.path, "the run folder"):
-        remove_halves(folder.path)
+        remove_halves(folder.path, folder.history, *folder.models)
         for _ in range(LARGEST_LOSS):
             try:
                 return _run(request, folder)
@@ -116,7 +115,7 @@ def _run(request: Request, folder: Folder) -> Outcome:
         deliver_model(prepared, store, ship, folder, evidence, request.modules, request.root)
         deliver.write_records(folder, prepared, evidence, measured)
         deliver.write_reports(folder, evidence, measured, _pictures(prepared, evidence, journal))
-        files = {name: file_digest(folder.path / name) for name in DELIVERED}
+        files = {name: file_digest(folder.path / name) for name in deliver.delivered(folder)}
         write_text(folder.state, pretty(state | {"files": files}))
         cpu_seconds = time.process_time() - began + tally.elsewhere
     reused = len(found.walk.done) - len(tally.steps & set(found.walk.done))

@@ -138,9 +138,8 @@ def keep_memory() -> None:
         libc.mallopt(top_pad, 64 << 20)
 
 
-def start_worker() -> None:
-    """Make this process a worker: it ends with its parent, however that ends."""
-    parent = os.getppid()
+def start_worker(parent: int) -> None:
+    """Make this process a worker: it ends with its parent, however that ends and however early."""
 
     def watch() -> None:
         while os.getppid() == parent:

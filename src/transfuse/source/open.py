@@ -68,9 +68,9 @@ def _files(spec: Spec, root: Path) -> list[Path]:
 
 def _made_by(spec: Spec, root: Path) -> str:
     """The digest of what a factory gives: it alone knows what that rests on, so it has to be asked."""
-    from transfuse.source.weights import state_digest
+    from transfuse.source.behaviour import behaviour
 
-    return state_digest(find(SHELF, spec.scheme).load().build(spec, root).module)
+    return behaviour(find(SHELF, spec.scheme).load().build(spec, root).module)
 
 
 def _version(package: str) -> str:

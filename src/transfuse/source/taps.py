@@ -24,6 +24,8 @@ from transfuse.errors import UserError
 from transfuse.source.foreign import SHOWN
 from transfuse.types import Tap, TapKind
 
+# Ranges that are taken anew from each batch, as of some 8-bit networks, move answers by less than this share.
+TOGETHER = 0.05
 KINDS: dict[int, TapKind] = {2: "vector", 3: "tokens", 4: "map"}
 MAIN_FIELDS = ("logits", "last_hidden_state", "out")
 
@@ -114,13 +116,14 @@ def find(network: nn.Module, images: Tensor, *, where: str = "") -> dict[str, Ta
 
     `images` [N, C, S, S] (of texts token numbers [N, T]) are prepared, N at least 2.
 
-    Raises UserError where the output is not [N, C]. Mode, buffers and random stream stay as they were.
+    Raises UserError where the output is not [N, C], and where a row alone gives another answer than among others. Mode, buffers and random stream stay as they were.
     """
     with still(network), torch.no_grad(), watched(network) as calls:
         output = main_tensor(network(images))
     if output is None or output.dim() != 2 or len(output) != len(images):
         got = "no single tensor" if output is None else f"{list(output.shape)}"
         raise UserError("a source must give one score a class", where=where, expected=f"[{len(images)}, C]", got=got)
+    _check_alone(network, images, output, where)
     count = Counter(call.path for call in calls)
     once = [call for call in calls if count[call.path] == 1 and call.path and call.end >= 0]
     classes = output.shape[1]
@@ -136,6 +139,25 @@ def find(network: nn.Module, images: Tensor, *, where: str = "") -> dict[str, Ta
     aliases["vector"] = _vector(classifier, aliases["logits"], taps)
     aliases |= {name: taps[SHOWN[name]] for name in getattr(network, "shown", ()) if SHOWN[name] in taps}
     return {**taps, **{name: replace(tap, name=name) for name, tap in aliases.items()}}
+
+
+def _check_alone(network: nn.Module, images: Tensor, output: Tensor, where: str) -> None:
+    """A row's answer must be its own: else the same image is judged in one batch and answered otherwise in use."""
+    try:
+        with still(network), torch.no_grad():
+            alone = main_tensor(network(images[:1]))
+    except RuntimeError:
+        # What cannot answer one row alone is no better known by this.
+        return
+    if alone is None or alone.shape != output[:1].shape:
+        return
+    apart, scale = float((alone - output[:1]).abs().max()), float(output.abs().max())
+    if apart > TOGETHER * scale:
+        raise UserError(
+            "this source answers an item differently when it is alone", where=where,
+            expected="rows that do not know of each other", got=f"numbers that are {apart:.3g} apart, of up to {scale:.3g}",
+            hint="no mean, norm or attention over the batch in `forward`; BatchNorm is used with its kept statistics",
+        )  # fmt: skip
 
 
 def _logits(root: Call, output: Tensor) -> Tap:

@@ -16,6 +16,7 @@ from transfuse.evaluation.elsewhere import columns
 from transfuse.evaluation.elsewhere.asked import Asked, task_of
 from transfuse.evaluation.elsewhere.columns import read_truth
 from transfuse.evaluation.elsewhere.files import Labels, Scores, read_labels, read_predictions
+from transfuse.evaluation.elsewhere.frames import labels_of, predictions_of
 from transfuse.evaluation.elsewhere.item_scores import item_scores
 from transfuse.evaluation.elsewhere.join import class_names, items_of, known_scale, table_of, with_groups
 from transfuse.evaluation.elsewhere.rounded import note
@@ -153,8 +154,8 @@ class Known:
 
 def _read(predictions: Any, labels: Any, groups: Any, kind: TaskKind, classes: Any) -> tuple[list[Scores], Known]:
     """Predictions as they are, and what labels and they say together."""
-    read = [read_predictions(str(name), source, kind) for name, source in predictions.items()]
-    return read, _known(labels, groups, read, kind, mappings(classes, [each.name for each in read]))
+    read = [read_predictions(str(name), predictions_of(source), kind) for name, source in predictions.items()]
+    return read, _known(labels_of(labels, kind), groups, read, kind, mappings(classes, [each.name for each in read]))
 
 
 def read_all(

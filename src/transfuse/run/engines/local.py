@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -22,7 +23,8 @@ def ended() -> tuple[type[BaseException], ...]:
 @contextmanager
 def pool(workers: int | None, place: Place) -> Iterator[Pool]:
     """So many processes, one where nobody says; they end with this one, however that ends."""
-    executor = ProcessPoolExecutor(workers or 1, mp_context=get_context("spawn"), initializer=start_worker)
+    context, here = get_context("spawn"), (os.getpid(),)
+    executor = ProcessPoolExecutor(workers or 1, mp_context=context, initializer=start_worker, initargs=here)
     try:
         yield Pool(lambda job: executor.submit(in_worker, job, place), workers or 1)
     finally:
