@@ -116,7 +116,8 @@ def find(network: nn.Module, images: Tensor, *, where: str = "") -> dict[str, Ta
 
     `images` [N, C, S, S] (of texts token numbers [N, T]) are prepared, N at least 2.
 
-    Raises UserError where the output is not [N, C], and where a row alone gives another answer than among others. Mode, buffers and random stream stay as they were.
+    Raises UserError where the output is not [N, C], and where a row alone gives another answer than among others. Mode,
+    buffers and random stream stay as they were.
     """
     with still(network), torch.no_grad(), watched(network) as calls:
         output = main_tensor(network(images))
@@ -155,7 +156,7 @@ def _check_alone(network: nn.Module, images: Tensor, output: Tensor, where: str)
     if apart > TOGETHER * scale:
         raise UserError(
             "this source answers an item differently when it is alone", where=where,
-            expected="rows that do not know of each other", got=f"numbers that are {apart:.3g} apart, of up to {scale:.3g}",
+            expected="rows that do not know of each other", got=f"numbers up to {scale:.3g}, apart by {apart:.3g}",
             hint="no mean, norm or attention over the batch in `forward`; BatchNorm is used with its kept statistics",
         )  # fmt: skip
 
