@@ -15,7 +15,7 @@ from torch import nn
 from contracts.source_laws import LAWS, columns, images, texts
 from source.onnx_files import PREPARE, SIDE, network, write
 from source.text_folders import write_table
-from transfuse.errors import MissingExtraError
+from transfuse.errors import MissingExtraError, UserError
 from transfuse.registry import shelf
 from transfuse.source.open import make_card, open_source
 
@@ -92,11 +92,14 @@ def test_a_law_can_be_broken():
             return x - x.mean(0)
 
     for part, law in ((Deaf(), "evaluating_is_still"), (Together(), "rows_do_not_know_of_each_other")):
-        made = nn.Sequential(*network()[:6], part, network()[6])
-        card = make_card("it", made, root=Path(), canvas=SIDE)
+        sound, made = (nn.Sequential(*network()[:6], each, network()[6]) for each in (nn.Identity(), part))
+        card = make_card("it", sound, root=Path(), canvas=SIDE)
         source = open_source(card, root=Path(), module=made)
         with pytest.raises(AssertionError):
             next(each for each in LAWS if each.__name__ == law)(source, images(SIDE), Path())
+    # Whoever brings the last one is told before anything is computed.
+    with pytest.raises(UserError, match="differently when it is alone"):
+        make_card("it", nn.Sequential(*network()[:6], Together(), network()[6]), root=Path(), canvas=SIDE)
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxruntime", "onnx2pytorch"])

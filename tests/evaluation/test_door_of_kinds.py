@@ -55,7 +55,7 @@ def test_labels_are_judged_with_their_own_temperature_metrics_and_screens() -> N
         "ambiguity_brier",
     } <= quantities(judgement)
     assert not {"worst_class", "ece", "class_difference"} & quantities(judgement)
-    assert not judgement.silent
+    assert list(judgement.silent) == ["rows to judge that training rows nearly repeat"]
     named = [row.provenance["label"] for row in judgement.evidence if row.quantity == "label_difference"]
     assert named == ["0", "1", "2"]
     assert set_up(judgement, version="0")["data"]["labels"] == 3
