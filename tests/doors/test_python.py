@@ -194,6 +194,11 @@ def test_evaluate_judges_arrays_without_a_model(tmp_path):
     (claim,) = [claim for claim in study.verdict["claims"] if claim["quantity"] == "log_loss"]
     assert (claim["arm"], claim["versus"], claim["status"]) == ("good", "bad", "better")
     assert study.write(tmp_path).is_file()
+    kept = (tmp_path / "evidence.json").read_bytes()
+    (tmp_path / "recipe.lock.yaml").write_text("sources: {}", encoding="utf-8")
+    with pytest.raises(UserError, match="holds a run, whose evidence would be replaced"):
+        study.write(tmp_path)
+    assert (tmp_path / "evidence.json").read_bytes() == kept
 
 
 def test_the_verbs_stay_verbs_after_everything_is_imported():

@@ -136,8 +136,12 @@ class Study:
         return target
 
     def write(self, folder: Path) -> Path:
-        """Write `evidence.json` and both reports into a folder; gives the HTML report's path."""
+        """Write `evidence.json` and both reports into a folder; gives the HTML report's path. Raises UserError for the
+        folder of a run, whose evidence would be gone."""
         place = Folder(folder)
+        if place.lock.exists() or place.journal.exists():
+            hint = "--out another folder"
+            raise UserError("this folder holds a run, whose evidence would be replaced", where=str(folder), hint=hint)
         write_text(place.evidence, pretty(self.record))
         self.report(place.markdown)
         return self.report(place.report)
