@@ -10,7 +10,6 @@ sends what it made and fetches what it lacks; entries are named by content, so w
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import TypeVar
 
 from transfuse.errors import UserError
 from transfuse.files.remote import Remote, fetched, place
+from transfuse.ledger import Write
 
 MANIFEST = "manifest.json"
 # A network that fails for a moment shall not end a run of hours.
@@ -64,14 +64,12 @@ class Distant:
         _known(self.url).discard(key)
         _tried((self._entry(key) / MANIFEST).remove)
 
-    def openings(self, fingerprint: str, ledger: Path) -> None:
+    def openings(self, fingerprint: str, ledger: Path, write: Write) -> None:
         """Openings of these judged rows by other machines, beside this one's."""
         ledger.mkdir(parents=True, exist_ok=True)
         for found in _tried(lambda: self._place("ledger").glob(f"{fingerprint}.*")):
             if not (ledger / found.name).exists():
-                half = ledger / f".{found.name}.{os.getpid()}.tmp"
-                _tried(lambda found=found, half=half: fetched(found, half))
-                half.replace(ledger / found.name)
+                write(ledger / found.name, _tried(lambda found=found: b"".join(found.blocks())))
 
     def send_openings(self, fingerprint: str, plan: str, ledger: Path) -> None:
         """This plan's opening, for the others; the first that is there stays."""

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from transfuse.distant import Distant
+from transfuse.distant import MANIFEST, Distant
 from transfuse.errors import BusyError, TransfuseError, UserError
 from transfuse.jsonio import canonical, digest, file_digest
 from transfuse.ledger import open_rows
@@ -37,9 +37,8 @@ DAMAGE = (ValueError, OSError, LookupError, TypeError, AttributeError, Recursion
 # Whoever sets the clock forward by a day lets another process sweep what this one is writing; it is written again.
 WRITES = 3
 # How `write_bytes` names what is not whole yet.
-HALF = ".*.tmp"
-HALF_WRITE = re.compile(r"\..+\.\d+-\d+\.tmp")
-META, ARRAYS, MANIFEST = "meta.json", "arrays.safetensors", "manifest.json"
+HALF = re.compile(r"\..+\.\d+-\d+\.tmp")
+META, ARRAYS = "meta.json", "arrays.safetensors"
 STALE_SECONDS = 24 * 3600.0
 
 
@@ -204,7 +203,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what killed processes left behind more than a day ago: temporary folders, and halves of the ledger."""
-        left = [*_inside(self.scratch), *(self.root / "ledger").glob(HALF)]
+        left = [*_inside(self.scratch), *filter(_is_half, _inside(self.root / "ledger"))]
         for path in left:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
@@ -214,7 +213,7 @@ class Store:
         """Note in the ledger that a plan opened these test rows; returns the plan's ordinal at its first opening."""
         ledger = self.root / "ledger"
         if self.beyond is not None:
-            self.beyond.openings(fingerprint, ledger)
+            self.beyond.openings(fingerprint, ledger, write_bytes)
         ordinal = open_rows(ledger, fingerprint, plan, write_bytes)
         if self.beyond is not None:
             self.beyond.send_openings(fingerprint, plan, ledger)
@@ -225,8 +224,12 @@ def remove_halves(*folders: Path) -> None:
     """Remove the halves of writes that a killed process left directly in these folders, which this process holds
     alone. What is called otherwise is somebody else's."""
     for path in (path for folder in folders for path in _inside(folder)):
-        if HALF_WRITE.fullmatch(path.name) and path.is_file():
+        if _is_half(path):
             path.unlink(missing_ok=True)
+
+
+def _is_half(path: Path) -> bool:
+    return HALF.fullmatch(path.name) is not None and path.is_file()
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -81,6 +83,36 @@ def test_attributes_and_weights_are_told_apart(first, tmp_path, monkeypatch):
     with torch.no_grad():
         other.layer.weight += 1.0
     assert behaviour(other) != behaviour(first)
+
+
+@pytest.mark.parametrize("values", [({"a": 1}, {"a": 2}), ((lambda x: x), (lambda x: x + 1)), ({1, 2}, {1, 3})])
+def test_dicts_sets_and_functions_that_a_layer_keeps_count(first, values):
+    one, two = copy.deepcopy(first), copy.deepcopy(first)
+    one.extra, two.extra = values
+    assert behaviour(one) != behaviour(two)
+    two.extra = one.extra
+    assert behaviour(one) == behaviour(two)
+
+
+def test_another_process_sees_the_same_network(tmp_path):
+    """Sets of words have another order in every process, those that stand in the code too."""
+    text = MODULE.replace(
+        "return helper", 'assert x.device.type in {"cpu", "cuda", "mps", "xpu"}\n        return helper'
+    )
+    (tmp_path / "edited.py").write_text(text.replace("self.k, self.act", "self.words, self.k, self.act").replace(
+        "nn.Linear(4, 3), k", 'nn.Linear(4, 3), {"a", "b", "c", "d"}, k'), encoding="utf-8")  # fmt: skip
+    code = (
+        "import torch, edited; from transfuse.source.behaviour import behaviour;"
+        "torch.manual_seed(0); print(behaviour(edited.Net()))"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True, timeout=100,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(told) == 1
 
 
 def test_layers_of_installed_packages_are_known_by_their_settings():

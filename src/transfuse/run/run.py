@@ -68,7 +68,7 @@ def run(request: Request) -> Outcome:
         named(request.track)
     folder = Folder(request.out)
     with exclusive(folder.path, "the run folder"):
-        remove_halves(folder.path, folder.history, *folder.models)
+        remove_halves(folder.path, *folder.models)
         for _ in range(LARGEST_LOSS):
             try:
                 return _run(request, folder)

@@ -25,7 +25,7 @@ def behaviour(network: nn.Module) -> str:
     """The digest of weights, own code and plain attributes. The same for a copy, another after an edit of any."""
     classes = {each for module in network.modules() for each in type(module).__mro__ if _own(each.__module__)}
     named = {f"{each.__module__}.{each.__qualname__}": list(_of_class(each)) for each in classes}
-    attributes = {path: _plain(vars(module)) for path, module in network.named_modules()}
+    attributes = {path: _of_layer(module) for path, module in network.named_modules()}
     return digest([type(network).__qualname__, state_digest(network), dict(sorted(named.items())), attributes])
 
 
@@ -39,7 +39,7 @@ def _of_class(kind: type) -> Iterator[Any]:
         if isinstance(found, FunctionType):
             yield [name, _of_function(found, set())]
         elif _is_plain(value) and name not in ("__module__", "__doc__", "__qualname__", "__firstlineno__"):
-            yield [name, repr(value)]
+            yield [name, _text(value)]
 
 
 def _of_function(function: FunctionType, seen: set[FunctionType]) -> list[Any]:
@@ -49,13 +49,15 @@ def _of_function(function: FunctionType, seen: set[FunctionType]) -> list[Any]:
     seen.add(function)
     kept = [cell.cell_contents for cell in function.__closure__ or () if _filled(cell)]
     used = [function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__]
-    around = [_of_function(each, seen) if isinstance(each, FunctionType) else repr(each)
-              for each in (*kept, *used) if isinstance(each, FunctionType) or _is_plain(each)]  # fmt: skip
-    return [
-        _of_code(function.__code__),
-        repr(function.__defaults__) if _is_plain(function.__defaults__) else "",
-        around,
-    ]
+    around = [told for each in (*kept, *used) if (told := _told(each, seen)) is not None]
+    return [_of_code(function.__code__), _told(function.__defaults__, seen), around]
+
+
+def _told(value: Any, seen: set[FunctionType]) -> Any:
+    """A function by its code, a plain value as text; None of everything else."""
+    if isinstance(value, FunctionType):
+        return _of_function(value, seen)
+    return _text(value) if _is_plain(value) else None
 
 
 def _filled(cell: Any) -> bool:
@@ -72,15 +74,27 @@ def _names(code: CodeType) -> list[str]:
 
 
 def _of_code(code: CodeType) -> list[Any]:
-    consts = [_of_code(each) if isinstance(each, CodeType) else repr(each) for each in code.co_consts]
+    consts = [_of_code(each) if isinstance(each, CodeType) else _text(each) for each in code.co_consts]
     return [code.co_code.hex(), consts, list(code.co_names), list(code.co_varnames)]
 
 
-def _plain(values: dict[str, Any]) -> dict[str, str]:
-    return {name: repr(value) for name, value in sorted(values.items()) if name != "training" and _is_plain(value)}
+def _of_layer(module: nn.Module) -> dict[str, Any]:
+    values = {name: _told(value, set()) for name, value in sorted(vars(module).items()) if name != "training"}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _text(value: Any) -> str:
+    """As Python writes it; the members of a set in order, since theirs differs from process to process."""
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(_text, value)))}}}"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_text(name)}: {_text(each)}' for name, each in value.items())}}}"
+    return f"[{', '.join(map(_text, value))}]" if isinstance(value, tuple | list) else repr(value)
 
 
 def _is_plain(value: Any) -> bool:
-    if isinstance(value, tuple | list):
+    if isinstance(value, dict):
+        return all(_is_plain(each) for pair in value.items() for each in pair)
+    if isinstance(value, tuple | list | set | frozenset):
         return all(_is_plain(each) for each in value)
     return isinstance(value, PLAIN)

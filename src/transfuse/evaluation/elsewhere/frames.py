@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from transfuse.evaluation.elsewhere.files import ITEM, LABEL, SEED
 from transfuse.types import TaskKind
-
-ITEM, SEED, LABEL, SCORES = "item", "seed", "label", "scores"
 
 
 def framed(source: Any) -> bool:
@@ -26,7 +25,7 @@ def predictions_of(source: Any) -> Any:
     frame = source.to_frame() if source.ndim == 1 else source
     apart = {name: np.asarray(frame[name]) for name in (ITEM, SEED) if name in frame.columns}
     columns = [name for name in frame.columns if name not in apart]
-    found: dict[str, Any] = {SCORES: frame[columns].to_numpy()}
+    found: dict[str, Any] = {"scores": frame[columns].to_numpy()}
     if not _default(frame[columns].columns):
         found["classes"] = [str(name) for name in columns]
     ids = apart.get(ITEM, None if _default(frame.index) else np.asarray(frame.index))
