@@ -110,6 +110,7 @@ class Card:
     seen: str = "unknown"
     notes: tuple[str, ...] = ()
     compressed: Mapping[str, Any] | None = None
+    beheaded: str = ""
 
     def record(self) -> dict[str, Any]:
         """The card as plain values; taps as a list, since their order is that of execution and JSON keys are sorted."""
@@ -256,9 +257,8 @@ class Evidence:
     def record(self) -> dict[str, Any]:
         """The JSON form: `value`, or `undefined` with the reason."""
         fields = plain({key: item for key, item in vars(self).items() if key != "value"})
-        if isinstance(self.value, Undefined):
-            return fields | {"undefined": self.value.reason}
-        return fields | {"value": self.value}
+        value = {"undefined": self.value.reason} if isinstance(self.value, Undefined) else {"value": self.value}
+        return fields | value
 
 
 @dataclass(frozen=True)

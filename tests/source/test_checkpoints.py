@@ -14,6 +14,7 @@ from transfuse.registry import find
 from transfuse.source.blank import blank_source
 from transfuse.source.open import make_card
 from transfuse.source.spec import SHELF, Built, parse
+from transfuse.types import Card
 
 NAME = "test_vit"
 
@@ -119,14 +120,18 @@ def test_what_lacks_more_or_less_than_the_classifier_is_damaged(
         built(tmp_path / "a.pt")
 
 
-def test_the_untrained_twin_of_a_backbone_has_no_classifier_either(state: dict[str, Tensor], tmp_path: Path) -> None:
-    bare = {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
-    torch.save(bare, tmp_path / "a.pt")
+@pytest.mark.parametrize("classes", [0, 7, 1000])
+def test_the_untrained_twin_has_the_head_that_the_file_has_and_needs_no_file(classes: int, tmp_path: Path) -> None:
+    state = network(classes or 1000)
+    kept = {name: tensor for name, tensor in state.items() if classes or not name.startswith("head.")}
+    torch.save(kept, tmp_path / "a.pt")
     card = make_card("a", f"file:a.pt?arch=timm:{NAME}", root=tmp_path, canvas=32, prepare={"size": 160, "mean": 0.5})
-    assert card.taps["vector"].width == card.taps["logits"].width == 64 and not has_head(card)
-    twin = blank_source(card, root=tmp_path).network.state_dict()
-    assert twin.keys() == bare.keys()
-    assert not torch.equal(twin["patch_embed.proj.weight"], bare["patch_embed.proj.weight"])
+    assert (card.class_count, has_head(card)) == ((classes, True) if classes else (64, False))
+    (tmp_path / "a.pt").unlink()
+    # So a shipped model is made again, to be filled with what was learned.
+    twin = blank_source(Card.from_record(card.record()), root=tmp_path).network.state_dict()
+    assert {name: tensor.shape for name, tensor in twin.items()} == {name: each.shape for name, each in kept.items()}
+    assert not torch.equal(twin["patch_embed.proj.weight"], kept["patch_embed.proj.weight"])
 
 
 def test_weights_without_a_scheme_are_told_theirs() -> None:

@@ -19,6 +19,8 @@ from transfuse.source.building import behead
 from transfuse.source.spec import SHELF, carries, drawn, parse, random_twin
 from transfuse.types import Card
 
+OF_A_FILE = ("file", "timm")
+
 
 def blank_source(card: Card, *, root: Path, module: nn.Module | None = None, seed: int = 0) -> Source:
     """The source of a card with fresh weights, drawn from the stream of `seed`; its card, taps and preparation stay."""
@@ -27,13 +29,12 @@ def blank_source(card: Card, *, root: Path, module: nn.Module | None = None, see
     if card.origin == "factory" or _restarts(card.spec):
         # What the function or the file gives has learned already, so its layers are asked to start again.
         return _restarted(card, find(SHELF, card.origin).load().build(parse(card.spec), root).module, seed)
-    twin = parse(random_twin(card.spec, seed))
+    # Of a file with a head of another width, or without one, only the card knows.
+    told = card.class_count if card.origin in OF_A_FILE and not card.beheaded else None
+    twin = parse(random_twin(card.spec, seed, told))
     network = find(SHELF, twin.scheme).load().build(twin, root).module
-    if card.origin in ("file", "timm") and card.taps["vector"].place == card.taps["logits"].place:
-        # Perhaps the file left out the classifier that the architecture has.
-        loaded = find(SHELF, card.origin).load().build(parse(card.spec), root).module
-        for head in {name.rpartition(".")[0] for name in network.state_dict().keys() - loaded.state_dict().keys()}:
-            behead(network, head)
+    if card.beheaded:
+        behead(network, card.beheaded)
     return Source(card, network).eval()
 
 

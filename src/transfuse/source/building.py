@@ -56,6 +56,7 @@ def from_file(
         classes=_class_names(stated, path) or base.classes,
         seen=_text(stated, "seen", path) or base.seen,
         notes=(*base.notes, *([said] if said else [])),
+        beheaded=head,
     )
 
 

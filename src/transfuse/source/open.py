@@ -156,12 +156,8 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
     taps = {tap: replace(facts, cut=tap in cuts) for tap, facts in taps.items()}
     class_count = taps["logits"].width
     if built.classes and len(built.classes) != class_count:
-        raise UserError(
-            "the class names do not fit the classifier",
-            where=where,
-            expected=f"{class_count} names",
-            got=f"{len(built.classes)}",
-        )
+        expected, got = f"{class_count} names", str(len(built.classes))
+        raise UserError("the class names do not fit the classifier", where=where, expected=expected, got=got)
     return Card(
         name=name,
         spec=text,
@@ -180,6 +176,7 @@ def _card(name: str, text: str, built: Built, *, root: Path, canvas: int, seen: 
         differentiable=not built.frozen and field_of(module) == IMAGE,
         cuttable=cuttable and not built.frozen,
         has_weights=not built.frozen,
+        beheaded=built.beheaded,
         seen="none" if spec.random else built.seen if seen == "unknown" else seen,
         notes=(
             *built.notes,

@@ -71,7 +71,8 @@ class Built:
     """What an adapter gives back: a network that returns logits, and what is known of it.
 
     `prepare` is None where nobody stated how the network wants its images; `classes` is empty where names are unknown.
-    `frozen` says why nothing of it can be trained or differentiated, where that is so.
+    `frozen` says why nothing of it can be trained or differentiated, where that is so; `beheaded` is the path of a
+    classifier that the architecture has and the file lacks.
     """
 
     module: nn.Module
@@ -81,6 +82,7 @@ class Built:
     seen: str = "unknown"
     notes: tuple[str, ...] = field(default=())
     frozen: str = ""
+    beheaded: str = ""
 
 
 def parse(text: str) -> Spec:
@@ -151,8 +153,9 @@ def drawn(spec: Spec) -> bool:
     return bool(shelf(SHELF)[spec.scheme].traits.get("drawn"))
 
 
-def random_twin(text: str, seed: int = 0) -> str:
-    """The spec of the same network without its pretrained weights, for controls.
+def random_twin(text: str, seed: int = 0, classes: int | None = None) -> str:
+    """The spec of the same network without its pretrained weights, for controls; with `classes`, which a file may have
+    told, the spec says how many its classifier has.
 
     >>> random_twin("timm:tf_efficientnet_lite0?checkpoint=lite0.safetensors", seed=3)
     'timm:tf_efficientnet_lite0@random?seed=3'
@@ -177,7 +180,8 @@ def random_twin(text: str, seed: int = 0) -> str:
             )
         architecture = parse(spec.options["arch"])
         spec = replace(architecture, options={**architecture.options, **_only(spec.options)})
-    options = {**_only(spec.options), "seed": str(seed)}
+    told = {} if classes is None else {"classes": str(classes)}
+    options = {**told, **_only(spec.options), "seed": str(seed)}
     query = "&".join(f"{name}={value}" for name, value in sorted(options.items()))
     return f"{spec.scheme}:{spec.target}@{RANDOM}?{query}"
 
