@@ -36,7 +36,7 @@ from transfuse.mapped import arrays_of, packed
 DAMAGE = (ValueError, OSError, LookupError, TypeError, AttributeError, RecursionError)
 # Whoever sets the clock forward by a day lets another process sweep what this one is writing; it is written again.
 WRITES = 3
-# How `write_bytes` names what is not whole yet.
+# What `half_of` gives.
 HALF = re.compile(r"\..+\.\d+-\d+\.tmp")
 META, ARRAYS = "meta.json", "arrays.safetensors"
 STALE_SECONDS = 24 * 3600.0
@@ -228,6 +228,11 @@ def remove_halves(*folders: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def half_of(path: Path) -> Path:
+    """Where a file lies until it is whole: two threads of one process may write one file."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+
+
 def _is_half(path: Path) -> bool:
     return HALF.fullmatch(path.name) is not None and path.is_file()
 
@@ -241,8 +246,7 @@ def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
 
     What is large comes in pieces, so that it need not be in memory twice.
     """
-    # Two threads of one process may write one file.
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    neighbour = half_of(path)
     try:
         with neighbour.open("wb") as handle:
             for piece in [data] if isinstance(data, bytes) else data:

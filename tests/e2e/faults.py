@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from e2e.house import IMPORTED, _child, environment, wait_for
+from transfuse.store import half_of
 
 RECIPE = """
 sources:
@@ -120,7 +121,7 @@ def die_in_write(at: int) -> None:
 
     def changed(path: Path, data: bytes, number: int, real: Callable[[Path, bytes], None]) -> None:
         if number == at:
-            path.with_name(f".{path.name}.{os.getpid()}.tmp").write_bytes(data[: len(data) // 2])
+            half_of(path).write_bytes(data[: len(data) // 2])
             os._exit(9)
         real(path, data)
 
@@ -132,7 +133,7 @@ def full_from(at: int) -> None:
 
     def changed(path: Path, data: bytes, number: int, real: Callable[[Path, bytes], None]) -> None:
         if number >= at:
-            path.with_name(f".{path.name}.{os.getpid()}.tmp").write_bytes(data[: len(data) // 2])
+            half_of(path).write_bytes(data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(path, data)
 

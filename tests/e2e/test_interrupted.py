@@ -15,7 +15,7 @@ import pytest
 
 from e2e.faults import NAME, RECIPE, begun, ended, flip, killed_after, worker_killed
 from e2e.house import events, executed, wait_for, write_recipe
-from transfuse.store import HALF, Store
+from transfuse.store import Store
 
 KILLS, FULL, FLIPS = (5, 5), 3, 5
 ALL_KILLS, ALL_FULL, ALL_FLIPS = 100, 20, 50
@@ -44,7 +44,7 @@ def completes(folder: Path, evidence: bytes, fault: str = "", at: int = 0) -> No
     code, said = ended(folder, fault, at)
     assert code == 0, said
     assert (folder / "run" / "evidence.json").read_bytes() == evidence
-    assert not list((folder / "run").rglob(HALF))
+    assert not list((folder / "run").rglob(".*.tmp"))
     assert json.loads((folder / "run" / "measurements.json").read_text(encoding="utf-8"))
 
 
