@@ -42,24 +42,24 @@ def logme_of_sets(
     """
     kept, exact = narrowed([checked_block(block, targets) for block in blocks.values()], widest)
     ends = np.cumsum([0, *(block.shape[1] for block in kept)])
-    columns = {name: np.arange(ends[place], ends[place + 1]) for place, name in enumerate(blocks)}
+    runs = {name: slice(*ends[place : place + 2]) for place, name in enumerate(blocks)}
     whole = moments(np.concatenate(kept, axis=1), targets, classes)
     parts = dict(zip(blocks, kept, strict=True))
     present = np.unique(targets).tolist()
-    sides = ((names, _side(names, columns, whole, parts, targets, present)) for names in filter(None, sets))
+    sides = ((names, _side(names, runs, whole, parts, targets, present)) for names in filter(None, sets))
     return {names: mean_evidence(best(side)) for names, side in sides}, exact
 
 
 def _side(
     names: Names,
-    columns: Mapping[str, np.ndarray],
+    runs: Mapping[str, slice],
     whole: Moments,
     parts: Mapping[str, np.ndarray],
     targets: np.ndarray,
     present: Sequence[int],
 ) -> GramSide | KernelSide:
-    chosen = np.concatenate([columns[name] for name in names])
-    if len(chosen) < whole.rows:
+    chosen = [runs[name] for name in names]
+    if sum(run.stop - run.start for run in chosen) < whole.rows:
         return GramSide(whole.part(chosen), present)
     kernel = np.sum([parts[name] @ parts[name].T for name in names], axis=0)
     return KernelSide(kernel, targets, present)

@@ -31,10 +31,11 @@ class Moments:
     width: int
     fourth: float = float("nan")
 
-    def part(self, columns: np.ndarray) -> Moments:
-        """The moments of some of the columns."""
-        gram = self.gram[np.ix_(columns, columns)]
-        return Moments(self.mean[columns], gram, self.sums[columns], self.counts, self.rows, len(columns))
+    def part(self, runs: Sequence[slice]) -> Moments:
+        """The moments of some runs of columns side by side."""
+        gram = np.block([[self.gram[down, across] for across in runs] for down in runs])
+        mean, sums = (np.concatenate([each[run] for run in runs]) for each in (self.mean, self.sums))
+        return Moments(mean, gram, sums, self.counts, self.rows, len(mean))
 
 
 def checked_block(block: np.ndarray, targets: np.ndarray) -> np.ndarray:
