@@ -21,6 +21,7 @@ TITLES = {
     "search": "a search beside one probe",
     "growth": "what more items cost",
     "engines": "what an engine adds to every step",
+    "ranks": "one training by several processes",
     "merging": "merging files",
     "urls": "merging from a web server",
     "compress": "a fusion compressed",

@@ -141,7 +141,7 @@ def watched(folder: Path, kill_at: int | None = None) -> Course:
     began, course = time.time(), Course()
     running = subprocess.Popen(words)
     while running.poll() is None:
-        course.samples.append((time.time() - began, *_memory(running.pid)))
+        course.samples.append((time.time() - began, *memory_of(running.pid)))
         if kill_at is not None and len(shards(folder, "step_done")) >= kill_at:
             time.sleep(SAMPLE_SECONDS)
             os.kill(running.pid, signal.SIGKILL)
@@ -185,7 +185,7 @@ def events(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if '"progress"' not in line and line.endswith("}")]
 
 
-def _memory(process: int) -> tuple[float, float]:
+def memory_of(process: int) -> tuple[float, float]:
     """Megabytes of a process that are its own, and those that are files'."""
     try:
         lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()

@@ -251,7 +251,8 @@ def test_material_refuses_what_no_score_could_use() -> None:
 def test_moments_of_a_part_and_of_a_turned_block() -> None:
     one = blobs(20, 30)
     found = moments(one.features, one.targets, 3)
-    part, alone = found.part([slice(3, 8), slice(20, 21)]), moments(one.features[:, [3, 4, 5, 6, 7, 20]], one.targets, 3)
+    part = found.part([slice(3, 8), slice(20, 21)])
+    alone = moments(one.features[:, [3, 4, 5, 6, 7, 20]], one.targets, 3)
     for name in ("mean", "gram", "sums", "width"):
         np.testing.assert_allclose(getattr(part, name), getattr(alone, name), atol=1e-12)
     square = turned(one.features)

@@ -23,14 +23,14 @@ NETWORK = """
 from torch import nn
 
 def make():
-    layers = [nn.Conv2d(3, 8, 4, 4), nn.Tanh(), nn.Conv2d(8, 16, 2), nn.Tanh()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4))
+    layers = [nn.Conv2d(3, 64, 4, 4), nn.Tanh(), nn.Conv2d(64, 257, 2), nn.Tanh()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(257, 4))
 """
 PREPARE = {"size": 8, "scale": 1, "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 FIT = "fit together s0"
 
 
-def prepared(folder: Path, store: Store, ranks: int, **more: Any) -> Prepared:
+def prepared(folder: Path, store: Store, ranks: int, shard: bool = False, **more: Any) -> Prepared:
     given = {
         "sources": {
             name: {"spec": f"factory:net:make?seed={number}", "seen": "none", "prepare": PREPARE}
@@ -47,7 +47,7 @@ def prepared(folder: Path, store: Store, ranks: int, **more: Any) -> Prepared:
         "judge": {"test": "all"},
         "ladder": "quick",
         "seeds": 1,
-        "run": {"ranks": ranks},
+        "run": {"ranks": ranks, "shard_weights": shard},
     }
     return prepare(validated(given, where="test"), root=folder, store=store)
 
@@ -62,10 +62,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def fitted(folder: Path, ranks: int, **more: Any) -> Artifact:
+def fitted(folder: Path, ranks: int, shard: bool = False, **more: Any) -> Artifact:
     torch.set_num_threads(1)
     store = Store(folder / f"store of {ranks}")
-    made = prepared(folder, store, ranks, **more)
+    made = prepared(folder, store, ranks, shard, **more)
     walk = Walk(made.plan, store)
     Engine(walk, place_of(made, store), Journal(folder / "journal.jsonl")).run([FIT])
     return store.need(walk.done[FIT])
@@ -79,6 +79,14 @@ def test_the_number_of_ranks_belongs_to_what_is_trained_in_full_and_to_nothing_e
     assert "ranks" not in one.steps[FIT].params
     assert not any(name.startswith(("extract", "fit frozen")) for name in changed)
     assert one.key != two.key
+    third = prepared(folder, store, 2, shard=True).plan
+    assert third.steps[FIT].params["shard_weights"] is True and "shard_weights" not in two.steps[FIT].params
+    assert len({one.key, two.key, third.key}) == 3
+
+
+def test_weights_of_one_process_cannot_be_divided(folder: Path) -> None:
+    with pytest.raises(UserError, match="shard_weights"):
+        prepared(folder, Store(folder / "store"), 1, shard=True)
 
 
 def test_a_step_of_one_process_starts_no_other(tmp_path: Path) -> None:
@@ -96,8 +104,12 @@ def test_data_in_memory_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.exhaustive
-def test_two_processes_train_what_one_trains_up_to_rounding(folder: Path) -> None:
-    alone, both = fitted(folder, 1), fitted(folder, 2)
+@pytest.mark.parametrize(
+    ("shard", "more"),
+    [(False, {}), (True, {}), (True, {"average": "ema"}), (True, {"layer_decay": 0.8})],
+)
+def test_two_processes_train_what_one_trains_up_to_rounding(folder: Path, shard: bool, more: dict[str, Any]) -> None:
+    alone, both = fitted(folder, 1, **more), fitted(folder, 2, shard, **more)
     for fact in ("rate", "epoch", "items", "trials"):
         assert both.meta[fact] == alone.meta[fact]
     np.testing.assert_allclose(both["held"], alone["held"], atol=1e-4)
@@ -112,7 +124,10 @@ def test_two_processes_train_what_one_trains_up_to_rounding(folder: Path) -> Non
 
 
 @pytest.mark.exhaustive
-def test_what_cannot_be_divided_is_one_message_and_leaves_no_process(folder: Path) -> None:
+@pytest.mark.parametrize(("shard", "more"), [(False, {"augment": ["mixup"]}), (True, {"thaw": "gradual"})])
+def test_what_cannot_be_divided_is_one_message_and_leaves_no_process(
+    folder: Path, shard: bool, more: dict[str, Any]
+) -> None:
     with pytest.raises(UserError, match="cannot be divided"):
-        fitted(folder, 2, augment=["mixup"])
+        fitted(folder, 2, shard, **more)
     assert not torch.distributed.is_initialized()

@@ -56,6 +56,7 @@ class Together:
 @pytest.mark.parametrize("count", [2, 3])
 def test_joined_gradients_are_those_of_the_whole_batch(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(torch.distributed, "all_reduce", Together(count).all_reduce)
+    monkeypatch.setattr(torch.distributed, "get_backend", lambda: "gloo")
     rng = np.random.default_rng(0)
     x, y = torch.tensor(rng.normal(size=(7, 4))), torch.tensor(rng.integers(0, 3, 7))
 
@@ -65,9 +66,10 @@ def test_joined_gradients_are_those_of_the_whole_batch(monkeypatch: pytest.Monke
             for parameter in model.parameters():
                 parameter.fill_(0.1)
         rows = np.arange(7) if rank is None else rank.part(np.arange(7))
-        nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+        loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
+        (loss if rank is None else rank.weighed(loss, len(rows))).backward()
         if rank is not None:
-            rank.join(list(model.parameters()), len(rows))
+            rank.join(list(model.parameters()))
         return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
     found: list[Any] = [None] * count
@@ -141,8 +143,11 @@ def test_a_divided_optimiser_moves_everything_as_a_whole_one_does_and_knows_its_
 def test_one_process_alone_changes_nothing() -> None:
     alone, model = here(), nn.Linear(2, 2)
     model.weight.grad = torch.ones(2, 2)
-    alone.join(list(model.parameters()), 5)
+    alone.join(list(model.parameters()))
     assert torch.equal(model.weight.grad, torch.ones(2, 2))
+    assert alone.weighed(model.weight.sum(), 5) == model.weight.sum()
+    alone.shorten(list(model.parameters()), 1.0)
+    torch.testing.assert_close(model.weight.grad, torch.full((2, 2), 0.5))
     assert alone.summed({"train": 2.0}) == {"train": 2.0}
     alone.check(Schedule(objective=(("dann", {}),)), nn.BatchNorm1d(2), np.arange(1))
     np.testing.assert_array_equal(alone.part(np.arange(3)), np.arange(3))

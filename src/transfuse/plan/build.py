@@ -178,8 +178,9 @@ class Builder:
             steps = fits * -(-run.train_count // arm.schedule.batch)
             work = Work(_run_again(arm), forward, backward, crown=steps, counted=_counted(arm, after))
             return Fitting(params, inputs, digests, work)
-        ranks = self.setting.recipe.run.ranks
-        params |= {"ranks": ranks} if ranks > 1 else {}
+        together = self.setting.recipe.run
+        params |= {"ranks": together.ranks} if together.ranks > 1 else {}
+        params |= {"shard_weights": True} if together.shard_weights else {}
         return Fitting(params | self.refreshed(arm), inputs, digests, Work(arm.members, forward, backward))
 
     def refreshed(self, arm: ArmSpec) -> dict[str, Any]:

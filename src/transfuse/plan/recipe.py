@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import (
     BaseModel,
     Field,
+    StrictBool,
     StrictFloat,
     StrictInt,
     ValidationError,
@@ -83,9 +84,11 @@ class Judge(Strict):
 
 
 class RunEntry(Strict):
-    """Where and how steps run; `threads`, `precision` and `ranks` change low bits, so they belong to the plan.
+    """Where and how steps run; `threads`, `precision`, `ranks` and `shard_weights` change low bits, so they belong to
+    the plan.
 
-    `ranks` is how many processes, or graphics cards, train one network together where more than a head is trained.
+    `ranks` is how many processes, or graphics cards, train one network together where more than a head is trained;
+    with `shard_weights` each of them holds only its part of the large layers.
     """
 
     device: str = "auto"
@@ -94,6 +97,7 @@ class RunEntry(Strict):
     store: str = "default"
     precision: Literal["float32", "bf16"] = "float32"
     ranks: StrictInt = Field(default=1, ge=1, le=64)
+    shard_weights: StrictBool = False
 
     @field_validator("workers")
     @classmethod
@@ -101,6 +105,12 @@ class RunEntry(Strict):
         if isinstance(workers, int) and not 1 <= workers <= 1024:
             raise ValueError("workers must lie between 1 and 1024")
         return workers
+
+    @model_validator(mode="after")
+    def _shared(self) -> RunEntry:
+        if self.shard_weights and self.ranks == 1:
+            raise ValueError("shard_weights divides weights over ranks, of which there must be 2 or more")
+        return self
 
 
 class Recipe(Strict):

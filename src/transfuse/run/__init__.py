@@ -4,6 +4,6 @@ Where to look:
 
     a run          `run`, and `choosing` for `transfuse choose`; `searched` for a search beforehand
     made ready     `prepare`, with `cards`, `surroundings`, `own_metrics`, `pressed`, `shards`, `leaks`, `near`
-    the walk       `engine`, `worker`, `engines/` (the shelf), `ranked`, `forecast`
+    the walk       `engine`, `worker`, `engines/` (the shelf), `ranked`, `needs`, `forecast`
     delivered      `deliver`, `shipped`, `clocks`; `tracking` and `trackers/` (the shelf) tell others
 """

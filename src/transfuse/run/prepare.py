@@ -154,7 +154,8 @@ def _identity(
 
 def _fixed(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe makes a plan another plan: not where it runs, for how long, or what it is called."""
-    run = {"workers", "store", "device", *(("ranks",) if recipe.run.ranks == 1 else ())}
+    asked = {"ranks": recipe.run.ranks > 1, "shard_weights": recipe.run.shard_weights}
+    run = {"workers", "store", "device", *(name for name, changes in asked.items() if not changes)}
     return recipe.model_dump(exclude={"budget": True, "data": True, "sources": True, "title": True, "run": run})
 
 

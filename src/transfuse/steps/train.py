@@ -55,7 +55,7 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         watch=_watch(params, plan, feed, targets, context),
         past=_networks.past(params, inputs, context),
         scratch=context.store.scratch,
-        ranks=here(),
+        ranks=here(params.get("shard_weights", False)),
     )
     try:
         tuned, told = trained(_builder(params, inputs, context, plan, feed), lesson, rows, params, context)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from transfuse.train.ranks import Ranks
+from transfuse.train.ranks import Ranks, own
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 
@@ -50,9 +50,9 @@ class AdamW:
 
     def take(self, other: AdamW) -> None:
         """Go on from what another knew of the same parameters, in their order, elsewhere in memory."""
-        for own, its in zip(self.parameters(), other.parameters(), strict=True):
+        for mine, its in zip(self.parameters(), other.parameters(), strict=True):
             if its in other.state:
-                self.state[own] = other.state[its]
+                self.state[mine] = other.state[its]
 
     @torch.no_grad()
     def step(self, share: float) -> None:
@@ -62,8 +62,8 @@ class AdamW:
             moved = [each for each in group["params"] if given.get(each) == self.ranks.rank]
             known = [self._known(parameter) for parameter in moved]
             adam(
-                moved,
-                [parameter.grad for parameter in moved if parameter.grad is not None],
+                [own(parameter) for parameter in moved],
+                [own(parameter.grad) for parameter in moved if parameter.grad is not None],
                 [each["exp_avg"] for each in known],
                 [each["exp_avg_sq"] for each in known],
                 [],
@@ -82,9 +82,10 @@ class AdamW:
 
     def _known(self, parameter: nn.Parameter) -> dict[str, Tensor]:
         if parameter not in self.state:
+            held = own(parameter)
             self.state[parameter] = {
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter, memory_format=torch.preserve_format),
-                "exp_avg_sq": torch.zeros_like(parameter, memory_format=torch.preserve_format),
+                "step": torch.zeros((), dtype=torch.float32, device=held.device),
+                "exp_avg": torch.zeros_like(held, memory_format=torch.preserve_format),
+                "exp_avg_sq": torch.zeros_like(held, memory_format=torch.preserve_format),
             }
         return self.state[parameter]

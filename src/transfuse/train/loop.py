@@ -20,11 +20,12 @@ from transfuse.train.adamw import AdamW
 from transfuse.train.augment import Augmenting
 from transfuse.train.batches import SETTLING_ROWS, TRAIN, Batch, Stream, in_batches, slices, spread_evenly
 from transfuse.train.feed import Feed
-from transfuse.train.health import Health, Watch
+from transfuse.train.fitted import Fitted
+from transfuse.train.health import Watch
 from transfuse.train.held import held_loss, spread_of
 from transfuse.train.objectives import About, DivergedError, Objective, objective, total
 from transfuse.train.past import PastOf, go_on, unknown
-from transfuse.train.ranks import Ranks
+from transfuse.train.ranks import Ranks, own
 from transfuse.train.rates import cosine, groups
 from transfuse.types import TaskKind
 
@@ -35,40 +36,6 @@ GRADIENT_NORM = 5.0
 
 Forward = Callable[[list[Tensor]], Tensor]
 Report = Callable[[int, float, float | None], None]
-
-
-@dataclass
-class Fitted:
-    """One training: the epoch (from 1) with the best held loss, its held scores, and every epoch on the way.
-
-    A point of the curve tells the mean training loss (`train`), its parts by name where there are several
-    (`train:NAME`, before weights), and the loss on the held rows (`held`).
-    """
-
-    epoch: int = 0
-    loss: float = math.inf
-    scores: np.ndarray | None = None
-    curve: list[dict[str, float]] = field(default_factory=list)
-    every: list[np.ndarray] = field(default_factory=list)
-    state: dict[str, Tensor] = field(default_factory=dict)
-    items: int = 0
-    health: Health | None = None
-
-    def keep(self, model: nn.Module, epoch: int, scores: np.ndarray | None, loss: float | None) -> None:
-        """Take this epoch and the network as it stands."""
-        self.epoch, self.scores, self.loss = epoch, scores, math.inf if loss is None else loss
-        self.state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-    def note(self, point: dict[str, float], scores: np.ndarray | None) -> None:
-        """Put down an epoch: its point of the curve, and the held rows' scores where there are such rows."""
-        self.curve.append(point)
-        self.every += [] if scores is None else [scores]
-
-    def put_back(self, model: nn.Module, rate: float) -> None:
-        """Give the model the kept epoch's weights. Raises DivergedError where one of them is not a number."""
-        model.load_state_dict(self.state)
-        if not all(bool(value.isfinite().all()) for value in self.state.values()):
-            raise DivergedError(f"a weight stopped being a number by epoch {self.epoch} (learning rate {rate:g})")
 
 
 @dataclass(frozen=True)
@@ -115,8 +82,17 @@ def fit(
     """Train `model` on `rows`; keep the epoch that is best on `held`, or the last one when there are no held rows.
 
     `stop_after` ends early on the same schedule, which is how the final model repeats what inner folds found best.
-    Ends with the kept epoch's weights in place. Raises DivergedError when the loss stops being a number.
+    Ends with the kept epoch's weights in place. Raises DivergedError when the loss, or a weight, stops being a number.
     """
+    with lesson.ranks.divided(model):
+        result = _trained(lesson, model, rows, held, rate, stop_after)
+    result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
+    return result
+
+
+def _trained(
+    lesson: Lesson, model: nn.Module, rows: np.ndarray, held: np.ndarray | None, rate: float, stop_after: int | None
+) -> Fitted:
     schedule, forward = lesson.schedule, lesson.forward(model)
     goal = _objective(lesson, model, forward, rows)
     rows = goal.keep(rows, stream(lesson.seed, "keep"))
@@ -159,9 +135,11 @@ def fit(
             goal.after(epoch, lambda asked: _measured(lesson, model, goal, asked))
             if not better and epoch - result.epoch >= schedule.patience:
                 break
-    result.put_back(model, rate)
+    result.put_back(model)
+    broken = sum(not bool(own(value).isfinite().all()) for value in result.state.values())
+    if lesson.ranks.summed({"broken": broken})["broken"]:
+        raise DivergedError(f"a weight stopped being a number by epoch {result.epoch} (learning rate {rate:g})")
     result.items = int(lesson.ranks.summed({"items": result.items})["items"]) + _finish(goal, forward, lesson)
-    result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
     return result
 
 
@@ -174,9 +152,9 @@ def _means(lesson: Lesson, told: Mapping[str, float], rows: int, epoch: int, rat
 
 def _backward(lesson: Lesson, loss: Tensor, learned: list[nn.Parameter], rows: int) -> None:
     """Gradients of all that learns, over all ranks, of a bounded length."""
-    loss.backward()
-    lesson.ranks.join(learned, rows)
-    torch.nn.utils.clip_grad_norm_(learned, GRADIENT_NORM)
+    lesson.ranks.weighed(loss, rows).backward()
+    lesson.ranks.join(learned)
+    lesson.ranks.shorten(learned, GRADIENT_NORM)
 
 
 def _finish(goal: Objective, forward: Any, lesson: Lesson) -> int:

@@ -30,8 +30,9 @@ from torch.nn.modules.conv import _ConvNd
 from transfuse.schedules import Schedule
 from transfuse.seeds import stream
 from transfuse.train.batches import in_batches as cut
+from transfuse.train.fitted import Fitted
 from transfuse.train.held import held_loss
-from transfuse.train.loop import Fitted, Lesson
+from transfuse.train.loop import Lesson
 from transfuse.train.rates import cosine
 from transfuse.train.stack_bodies import BodyStack
 from transfuse.train.stack_given import gathered

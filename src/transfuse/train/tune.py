@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from torch import nn
 
+from transfuse.train.fitted import Fitted
 from transfuse.train.health import Health
 from transfuse.train.health import mean as mean_health
-from transfuse.train.loop import DivergedError, Fitted, Lesson, fit
+from transfuse.train.loop import DivergedError, Lesson, fit
 from transfuse.train.stack import Track, fit_stacked, stackable
 from transfuse.train.study import Choose, Forgetful, Memory, study
 

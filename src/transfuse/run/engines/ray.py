@@ -1,4 +1,5 @@
-"""Ray's workers, on this machine or a cluster: every step is a task with its CPUs and, where there is one, its GPU.
+"""Ray's workers, on this machine or a cluster: every step is a task with its CPUs, its memory and, where there is one,
+its GPU.
 
 `$RAY_ADDRESS` names a cluster that runs already; without it one is started on this machine for the run and ended with
 it. Workers reach the store, the recipe's folder and the run's folder by the same paths as this process: a shared file
@@ -21,6 +22,7 @@ from typing import Any
 from transfuse.errors import TransfuseError, UserError, missing_extra
 from transfuse.registry import find
 from transfuse.run.engines import Pool
+from transfuse.run.needs import memory
 from transfuse.run.worker import Done, Job, Place, in_worker
 from transfuse.store import Store
 
@@ -56,6 +58,8 @@ def pool(workers: int | None, place: Place) -> Iterator[Pool]:
     head = Head(_address(os.environ.get(ADDRESS, "")) or _address(ray.get_runtime_context().gcs_address))
     try:
         cluster = ray.cluster_resources()
+        # A task that asks for more than any machine has would wait for ever.
+        most = max((node["Resources"].get("memory", 0) for node in ray.nodes() if node["Alive"]), default=0)
         gpus = 1 if place.device != "cpu" and cluster.get("GPU") else 0
         # A step's errors are told by the step: only a lost worker is a reason to try again.
         task = ray.remote(max_retries=TRIES, retry_exceptions=False)(_carried_out)
@@ -64,7 +68,8 @@ def pool(workers: int | None, place: Place) -> Iterator[Pool]:
             needs_torch = "torch" in find("steps", job.kind).needs
             ranks = int(job.params.get("ranks", 1)) if job.kind == "train" else 1
             cards = gpus * ranks if needs_torch else 0
-            wanted = task.options(num_cpus=place.threads * ranks, num_gpus=cards, name=job.step)
+            held = min(memory(job, place.store), most)
+            wanted = task.options(num_cpus=place.threads * ranks, num_gpus=cards, memory=held, name=job.step)
             return head.watched(_settled(wanted.remote(job, place).future(), job, place.store))
 
         with head:
