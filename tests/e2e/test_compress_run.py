@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 
@@ -114,12 +117,17 @@ def test_no_row_that_chooses_or_judges_is_shown_to_a_compression(outcome):
     assert fit.meta["told"]["rows"] == 40
 
 
-def test_int8_answers_alike_from_store_folder_and_graph(outcome, tmp_path):
+def shipped(outcome, folder):
+    """The int8 fusion opened from the store, and its graph; its folder is `folder / "int8"`."""
     key, store = fit_of(outcome, "int8")
-    model = opened(key, Context(store, tmp_path), "int8")
+    model = opened(key, Context(store, folder), "int8")
     model.temperature = store.need(key).meta["temperature"]
-    save(model, tmp_path / "int8", facts={"canvas": 12, "classes": [str(digit) for digit in range(10)], "arm": "int8"})
-    path = exported_model(tmp_path / "int8", "onnx", tmp_path / "int8.onnx")
+    save(model, folder / "int8", facts={"canvas": 12, "classes": [str(digit) for digit in range(10)], "arm": "int8"})
+    return model, exported_model(folder / "int8", "onnx", folder / "int8.onnx")
+
+
+def test_int8_answers_alike_from_store_folder_and_graph(outcome, tmp_path):
+    model, path = shipped(outcome, tmp_path)
     ask, facts = opened_graph(path)
     assert facts.canvas == 12 and len(facts.classes) == 10
     images = torch.rand(3, 3, 12, 12)
@@ -133,6 +141,31 @@ def test_int8_answers_alike_from_store_folder_and_graph(outcome, tmp_path):
     assert np.abs(told - model.probabilities(canvas).numpy()).max() < 1e-6
     with pytest.raises(UserError, match="onnx"):
         exported_model(tmp_path / "int8", "torch_export", None)
+
+
+BARE = """
+import sys, numpy, onnxruntime
+assert not {"torch", "transfuse", "scipy", "onnx"} & set(sys.modules)
+(answers,) = onnxruntime.InferenceSession("int8.onnx").run(None, {"canvas": numpy.load("canvas.npy")})
+numpy.save("answers.npy", answers)
+"""
+
+
+@pytest.mark.exhaustive
+def test_the_int8_graph_answers_where_there_is_nothing_but_onnxruntime(outcome, tmp_path):
+    """It installs onnxruntime from the package registry into an environment of its own."""
+    _, path = shipped(outcome, tmp_path)
+    python = tmp_path / "bare" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "bare"], check=True)
+    wanted = f"onnxruntime=={onnxruntime.__version__}"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", wanted], check=True)
+    assert subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode
+    some = np.arange(0, 1797, 10)
+    np.save(tmp_path / "canvas.npy", batch(open_data("sklearn:digits", tmp_path), some, 12))
+    subprocess.run([python, "-c", BARE], cwd=tmp_path, check=True, env={})
+    told = predict(path, "sklearn:digits", tmp_path).probabilities[some]
+    found = np.load(tmp_path / "answers.npy")
+    assert np.abs(found - told).max() < 1e-6 and (found.argmax(1) == told.argmax(1)).all()
 
 
 def test_int8_stays_near_and_the_pruned_network_is_the_one_that_was_judged(outcome, tmp_path):
