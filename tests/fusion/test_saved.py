@@ -63,6 +63,26 @@ def test_a_fusion_computes_the_same_after_loading(model, canvas, tmp_path):
     assert (found.card.name, found.card.classes, found.names) == ("mine", CLASSES, ("res.v1", "depth"))
 
 
+def test_a_model_shipped_with_its_canvas_takes_images_of_that_size_alone(model, canvas, tmp_path):
+    save(model, tmp_path, facts={"canvas": 16})
+    found, other = load(tmp_path), torch.rand(2, 3, 24, 24)
+    for ask in (found, found.probabilities, lambda images: found({"image": images}, ["fused"])):
+        with pytest.raises(UserError, match=r"expected: \[N, 3, 16, 16\]\n +got: \[2, 3, 24, 24\]"):
+            ask(other)
+    with pytest.raises(UserError, match="expected: .*16, 16"):
+        found(torch.rand(2, 3, 16, 24))
+    save(model, tmp_path)
+    assert load(tmp_path)(other).shape == (2, 3), "saved without one it takes any, as the network does"
+
+
+def test_a_shipped_model_is_a_source_at_another_canvas(model, tmp_path):
+    save(model, tmp_path, facts={"canvas": 16})
+    found = load(tmp_path)
+    card = make_card("again", found, root=Path(), canvas=24)
+    assert open_source(card, root=Path(), module=found)(torch.rand(2, 3, 24, 24)).shape == (2, 3)
+    assert found.canvas == 16, "the one that was given keeps its own"
+
+
 def test_a_fusion_of_fusions_computes_the_same_after_loading(model, canvas, tmp_path):
     reads = [Read("inner", "fused"), Read("vgg", "vector")]
     outer = stirred(connect("features/concat", {"inner": model, "vgg": demo("vgg")}, reads, CLASSES))

@@ -56,6 +56,8 @@ def test_the_canvas_is_not_changed(canvas):
         (torch.rand(2, 3, 8, 8) - 0.5, r"not in \[0, 1\]"),
         (torch.full((2, 3, 8, 8), torch.nan), r"not in \[0, 1\]"),
         ({"text": "a"}, "wants images"),
+        (np.zeros((2, 3, 8, 8), dtype=np.float32), r"(?s)wants images.*ndarray.*torch\.from_numpy"),
+        ([[0.5]], "(?s)wants images.*list"),
     ],
 )
 def test_images_that_lie_on_no_canvas_are_refused(images, says):

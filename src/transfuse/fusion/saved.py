@@ -16,6 +16,7 @@ import numpy as np
 from torch import nn
 
 from transfuse.errors import UserError
+from transfuse.fields import IMAGE, parts
 from transfuse.files.texts import json_object
 from transfuse.files.weights import load_safetensors, safetensors_header
 from transfuse.folder import DESCRIPTION, TENSORS
@@ -116,7 +117,8 @@ def _task(model: Source) -> dict[str, str]:
 def load(folder: Path, *, modules: Mapping[str, nn.Module] | None = None) -> Source:
     """The model of a folder, in evaluation mode. Raises UserError where a file is missing, changed or does not fit.
 
-    `modules` are the members that were given in Python, by name; they are copied and filled from the file.
+    `modules` are the members that were given in Python, by name; they are copied and filled from the file. What was
+    saved with its canvas takes images of that size alone.
     """
     record = read(folder)
     tensors = folder / TENSORS
@@ -135,6 +137,8 @@ def load(folder: Path, *, modules: Mapping[str, nn.Module] | None = None) -> Sou
             shrink(model, {name: tensor.shape for name, tensor in stored.items()}, str(tensors))
         model.temperature = _positive(record["temperature"])
         model.kind = kind_of(record.get("task", "multiclass")).name
+        if IMAGE in parts(model.card.field) and type(record.get("canvas")) is int:
+            model.canvas = record["canvas"]
     except NOT_A_MODEL as error:
         raise UserError(
             "this description is not one of a saved model",

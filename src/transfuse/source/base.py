@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from transfuse.errors import UserError
-from transfuse.source.door import block_of, example, preparation, raw_of
+from transfuse.source.door import block_of, example, preparation, raw_of, require_canvas
 from transfuse.source.taps import main_tensor, still, watched
 from transfuse.source.trace import divide, trace
 from transfuse.source.weights import StateReader
@@ -59,10 +59,12 @@ class Source(HeldModule):
 
     `card` says what is known of it; `network` is the model itself, untouched: prepared images in, logits out.
     `temperature` divides its logits where probabilities are asked for; `kind` is the kind of task that it answers;
-    `files` are those without which nobody could build it again.
+    `files` are those without which nobody could build it again; `canvas` is the only side of images that a call takes,
+    where a run trained it at one.
     """
 
     temperature: float = 1.0
+    canvas: int | None = None
     files: tuple[Any, ...] = ()
     kind: TaskKind = "multiclass"
 
@@ -83,11 +85,10 @@ class Source(HeldModule):
         """Logits [N, C]; or, with taps, {tap: block} from one pass.
 
         `batch` is a canvas [N, 3, S, S] in [0, 1], or a mapping that has it as `image`; of texts a list of strings, or
-        their bytes [N, L]. Raises UserError for an unknown tap or images that lie on no canvas.
+        their bytes [N, L]. Raises UserError for an unknown tap or images that lie on no canvas, or on another than its.
         """
-        if taps is None:
-            return self.blocks(batch, ("logits",))["logits"]
-        return self.blocks(batch, taps)
+        require_canvas(batch, self.canvas, self.where)
+        return self.blocks(batch, ("logits",))["logits"] if taps is None else self.blocks(batch, taps)
 
     def probabilities(self, batch: Tensor | Mapping[str, Any]) -> Tensor:
         """softmax(logits / temperature) [N, C]; of labels sigmoid(logits / temperature) of each.
@@ -98,7 +99,7 @@ class Source(HeldModule):
             raise UserError(
                 "a regression has no probabilities", where=self.where, hint="model(images) gives its numbers"
             )
-        logits = self.blocks(batch, ("logits",))["logits"].float() / self.temperature
+        logits = self(batch).float() / self.temperature
         return torch.sigmoid(logits) if self.kind == "multilabel" else torch.softmax(logits, dim=1)
 
     def prepared(self, batch: Tensor | Mapping[str, Any]) -> Tensor:

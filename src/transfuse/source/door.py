@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,12 +32,11 @@ def canvas_of(batch: Tensor | Mapping[str, Any]) -> Tensor:
     Raises UserError for another shape or type, and for numbers outside [0, 1] (by more than 0.01, or NaN): an image in
     [0, 255] would otherwise give plausible wrong scores.
     """
-    images = batch if isinstance(batch, Tensor) else batch.get("image")
-    if packed.holds(images):
-        images = packed.part(images, "image")
+    images = _images_in(batch)
     expected = "float images [N, 3, S, S] in [0, 1], or a mapping with the field 'image'"
     if not isinstance(images, Tensor):
-        raise UserError("a source wants images", expected=expected, got=type(images).__name__)
+        hint = "torch.from_numpy(images)" if isinstance(images, np.ndarray) else None
+        raise UserError("a source wants images as a tensor", expected=expected, got=type(images).__name__, hint=hint)
     if images.dim() != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
         raise UserError("these images lie on no canvas", expected=expected, got=str(list(images.shape)))
     if not images.is_floating_point():
@@ -47,6 +47,26 @@ def canvas_of(batch: Tensor | Mapping[str, Any]) -> Tensor:
         if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
             raise UserError("these images are not in [0, 1]", expected=expected, got=f"from {low:g} to {high:g}")
     return images
+
+
+def require_canvas(batch: Any, side: int | None, where: str) -> None:
+    """Raises UserError for images of another size than a model was trained at: its answers would be plausible and
+    wrong. Without a side any size goes; what is no image at all is for `canvas_of` to say.
+    """
+    images = None if side is None else _images_in(batch)
+    if isinstance(images, Tensor) and images.dim() == 4 and tuple(images.shape[1:]) != (3, side, side):
+        raise UserError(
+            "these images are not of the size that this model answers on",
+            where=where,
+            expected=f"[N, 3, {side}, {side}]",
+            got=str(list(images.shape)),
+            hint=f"transfuse.data.canvas.place(pixels, {side}) crops and resizes as `transfuse predict` does",
+        )
+
+
+def _images_in(batch: Any) -> Any:
+    images = batch.get("image") if isinstance(batch, Mapping) else batch
+    return packed.part(images, "image") if packed.holds(images) else images
 
 
 def inputs_of(batch: Any, field: str) -> Tensor:

@@ -280,6 +280,8 @@ def open_source(card: Card, *, root: Path, module: nn.Module | None = None) -> S
     if isinstance(module, Source):
         opened = copy.deepcopy(module)
         opened.card = card
+        # What is made with it is trained and judged at a canvas of its own.
+        opened.canvas = None
         return opened.eval()
     spec = parse(card.spec)
     network = copy.deepcopy(module) if module is not None else find(SHELF, spec.scheme).load().build(spec, root).module
