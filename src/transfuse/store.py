@@ -264,6 +264,14 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+def require_free(path: Path, wanted: str) -> None:
+    """Raises UserError where a file of this name has other bytes than those of the wanted SHA-256: what somebody wrote
+    or went on writing is not replaced unasked."""
+    if path.exists() and not (path.is_file() and file_digest(path) == wanted):
+        hint = "name another file, or move this one away"
+        raise UserError("there is another file of that name already", where=str(path), hint=hint)
+
+
 @contextlib.contextmanager
 def exclusive(folder: Path, what: str) -> Iterator[None]:
     """Hold a folder for this process; a second one is told who has it.

@@ -1,4 +1,4 @@
-"""What the page on shipping shows works as it stands there."""
+"""What the page on shipping shows works as it stands there, and what is shipped takes no other file's place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from report.example import evidence
 from transfuse.doors.predicting import predict
+from transfuse.doors.study import Study
+from transfuse.errors import UserError
 from transfuse.folder import Folder
 from transfuse.fusion import saved
 from transfuse.report.view import SCHEMA
@@ -49,3 +52,14 @@ def test_the_steps_in_words_are_what_predict_does(run: Path):
     image = Image.open("photo.jpg")
     square = image.resize((28, 28), Image.Resampling.BILINEAR, box=(10.5, 0, 50.5, 40))
     assert np.array_equal(place(np.asarray(image), 28), np.asarray(square).transpose(2, 0, 1) / np.float32(255))
+
+
+def test_a_card_that_a_person_went_on_with_is_not_replaced(tmp_path: Path) -> None:
+    study = Study(evidence(), folder=tmp_path)
+    path = study.export("model_card")
+    assert study.export("model_card") == path == tmp_path / "model_card.md"
+    path.write_text(path.read_text(encoding="utf-8") + "Mine.\n", encoding="utf-8")
+    with pytest.raises(UserError, match="another file of that name"):
+        study.export("model_card")
+    assert path.read_text(encoding="utf-8").endswith("Mine.\n")
+    assert study.export("model_card", tmp_path / "new.md").is_file()

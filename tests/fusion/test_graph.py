@@ -50,6 +50,19 @@ def test_an_onnx_file_answers_as_the_model_with_its_temperature_for_any_batch(fu
     assert [each.name for each in tmp_path.iterdir()] == ["model.onnx"], "one file, nothing left beside it"
 
 
+@pytest.mark.parametrize("form", ["onnx", "torch_export"])
+def test_an_export_comes_again_in_the_same_bytes_and_replaces_no_other_file(form: str, fused, tmp_path: Path):
+    path = tmp_path / "model"
+    graph.export(fused, form, 16, path, FACTS)
+    made = path.read_bytes()
+    graph.export(fused, form, 16, path, FACTS)
+    assert path.read_bytes() == made
+    path.write_bytes(b"mine")
+    with pytest.raises(UserError, match="another file of that name"):
+        graph.export(fused, form, 16, path, FACTS)
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("model", b"mine")]
+
+
 def test_a_torch_program_runs_where_this_package_is_not(fused, images, tmp_path: Path):
     path = graph.export(fused, "torch_export", 16, tmp_path / "model.pt2", FACTS)
     np.save(tmp_path / "images.npy", images.numpy())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 
 from transfuse import store as room
-from transfuse.errors import BusyError
-from transfuse.store import Store, exclusive, write_bytes, write_text
+from transfuse.errors import BusyError, UserError
+from transfuse.store import Store, exclusive, require_free, write_bytes, write_text
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +47,17 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pyte
             write_bytes(path, b"the new content")
     assert path.read_bytes() == b"the old content"
     assert [item.name for item in tmp_path.iterdir()] == ["evidence.json"]
+
+
+def test_a_name_is_free_for_what_stands_there_already_and_taken_for_anything_else(tmp_path: Path) -> None:
+    path, same = tmp_path / "card.md", hashlib.sha256(b"as it was").hexdigest()
+    require_free(path, same)
+    path.write_bytes(b"as it was")
+    require_free(path, same)
+    path.write_bytes(b"as it was, and a line of mine")
+    for taken in (path, tmp_path):
+        with pytest.raises(UserError, match="there is another file of that name already"):
+            require_free(taken, same)
 
 
 def test_a_file_is_replaced_in_one_move_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from transfuse.errors import UserError
 from transfuse.files.texts import json_object
 from transfuse.folder import Folder
 from transfuse.jsonio import pretty
-from transfuse.store import write_text
+from transfuse.store import require_free, write_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -122,7 +123,10 @@ class Study:
         return target
 
     def export(self, what: str, path: str | Path | None = None) -> Path:
-        """Write the study in another form (`model_card`, `checklist`, `rows`); by default into its folder."""
+        """Write the study in another form (`model_card`, `checklist`, `rows`); by default into its folder.
+
+        Raises UserError where another file has the name: a card that a person went on with would be lost.
+        """
         from transfuse.registry import find
         from transfuse.report.view import View
 
@@ -132,6 +136,7 @@ class Study:
         target = Path(path) if path is not None else (self.folder or Path()) / f"{what}{entry.traits['suffix']}"
         with self._read():
             text = entry.load().render(View(self.record, self.measurements))
+        require_free(target, hashlib.sha256(text.encode()).hexdigest())
         write_text(target, text)
         return target
 

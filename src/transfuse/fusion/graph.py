@@ -6,6 +6,7 @@ offers one: `graph(state, probabilities [K, N, C]) -> [N, C]` on tensors, the sa
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,9 +20,10 @@ from transfuse.fusion.graphed import Graphed, with_probabilities
 from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.outputs_lift import KNOWN
 from transfuse.fusion.pooled import Pool
+from transfuse.jsonio import file_digest
 from transfuse.registry import find, method
 from transfuse.source.base import Source
-from transfuse.store import write_bytes
+from transfuse.store import require_free, write_bytes
 
 SHELF = "fusion/exports"
 FLOOR = 1e-15
@@ -113,7 +115,8 @@ def program_of(model: Source, canvas: int, answering: nn.Module | None = None) -
 def export(model: Source, form: str, canvas: int, path: Path, facts: Mapping[str, str]) -> Path:
     """Write the model in a form of the shelf, after the graph has answered as the model does; gives the path.
 
-    Raises: `UserError` for an unknown form and for what cannot be a graph, `TransfuseError` where the two differ.
+    Raises: `UserError` for an unknown form, for what cannot be a graph and where another file has the name,
+    `TransfuseError` where the two differ.
     """
     entry = find(SHELF, form)
     if isinstance(model, Graphed):
@@ -129,6 +132,7 @@ def export(model: Source, form: str, canvas: int, path: Path, facts: Mapping[str
     scratch = path.with_name(f".{path.name}.tmp{entry.traits['suffix']}")
     try:
         entry.load().write(program, example, scratch, facts)
+        require_free(path, file_digest(scratch))
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
@@ -141,8 +145,10 @@ def _write_graph(model: Graphed, form: str, path: Path, facts: Mapping[str, str]
         raise UserError(
             "a quantised network is an ONNX graph and leaves as one", where=f"'{model.card.name}'", hint="--what onnx"
         )
+    data = with_probabilities(model, facts)
+    require_free(path, hashlib.sha256(data).hexdigest())
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, with_probabilities(model, facts))
+    write_bytes(path, data)
     return path
 
 
