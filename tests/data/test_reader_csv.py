@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transfuse.data.open import index, open_data, signature
+from transfuse.data.open import index, open_data, signature, unlabelled
 from transfuse.errors import UserError
 
 
@@ -37,6 +37,24 @@ def test_columns_are_read_by_their_names(tmp_path: Path, paths):
     assert items.groups == ("k1", "k1", "k2")
     assert items.splits == ("train", "val", None)
     assert open_data(SPEC, tmp_path).raw(1).shape == (5, 6, 3)
+
+
+def test_a_table_without_labels_is_read_where_that_is_said(tmp_path: Path, paths):
+    items = index({"csv": "sheet/labels.csv", "path": "file", "label": None}, tmp_path)
+    assert items.labels == (None, None, None) and items.classes == ()
+    with pytest.raises(UserError, match="unknown column 'label'"):
+        index({"csv": "sheet/labels.csv", "path": "file"}, tmp_path)
+
+
+def test_a_table_to_be_answered_has_the_recipes_names_where_they_are_here(tmp_path: Path, paths):
+    asked = {"csv": "sheet/labels.csv"}
+    names = {"path": "file", "label": ["species", "gone"], "group": "gone", "text": "body"}
+    wanted = {**asked, "path": "file", "text": "body", "label": ["species"]}
+    assert unlabelled("sheet/labels.csv", tmp_path, names) == wanted
+    assert unlabelled({**asked, "path": "more"}, tmp_path, {"path": "file"}) == {**asked, "path": "more", "label": None}
+    written(tmp_path, "label,path\nx,a.png\n")
+    assert unlabelled("sheet/labels.csv", tmp_path, {"path": "file", "label": "species"}) == asked
+    assert unlabelled("photos/", tmp_path, names) == "photos/"
 
 
 def test_the_standard_names_need_no_mapping(tmp_path: Path, photo):

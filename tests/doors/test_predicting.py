@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from transfuse.data.canvas import place
 from transfuse.doors.cli import app
+from transfuse.doors.exporting import exported_model
 from transfuse.doors.predicting import predict
 from transfuse.errors import UserError
 from transfuse.evaluation.elsewhere.files import read_predictions
@@ -145,6 +146,70 @@ def test_images_unlike_those_it_learnt_from_are_listed_beside_the_answers(model:
     without = written(predict(model, "photos", tmp_path), tmp_path / "q.csv")
     assert "does not tell" in without
     assert not (tmp_path / "q.unlike.csv").exists()
+
+
+def test_what_cannot_be_read_is_named_and_all_others_are_answered(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = predict(model, "photos", tmp_path)
+    (photos / "03.png").write_bytes((photos / "03.png").read_bytes()[:900])
+    (photos / "35.png").write_bytes(b"no image")
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["predict", str(model), "photos", "--out", "p.csv"])
+    assert isinstance(done.exception, UserError) and done.exit_code == 1, "told as a failure, so that no script goes on"
+    assert "03.png: image is damaged" in done.exception.what and "35.png: not an image" in done.exception.what
+    assert "without an answer: 2 that cannot be read, listed in p.unread.csv" in done.output
+    with (tmp_path / "p.unread.csv").open() as handle:
+        assert [row[0] for row in csv.reader(handle)] == ["item", "03.png", "35.png"]
+    kept = [place for place, item in enumerate(whole.items) if item not in ("03.png", "35.png")]
+    found = read_predictions("p", tmp_path / "p.csv")
+    assert found.scores.shape == (1, 38, 10)
+    np.testing.assert_allclose(found.scores[0], whole.probabilities[kept], atol=1e-6)
+
+
+def test_where_nothing_can_be_read_there_is_no_answer(model: Path, tmp_path: Path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"(?s)no item can be read \(1\).*a\.png: not an image"):
+        predict(model, "photos", tmp_path)
+
+
+@pytest.mark.parametrize("head", ["file,note", "note,path", "kind,file"])
+def test_a_table_is_read_under_the_recipes_names_and_needs_no_label(
+    head: str, model: Path, photos: Path, tmp_path: Path
+):
+    home = tmp_path / "model"
+    home.mkdir()
+    for path in model.iterdir():
+        (home / path.name).write_bytes(path.read_bytes())
+    record = json.loads((home / "model.json").read_text())
+    (home / "model.json").write_text(json.dumps({**record, "table": {"path": "file", "label": "kind"}}))
+    exported_model(home, "onnx", tmp_path / "winner.onnx")
+    columns = head.split(",")
+    lines = [
+        ",".join("" if name in ("note", "kind") else f"photos/{row:02d}.png" for name in columns) for row in (5, 7)
+    ]
+    (tmp_path / "new.csv").write_text("\n".join([head, *lines]))
+    wanted = predict(model, "photos", tmp_path).probabilities[[5, 7]]
+    for asked in (home, tmp_path / "winner.onnx"):
+        found = predict(asked, "new.csv", tmp_path)
+        assert found.items == ("photos/05.png", "photos/07.png")
+        np.testing.assert_allclose(found.probabilities, wanted, atol=1e-5)
+    (tmp_path / "new.csv").write_text("foto\na.png\n")
+    with pytest.raises(UserError, match="(?s)unknown column 'file'.*foto"):
+        predict(home, "new.csv", tmp_path)
+
+
+@pytest.mark.parametrize("taken", ["p.csv", "p.unlike.csv", "p.unread.csv", "folder"])
+def test_a_file_that_cannot_be_written_is_told_before_the_work(taken: str, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("transfuse.doors.predicting.predict", lambda *_: pytest.fail("the work was done"))
+    (tmp_path / taken).write_text("mine")
+    out = "folder/deep/p.csv" if taken == "folder" else "p.csv"
+    found = CliRunner().invoke(app, ["predict", "runs/none", "photos", "--out", out]).exception
+    assert isinstance(found, UserError)
+    assert ("no file can be written here" if taken == "folder" else "of that name already") in found.what
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(taken, "mine")]
 
 
 def test_an_unknown_form_is_told_with_every_form_there_is(tmp_path):

@@ -9,8 +9,8 @@ import numpy as np
 
 from transfuse import texts
 from transfuse.data.class_folders import files_in
-from transfuse.data.items import content_digest
-from transfuse.errors import UserError, many_problems
+from transfuse.data.file_digests import file_digests
+from transfuse.errors import UserError
 
 SUFFIXES = (".txt", ".text", ".md", ".eml")
 LARGEST_BYTES = 16 << 20
@@ -32,18 +32,8 @@ def text_of(path: Path) -> str:
 
 def digests(paths: Sequence[Path], where: str) -> list[str]:
     """The content hash of every text; all that cannot be read are named in one error."""
-    found: list[str] = []
-    problems: list[str] = []
-    for path in paths:
-        try:
-            found.append(content_digest(text_of(path).encode()))
-        except UserError as error:
-            problems.append(f"{path}: {error.what}" + (f" ({error.got})" if error.got else ""))
-    if problems:
-        raise many_problems(
-            "some texts cannot be used", problems, where=where, hint="texts are UTF-8, up to 16 MiB each"
-        )
-    return found
+    hint = "texts are UTF-8, up to 16 MiB each"
+    return file_digests(paths, lambda path: text_of(path).encode(), "some texts cannot be used", where=where, hint=hint)
 
 
 def bytes_of(paths: Sequence[Path]) -> Callable[[int], np.ndarray]:

@@ -244,6 +244,14 @@ def with_columns(spec: Any, columns: Any = "all") -> Any:
     return {**kept, "read": {**table, "columns": columns}}
 
 
+def unlabelled(spec: Any, root: Path, names: Mapping[str, Any]) -> Any:
+    """The same data set without need of labels, its table's columns by the names that a recipe gave them; else as it
+    is."""
+    read = settings(spec).read
+    asked = getattr(_reader(read)[1], "unlabelled", None)
+    return asked(read, root, names) if callable(asked) else spec
+
+
 def with_parts(spec: Any, parts: Sequence[str], names: Sequence[str]) -> Any:
     """A data set whose items have these parts, where its reader can be asked for several: columns by their names, and
     images and texts as their columns are usually called; else as it is."""

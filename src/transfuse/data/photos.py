@@ -8,25 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from transfuse.data.class_folders import files_in
-from transfuse.data.items import content_digest
-from transfuse.errors import UserError, many_problems
+from transfuse.data.file_digests import file_digests
 from transfuse.files.images import SUFFIXES, check_header, read_bytes, read_image
 
 
 def digests(paths: Sequence[Path], where: str) -> list[str]:
     """The content hash of every image file; all that are missing, no images or too large are named in one error."""
-    found: list[str] = []
-    problems: list[str] = []
-    for path in paths:
-        try:
-            data = read_bytes(path)
-            check_header(data, str(path))
-            found.append(content_digest(data))
-        except UserError as error:
-            problems.append(f"{path}: {error.what}" + (f" ({error.got})" if error.got else ""))
-    if problems:
-        raise many_problems("some images cannot be used", problems, where=where, hint="repair or remove them")
-    return found
+    return file_digests(paths, _checked, "some images cannot be used", where=where, hint="repair or remove them")
+
+
+def _checked(path: Path) -> bytes:
+    data = read_bytes(path)
+    check_header(data, str(path))
+    return data
 
 
 def pixels_of(paths: Sequence[Path]) -> Callable[[int], np.ndarray]:

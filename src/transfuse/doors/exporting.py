@@ -42,7 +42,7 @@ def exported_model(path: Path, form: str, out: Path | None) -> Path:
         "sha256": str(description["sha256"]),
         "made_by": f"transfuse {__version__}",
         **{name: str(value) for name, value in (description.get("origin") or {}).items() if name != "made_by"},
-        **({"familiar": canonical(description["familiar"])} if "familiar" in description else {}),
+        **{name: canonical(description[name]) for name in ("familiar", "table") if name in description},
         **({} if source.kind == "multiclass" else {"task": source.kind}),
     }
     suffix = shelf("fusion/exports")[form].traits["suffix"]

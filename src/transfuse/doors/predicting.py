@@ -10,29 +10,26 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfuse.data.familiar import Familiar, looks
+from transfuse.data.familiar import Familiar
 from transfuse.doors.study import Study
+from transfuse.doors.unanswered import Asked, Reads, Report, asked, opened_data
 from transfuse.errors import UserError
-from transfuse.fields import COLUMNS, IMAGE, TEXT, check_field, parts
+from transfuse.fields import COLUMNS, check_field, parts
 from transfuse.folder import DESCRIPTION, Folder
 from transfuse.kinds import kind_of
 from transfuse.store import write_text
 
 if TYPE_CHECKING:
-    from transfuse.data.open import Data
     from transfuse.source.base import Source
     from transfuse.types import TaskKind
 
-BATCH = 32
 DIGITS = ".9g"
-
-Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class Answers:
     """Probabilities [N, C] by item, or a regression's numbers [N, T]; `model` is the arm that gave them.
 
     `unlike` tells of each item why it is unlike the rows that the model learnt from, if it is; None: it cannot be told.
+    `unread` tells of items that have no answer why they cannot be read.
     """
 
     model: str
@@ -48,6 +46,7 @@ class Answers:
     probabilities: np.ndarray
     kind: TaskKind = "multiclass"
     unlike: tuple[str, ...] | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def table(self) -> str:
         """CSV with a header; nine digits, so that the rows still sum to one."""
@@ -85,58 +84,46 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
     """The answers of a saved model, or of the model that a run recommends, for all items of a data set.
 
     `data` is anything a recipe reads, labelled or not; a folder with images right inside it is read as `images:DIR`,
-    any folder as `texts:DIR` where the model reads texts.
-    Raises: `UserError` where there is no model, no image, or the model was given in Python.
+    any folder as `texts:DIR` where the model reads texts. Items that cannot be read are told with the answers.
+    Raises: `UserError` where there is no model, no item that can be read, or the model was given in Python.
     """
     if model.suffix == ".onnx":
-        return _of_graph(model, opened_data(data, root), report)
+        return _of_graph(model, data, root, report)
     folder = model_folder(model)
     source, description = opened(folder)
-    read = columns_read(source) if COLUMNS in parts(source.card.field) else ()
-    found = opened_data(data, root, source.kind, source.card.field, read)
+    columns = columns_read(source) if COLUMNS in parts(source.card.field) else ()
+    found = opened_data(data, root, Reads(source.kind, source.card.field, columns, description.get("table")))
     canvas = canvas_of(description, folder)
     check_field(source.card.name, source.card.field, str(folder), found.field)
     classes = classes_of(source, description)
-    known, seen = Familiar.from_record(description.get("familiar")), []
-    rows = probabilities(source, found, canvas, report, seen)
-    if rows.shape[1] != len(classes):
+    given = asked(found, canvas, _asking(source), report)
+    if given.answers.shape[1] != len(classes):
         raise UserError(
             "the model answers for another number of classes than it names",
             where=str(folder),
             expected=str(len(classes)),
-            got=str(rows.shape[1]),
+            got=str(given.answers.shape[1]),
         )
     arm = str(description.get("arm", source.card.name))
-    return Answers(arm, found.items.ids, classes, rows, source.kind, _unlike(known, seen, rows, source.kind))
+    return _answers(arm, classes, source.kind, given, description.get("familiar"))
 
 
-def _unlike(known: Familiar | None, seen: list[np.ndarray], rows: np.ndarray, kind: TaskKind) -> tuple[str, ...] | None:
-    if known is None or not seen:
-        return None
-    return tuple(known.unlike(np.concatenate(seen), rows if kind == "multiclass" else None))
-
-
-def _of_graph(path: Path, data: Data, report: Report | None) -> Answers:
+def _of_graph(path: Path, data: str, root: Path, report: Report | None) -> Answers:
     """The answers of an exported ONNX file, by onnxruntime on one thread."""
-    from transfuse.data.canvas import batch
     from transfuse.files.graphs import opened_graph
 
     run, facts = opened_graph(path)
-    given, seen = [], []
-    for rows in _slices(len(data.items)):
-        images = batch(data, rows, facts.canvas)
-        seen.append(looks(images))
-        given.append(run(images).astype(np.float64))
-        if report is not None:
-            report(rows[-1] + 1, len(data.items))
     kind = kind_of(facts.kind, where=str(path)).name
-    answers = np.concatenate(given)
-    unlike = _unlike(Familiar.from_record(facts.familiar), seen, answers, kind)
-    return Answers(facts.arm, data.items.ids, facts.classes, answers, kind, unlike)
+    given = asked(opened_data(data, root, Reads(table=facts.table)), facts.canvas, run, report)
+    return _answers(facts.arm, facts.classes, kind, given, facts.familiar)
 
 
-def _slices(count: int) -> list[range]:
-    return [range(start, min(start + BATCH, count)) for start in range(0, count, BATCH)]
+def _answers(arm: str, classes: tuple[str, ...], kind: TaskKind, given: Asked, familiar: Any) -> Answers:
+    """With what is told of items unlike those that the model learnt from, where it knows."""
+    known, unlike = Familiar.from_record(familiar), None
+    if known is not None and given.looks is not None:
+        unlike = tuple(known.unlike(given.looks, given.answers if kind == "multiclass" else None))
+    return Answers(arm, given.items, classes, given.answers, kind, unlike, given.unread)
 
 
 def canvas_of(description: Mapping[str, Any], folder: Path) -> int:
@@ -152,27 +139,18 @@ def classes_of(source: Source, description: Mapping[str, Any]) -> tuple[str, ...
     return tuple(str(name) for name in description.get("classes") or source.card.classes)
 
 
-def probabilities(
-    source: Source, data: Data, canvas: int, report: Report | None = None, seen: list[np.ndarray] | None = None
-) -> np.ndarray:
-    """softmax(logits / temperature) of all items [N, C], or the numbers of a regression, float64; the same whatever the
-    batch. What the images look like is added to `seen`, batch by batch."""
+def _asking(source: Source) -> Callable[[np.ndarray], np.ndarray]:
+    """softmax(logits / temperature) of canvases [n, C], or the numbers of a regression, float64; the same whatever the
+    batch."""
     import torch
 
-    from transfuse.data.canvas import batch
-
-    found = []
-    with torch.no_grad():
-        for rows in _slices(len(data.items)):
-            canvases = batch(data, rows, canvas)
-            if seen is not None and data.field == IMAGE:
-                seen.append(looks(canvases))
+    def ask(canvases: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
             images = torch.from_numpy(canvases)
             answers = source(images) if source.kind == "regression" else source.probabilities(images)
-            found.append(answers.double().numpy())  # pyright: ignore[reportAttributeAccessIssue]
-            if report is not None:
-                report(rows[-1] + 1, len(data.items))
-    return np.concatenate(found)
+        return answers.double().numpy()  # pyright: ignore[reportAttributeAccessIssue]
+
+    return ask
 
 
 def columns_read(model: Source) -> tuple[str, ...]:
@@ -206,34 +184,25 @@ def opened(folder: Path) -> tuple[Source, dict[str, Any]]:
     return saved.load(folder), saved.read(folder)
 
 
-def opened_data(
-    spec: str, root: Path, kind: TaskKind = "multiclass", field: str = IMAGE, columns: Sequence[str] = ()
-) -> Data:
-    """A data set of a recipe's form; a folder with images right inside it needs no classes. Of a table the parts of
-    the field are read, with these columns.
-
-    Labels there may be of the model's kind of task; a reader that knows classes only is read as it is.
-    """
-    from transfuse.data.open import is_path, open_data, read_as, reads, with_parts
-    from transfuse.data.photos import images_in
-
-    folder = root / Path(spec).expanduser()
-    if is_path(spec) and folder.is_dir() and field == TEXT:
-        spec = f"texts:{spec}"
-    elif is_path(spec) and folder.is_dir() and images_in(folder, deep=False):
-        spec = f"images:{spec}"
-    read: Any = with_parts(spec, parts(field), columns)
-    return open_data(read_as(read, kind) if reads(read, kind) else read, root)
+def files_of(out: Path) -> dict[str, Path]:
+    """What may be written beside the answers: `unlike`, items unlike those that the model learnt from, and `unread`."""
+    return {name: out.with_name(f"{out.stem}.{name}.csv") for name in ("unlike", "unread")}
 
 
 def written(answers: Answers, out: Path) -> str:
-    """Write the CSV, and beside it which items are unlike those the model learnt from; what to say of both."""
+    """Write the CSV, and beside it which items are unlike those the model learnt from, and which have no answer; what
+    to say of all."""
     write_text(out, answers.table())
     said = [answers.summary(), f"written: {out}"]
+    if answers.unread:
+        write_text(files_of(out)["unread"], _csv([("item", "why"), *answers.unread.items()]))
+        said.append(
+            f"without an answer: {len(answers.unread):,} that cannot be read, listed in {files_of(out)['unread']}"
+        )
     if answers.unlike is None:
         said.append("this model does not tell which items are unlike those it learnt from")
     elif strange := [(item, why) for item, why in zip(answers.items, answers.unlike, strict=True) if why]:
-        beside = out.with_name(f"{out.stem}.unlike.csv")
+        beside = files_of(out)["unlike"]
         write_text(beside, _csv([("item", "why"), *strange]))
         counts = [sum(word in why.split(",") for _, why in strange) for word in ("looks", "unsure")]
         said.append(

@@ -38,6 +38,7 @@ class Facts:
     arm: str
     kind: str = "multiclass"
     familiar: Any = None
+    table: Any = None
 
 
 def opened_graph(path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], Facts]:
@@ -177,7 +178,7 @@ def _tensors(model: Any, nodes: list[Any]) -> Iterator[Any]:
 def _facts(words: dict[str, str], path: Path) -> Facts:
     try:
         classes, canvas = parsed(words["classes"]), int(words["canvas"])
-        familiar = parsed(words.get("familiar", "null"))
+        familiar, table = (parsed(words.get(name, "null")) for name in ("familiar", "table"))
         if not (isinstance(classes, list) and classes and 1 <= canvas <= LARGEST_CANVAS):
             raise ValueError("classes or canvas are not what they should be")
     except (KeyError, ValueError, RecursionError) as error:
@@ -187,6 +188,5 @@ def _facts(words: dict[str, str], path: Path) -> Facts:
             got=f"{type(error).__name__}: {error}"[:200],
             hint="transfuse export DIR --what onnx",
         ) from error
-    return Facts(
-        tuple(map(str, classes)), canvas, words.get("arm", path.stem), words.get("task", "multiclass"), familiar
-    )
+    arm, kind = words.get("arm", path.stem), words.get("task", "multiclass")
+    return Facts(tuple(map(str, classes)), canvas, arm, kind, familiar, table)

@@ -58,6 +58,10 @@ def deliver_model(
     }
     known = familiar(prepared, picked["run"], fitted)
     facts |= {} if known is None else {"familiar": known.record()}
+    table = settings(prepared.recipe.data).read
+    if isinstance(table, Mapping) and "csv" in table:
+        # Who asks it of another table calls the columns as the recipe did.
+        facts["table"] = {key: value for key, value in table.items() if key not in ("csv", "columns")}
     save(model, folder.model(picked["arm"]), facts=facts)
 
 

@@ -1,9 +1,10 @@
 """`csv:FILE` is a table of images or texts and labels; without it only folders could say what an item is.
 
 Columns are called path, text, label, group and split, or `{csv: FILE, path: COL, label: COL, group: COL, split: COL}`
-says otherwise; only label must be there, and an empty label is none. Paths are relative to the CSV and are the items'
-names. Without a path column the column `text` holds the texts themselves; items are then `00000`, `00001`, …
-Where both are named an item is an image with a text. `columns: all`, or some by name, stand beside either.
+says otherwise; only label must be there (`label: null` says that there is none), and an empty label is none. Paths are
+relative to the CSV and are the items' names. Without a path column the column `text` holds the texts themselves; items
+are then `00000`, `00001`, … Where both are named an item is an image with a text. `columns: all`, or some by name,
+stand beside either.
 For a multilabel task `label: [COL, COL, …]` names columns of 0 and 1, or one column holds names such as `cat;dog`
 (`separator: ";"`; a lone separator is an item of no label). For a regression `label` names one column of numbers, or
 several. A row whose label cells are all empty is unlabelled.
@@ -100,6 +101,24 @@ def further(spec: Any, root: Path) -> dict[str, Callable[[int], np.ndarray]]:
     return {field: lambda row, raws=raws: raws[row] for field, raws in _further(_sheet(spec, root)).items()}
 
 
+def unlabelled(spec: Any, root: Path, names: Mapping[str, Any]) -> dict[str, Any]:
+    """The table as one to be answered for: its columns by the names that a recipe gave to the roles, where they are
+    here, and labels only where there are any."""
+    given = _asked(spec)
+    header, _ = read_sheet(root / Path(str(given["csv"])).expanduser())
+    for role in (role for role in ROLES if role in names and role not in given):
+        named = names[role]
+        there = [name for name in named if name in header] if isinstance(named, list) else named
+        # A column of items that is here under no name is asked for by the recipe's, which the error then tells.
+        if (isinstance(there, list) and there) or there in header or (role in ("path", "text") and role not in header):
+            given[role] = there
+    return given if "label" in {*given, *header} else {**given, "label": None}
+
+
+def _asked(spec: Any) -> dict[str, Any]:
+    return dict(spec) if isinstance(spec, Mapping) else {"csv": spec.removeprefix("csv:")}
+
+
 def columns(spec: Any, root: Path) -> tuple[dict[str, Any], list[str]]:
     """What the columns beside the items hold, and sentences on them; nothing where there are none."""
     sheet = _sheet(spec, root)
@@ -138,6 +157,8 @@ def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
 
 def _labels(sheet: Sheet, kind: TaskKind) -> tuple[list[Label], Sequence[str] | None]:
     """One label an item, and the order of labels or targets where columns give it."""
+    if not sheet.labels and "label" not in sheet.roles:
+        return [None] * len(sheet.rows), None
     where, columns = str(sheet.path), sheet.labels or (sheet.roles["label"],)
     if kind == "multiclass":
         if sheet.labels:
@@ -163,7 +184,7 @@ def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
 
 
 def _sheet(spec: Any, root: Path) -> Sheet:
-    given = dict(spec) if isinstance(spec, Mapping) else {"csv": spec.removeprefix("csv:")}
+    given = _asked(spec)
     for key in given:
         if key not in KEYS:
             raise unknown_name("key", str(key), KEYS, where="data")
@@ -176,7 +197,7 @@ def _sheet(spec: Any, root: Path) -> Sheet:
         if name not in header or labels.count(name) > 1:
             raise unknown_name("column", name, [each for each in header if each not in labels], where=str(path))
     for role in ROLES:
-        if role == "label" and labels:
+        if role == "label" and (labels or (asked is None and "label" in given)):
             continue
         name = str(given.get(role, role))
         if name in header:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +24,17 @@ def place(text: str | Path) -> Path:
     if not str(text).strip():
         raise UserError("--out names no folder", got=repr(text), hint="--out runs/NAME; or . for the current folder")
     return Path(text)
+
+
+def new_file(path: Path) -> None:
+    """Raises UserError, before any work is done for it, where a file cannot be written: its name is taken, or its
+    folder takes none."""
+    if path.exists():
+        raise UserError("there is a file of that name already", where=str(path), hint="choose another --out")
+    home = next(folder for folder in path.absolute().parents if folder.exists())
+    if not (home.is_dir() and os.access(home, os.W_OK)):
+        got = f"{home} is {'not to be written to' if home.is_dir() else 'no folder'}"
+        raise UserError("no file can be written here", where=str(path), got=got, hint="choose another --out")
 
 
 Out = Annotated[

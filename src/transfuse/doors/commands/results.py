@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from transfuse.doors.commands._common import place, say
-from transfuse.errors import UserError
+from transfuse.doors.commands._common import new_file, place, say
+from transfuse.errors import UserError, many_problems
 
 
 def evaluate(
@@ -138,12 +138,17 @@ def predict(
     ),
 ) -> None:
     """Let the recommended model of a run answer for images; `evaluate` reads what it writes."""
+    from transfuse.doors.predicting import files_of, written
     from transfuse.doors.predicting import predict as answers_of
-    from transfuse.doors.predicting import written
 
-    if out.exists():
-        raise UserError("there is a file of that name already", where=str(out), hint="choose another --out")
-    say(written(answers_of(model, data, Path.cwd()), out))
+    for path in (out, *files_of(out).values()):
+        new_file(path)
+    answers = answers_of(model, data, Path.cwd())
+    say(written(answers, out))
+    if answers.unread:
+        problems = [f"{item}: {why}" for item, why in answers.unread.items()]
+        title, hint = "some items cannot be read and have no answer; all others have", "repair them and ask again"
+        raise many_problems(title, problems, where=str(files_of(out)["unread"]), hint=hint)
 
 
 def runs(

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from transfuse.doors.commands._common import Data, Ladder, Out, Sources, Workers, say
-from transfuse.errors import UserError
+from transfuse.doors.commands._common import Data, Ladder, Out, Sources, Workers, new_file, say
 
 
 def demo(
@@ -81,8 +80,7 @@ def init(
     """Write a recipe for this data and these sources, after looking at both."""
     from transfuse.doors.planned import written_recipe
 
-    if out.exists():
-        raise UserError("there is a file of that name already", where=str(out), hint="choose another --out")
+    new_file(out)
     text, summary = written_recipe(data, sources, Path.cwd(), out)
     out.write_text(text, encoding="utf-8")
     say(f"{summary}\nwritten: {out}\nnext: transfuse plan {out}; transfuse run {out}")
