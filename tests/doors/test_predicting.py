@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+import transfuse
 from transfuse.data.canvas import place
 from transfuse.doors.cli import app
 from transfuse.doors.exporting import exported_model
+from transfuse.doors.inspecting import facts_of
 from transfuse.doors.predicting import predict
 from transfuse.errors import UserError
 from transfuse.evaluation.elsewhere.files import read_predictions
@@ -146,6 +148,36 @@ def test_images_unlike_those_it_learnt_from_are_listed_beside_the_answers(model:
     without = written(predict(model, "photos", tmp_path), tmp_path / "q.csv")
     assert "does not tell" in without
     assert not (tmp_path / "q.unlike.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("run/models/frozen.vgg/model.json", "its folder: run/models/frozen.vgg"),
+        ("run/models/frozen.vgg/model.safetensors", "its folder: run/models/frozen.vgg"),
+        ("run/models", "run/models/frozen.vgg"),
+        ("winner.pt2", "torch.export.load"),
+    ],
+)
+def test_what_is_no_models_folder_but_near_one_is_told_with_what_to_give(
+    given: str, hint: str, model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(photos.parent)
+    (photos.parent / "run" / "models").mkdir(parents=True)
+    (photos.parent / "run" / "models" / "frozen.vgg").symlink_to(model)
+    for ask in (lambda: predict(Path(given), "photos", Path.cwd()), lambda: transfuse.load(given)):
+        with pytest.raises(UserError, match="neither a run nor a model") as found:
+            ask()
+        assert hint in str(found.value.hint)
+
+
+def test_an_exported_program_is_told_apart_and_is_not_opened(model: Path, tmp_path: Path):
+    path = exported_model(model, "torch_export", tmp_path / "winner.pt2")
+    facts = facts_of(path)
+    assert (facts["kind"], facts["safe"], facts["metadata"]["canvas"]) == ("PyTorch program", False, "28")
+    assert "torch.export.load unpickles" in facts["why"] and f"plan: {ORIGIN['plan']}" in facts["origin"]
+    path.write_bytes(b"no archive")
+    assert "this is no program of torch.export" in facts_of(path)["why"]
 
 
 def test_what_cannot_be_read_is_named_and_all_others_are_answered(

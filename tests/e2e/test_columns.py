@@ -119,6 +119,8 @@ def test_the_model_answers_for_another_table_by_name(outcome, folder):
         writer.writerows(told)
     (arm,) = (folder / "out" / "models").iterdir()
     answers, model = predict(arm, "other.csv", folder), load(arm)
+    assert json.loads((arm / "model.json").read_text())["table"] == {"path": "file", "text": "said", "label": "what"}
+    assert predict(arm, "items.csv", folder).items[:4] == answers.items, "the names of the recipe are known too"
     pixels = [read_image(folder / row["path"]).astype(np.float32) / 255 for row in told]
     images = torch.from_numpy(np.stack([np.stack([grey] * 3) for grey in pixels]))
     cells = [{"age": row["age"], "place": row["place"]} for row in told]

@@ -52,6 +52,8 @@ def facts_of(path: Place) -> dict[str, Any]:
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         return _looked(path, "ONNX graph", _graph, "standard operators, weights inside, no loops: arithmetic alone")
+    if suffix == ".pt2":
+        return _exported(path)
     if suffix in ARRAYS:
         return _looked(path, "npz", _arrays, "arrays of plain numbers and text; nothing is unpickled")
     if suffix == ".keras":
@@ -111,6 +113,18 @@ def _graph(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
         each.name: [TensorProto.DataType.Name(each.data_type), list(each.dims)] for each in model.graph.initializer
     }
     return tensors, {each.key: each.value for each in model.metadata_props}
+
+
+def _exported(path: Path) -> dict[str, Any]:
+    """A program of `torch.export`: nothing here opens one, for what loads it unpickles what is inside."""
+    from transfuse.files.graphs import words_of_program
+
+    why = (
+        "torch.export.load unpickles what is in it, so load it only from a maker you trust (transfuse verify); "
+        "`transfuse export --what onnx` gives a form that is looked through whole"
+    )
+    record = _looked(path, "PyTorch program", lambda path: ({}, words_of_program(path)), why)
+    return record | {"safe": False}
 
 
 def _arrays(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transfuse.data.familiar import Familiar
-from transfuse.doors.study import Study
+from transfuse.doors.study import Study, nothing_here
 from transfuse.doors.unanswered import Asked, Reads, Report, asked, opened_data
 from transfuse.errors import UserError
 from transfuse.fields import COLUMNS, check_field, parts
@@ -170,11 +170,7 @@ def model_folder(path: Path) -> Path:
         if (found / DESCRIPTION).is_file():
             return found
         raise UserError("this run kept no model", where=str(path), hint="run the recipe again")
-    raise UserError(
-        "there is neither a run nor a model here",
-        where=str(path),
-        expected="a run's folder, or RUN/models/ARM with model.json and model.safetensors",
-    )
+    raise nothing_here(path)
 
 
 def opened(folder: Path) -> tuple[Source, dict[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfuse.doors.study import Study
+from transfuse.doors.study import Study, nothing_here
 from transfuse.errors import UserError
 from transfuse.folder import DESCRIPTION, Folder
 from transfuse.kinds import kind_of
@@ -174,11 +174,7 @@ def load(path: str | Path, *, modules: Mapping[str, nn.Module] | None = None) ->
         from transfuse.fusion.saved import load as load_model
 
         return load_model(folder, modules=modules)
-    raise UserError(
-        "there is neither a run nor a model here",
-        where=str(folder),
-        expected="evidence.json or model.json in the folder",
-    )
+    raise nothing_here(folder)
 
 
 def _taps(member: Any, name: str, given: Any) -> list[str]:

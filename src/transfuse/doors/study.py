@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from transfuse import __version__
 from transfuse.errors import UserError
 from transfuse.files.texts import json_object
-from transfuse.folder import Folder
+from transfuse.folder import DESCRIPTION, TENSORS, Folder
 from transfuse.jsonio import pretty
 from transfuse.store import require_free, write_text
 
@@ -180,6 +180,22 @@ def side_by_side(first: Path, second: Path, target: Path) -> Path:
         page = render(Pair(views[0], views[1], (names[0], names[1])).document())
     write_text(target, page)
     return target
+
+
+def nothing_here(path: Path) -> UserError:
+    """The error where neither a run nor a model lies, with what to give instead of what does."""
+    arms = Folder(path.parent).models if path.name == "models" else ()
+    hint = None
+    if path.name in (DESCRIPTION, TENSORS):
+        hint = f"its folder: {path.parent}"
+    elif arms:
+        hint = " or ".join(str(arm) for arm in arms[:3])
+    elif path.suffix == ".pt2":
+        hint = "the folder that it was exported from; torch.export.load(FILE).module()(canvas) asks this program"
+    elif path.suffix == ".onnx":
+        hint = "the folder that it was exported from; transfuse predict asks a graph, and onnx:FILE is a source"
+    expected = f"a run's folder, or RUN/models/ARM with {DESCRIPTION} and {TENSORS}"
+    return UserError("there is neither a run nor a model here", where=str(path), expected=expected, hint=hint)
 
 
 def judged(predictions: Any, labels: Any, **settings: Any) -> Study:

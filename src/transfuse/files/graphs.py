@@ -9,6 +9,7 @@ and the steps are counted first. Whatever a graph asks for, it gets no more than
 from __future__ import annotations
 
 import functools
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UnsafeFileError, UserError, missing_extra
+from transfuse.files.arrays import DAMAGE as NO_ARCHIVE
 from transfuse.files.texts import parsed
 
 INPUT, OUTPUT = "canvas", "probabilities"
@@ -26,6 +28,7 @@ LARGEST_MEMORY_BYTES = 4 << 30
 MOST_STEPS = 1_000_000
 LOOPS = frozenset({"Loop", "Scan", "SequenceMap"})
 SILENT = 4
+PROGRAM_WORDS, LARGEST_WORDS_BYTES = "/extra/facts.json", 16 << 20
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "pkg.onnxscript.torch_lib", "pkg.torch")
 
 
@@ -173,6 +176,20 @@ def _tensors(model: Any, nodes: list[Any]) -> Iterator[Any]:
     for node in nodes:
         for attribute in node.attribute:
             yield from (attribute.t, *attribute.tensors)
+
+
+def words_of_program(path: Path) -> dict[str, str]:
+    """The words that travel with a program of `torch.export`, which is not opened for them; none where it has none.
+
+    Raises `UserError` for what is no such archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = [one for one in archive.infolist() if one.filename.endswith(PROGRAM_WORDS)]
+            told = parsed(archive.read(found[0])) if found and found[0].file_size <= LARGEST_WORDS_BYTES else {}
+    except NO_ARCHIVE as error:
+        raise UserError("this is no program of torch.export", where=str(path), got=str(error)[:200]) from error
+    return {str(name): str(value) for name, value in told.items()} if isinstance(told, dict) else {}
 
 
 def _facts(words: dict[str, str], path: Path) -> Facts:
