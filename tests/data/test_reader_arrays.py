@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.datasets import load_digits
 
 from transfuse.data.items import Items
-from transfuse.data.open import columns, index, open_data, signature
+from transfuse.data.open import columns, index, open_data, read_as, signature
 from transfuse.data.readers.arrays import names
 from transfuse.errors import UserError
 
@@ -27,6 +27,28 @@ def test_a_pair_becomes_a_table():
     assert data.items.labels == ("0", "10", "9", None, "0", "9")
     assert data.items.classes == ("0", "9", "10")
     np.testing.assert_array_equal(data.raw(4), X[4])
+
+
+def test_an_array_of_no_known_name_is_not_passed_over():
+    with pytest.raises(UserError, match="(?s)unknown array 'lables'.*labels"):
+        index({"x": X, "lables": Y}, HERE)
+
+
+TAGS = [["a", "b"], ["c"], ["a"], [], ["b"], ["c"]]
+
+
+@pytest.mark.parametrize(
+    "labels", [TAGS, np.array(TAGS, dtype=object), [["a", "b"]] * 6, np.array([["a", "b"]] * 6, dtype=object)]
+)
+def test_labels_by_their_names_are_told_how_to_become_columns(labels):
+    with pytest.raises(UserError) as found:
+        index(read_as((X, labels), "multilabel"), HERE)
+    assert "MultiLabelBinarizer" in str(found.value.hint)
+    columns = np.array([[name in row for name in "abc"] for row in TAGS]).astype(int)
+    assert index(read_as({"x": X, "y": columns, "classes": list("abc")}, "multilabel"), HERE).labels == (
+        *map(tuple, TAGS),
+    )
+    assert index(read_as((X, np.array([["1", "0"]] * 6)), "multilabel"), HERE).labels[0] == ("0",), "flags may be texts"
 
 
 @settings(deadline=None, max_examples=15)

@@ -103,6 +103,22 @@ def test_both_verbs_take_the_same_forms_of_a_source(verb, place, monkeypatch):
     }
 
 
+@pytest.mark.parametrize(
+    ("source", "got", "hint"),
+    [(Small, "the class Small", "Small(...), an instance of it"), (images, "function", None), (3, "int", None)],
+)
+def test_what_is_no_network_is_one_message(source, got, hint):
+    for ask in (
+        lambda: transfuse.compare({"mine": source}, images()),
+        lambda: transfuse.choose({"mine": {"spec": source}}, images()),
+        lambda: transfuse.fuse({"mine": source}, "features/concat", classes=2, canvas=12),
+        lambda: transfuse.compare({"a": "demo:vgg"}, images(), recipient=source),
+    ):
+        with pytest.raises(UserError, match="is no network") as found:
+            ask()
+        assert (found.value.got, found.value.hint) == (got, hint)
+
+
 def test_a_report_can_be_written_anywhere(study, tmp_path):
     assert "<html" in study.report(tmp_path / "r.html").read_text(encoding="utf-8")
     assert study.report(tmp_path / "r.md").read_text(encoding="utf-8").startswith("# ")

@@ -143,6 +143,7 @@ def test_groups_are_clusters(tmp_path: Path) -> None:
 
 BROKEN = NUMBERS.copy()
 BROKEN[3, 1] = np.nan
+NAMED = [["x"] * (1 + row % 2) for row in range(N)]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +159,9 @@ BROKEN[3, 1] = np.nan
         (NEAR, NUMBERS, {"kind": "regresion"}, r"(?s)unknown kind of task.*regression"),
         (NEAR, NUMBERS, {"kinds": "regression"}, r"(?s)unknown setting 'kinds'.*kind"),
         (NEAR, LABELS[:, 0].astype(str), {"kind": "regression"}, "have another form"),
+        (GOOD, NAMED, {"kind": "multilabel", "scale": "logit"}, "(?s)rows of different lengths.*MultiLabelBinarizer"),
+        (GOOD, {"item": IDS, "label": NAMED}, {"kind": "multilabel", "scale": "logit"}, "rows of different lengths"),
+        (GOOD, NAMED, {"scale": "logit"}, "(?s)rows of different lengths.*one label an item"),
     ],
 )
 def test_bad_input_is_one_message(scores: Any, labels: Any, settings: Any, said: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from transfuse.errors import UserError
-from transfuse.source.prepare import metadata, read
+from transfuse.source.open import make_card
+from transfuse.source.prepare import metadata, read, what_to_state
 from transfuse.types import Prepare
 
 IMAGENET = Prepare(size=224)
@@ -31,6 +36,16 @@ def test_a_scale_without_a_mean_is_refused_because_the_base_mean_is_in_other_uni
 
 def test_other_fields_leave_the_normalisation_alone():
     assert read({"order": "bgr"}, where="x", base=IMAGENET) == Prepare(224, order="bgr")
+
+
+@pytest.mark.parametrize(("kind", "named"), [(torch.float64, "torch.float64"), (torch.bfloat16, "torch.bfloat16")])
+def test_a_network_of_other_numbers_is_told_so_and_not_that_its_size_is_wrong(kind, named):
+    network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(2 * 6 * 6, 2)).to(kind)
+    with pytest.raises(UserError) as found:
+        make_card("mine", network, root=Path(), canvas=8)
+    assert found.value.hint == f"module.float(): images come in float32, and it has weights in {named}"
+    assert make_card("mine", network.float(), root=Path(), canvas=8).class_count == 2
+    assert what_to_state(network).startswith("state the size")
 
 
 def test_grey_has_one_number():

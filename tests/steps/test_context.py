@@ -43,6 +43,14 @@ def test_another_spec_another_folder_and_data_in_memory_are_opened_for_themselve
         Context(store, context.root / "elsewhere", context.data).open(items)
 
 
+def test_arrays_by_name_have_no_spelling_and_are_opened_all_the_same(place) -> None:
+    context, store = place
+    pixels = np.arange(6 * 16, dtype=np.uint8).reshape(6, 4, 4)
+    for data in ({"x": pixels, "y": np.array([0, 1] * 3)}, {"read": (pixels, [0, 1] * 3), "splits": {"test": 2}}):
+        found = Context(store, context.root, data).open(store.need("a" * 64))
+        assert np.array_equal(found.raw(5), pixels[5])
+
+
 def test_only_the_last_few_are_kept(place) -> None:
     context, store = place
     first = table(store.need("a" * 64))

@@ -17,6 +17,10 @@ from transfuse.types import TaskKind
 TRUE, FALSE = ("1", "1.0", "true", "yes"), ("0", "0.0", "false", "no")
 SEPARATOR = ";"
 VALUE = "value"
+BINARISE = (
+    "names become columns of 0 and 1 by scikit-learn's MultiLabelBinarizer().fit_transform(y), whose classes_ are "
+    "then {x: ..., y: ..., classes: ...}"
+)
 Found = list[tuple[str, ...] | tuple[float, ...] | None]
 
 
@@ -87,9 +91,12 @@ def of_array(array: np.ndarray, kind: TaskKind, names: Sequence[str] | None, whe
     cells = array[:, None] if kind == "regression" and array.ndim == 1 else array
     if cells.ndim != 2:
         expected = "[N] or [N, T] numbers" if kind == "regression" else "[N, C] of 0 and 1"
-        raise UserError(
-            f"targets of a {kind} task have another shape", where=where, expected=expected, got=f"{list(array.shape)}"
-        )
+        what = f"targets of a {kind} task have another shape"
+        hint = BINARISE if kind == "multilabel" else None
+        raise UserError(what, where=where, expected=expected, got=f"{list(array.shape)}", hint=hint)
+    if kind == "multilabel" and cells.dtype.kind in "OU" and not {_flag(cell) for cell in cells.ravel()} - {None}:
+        got = repr(cells[0].tolist())[:80]
+        raise UserError("these labels are names", where=where, expected="[N, C] of 0 and 1", got=got, hint=BINARISE)
     width = cells.shape[1]
     default = [VALUE] if kind == "regression" and width == 1 else [str(number) for number in range(width)]
     known = [str(name) for name in names] if names is not None else default

@@ -208,12 +208,12 @@ def _asked(sources: Sources, recipe: Mapping[str, Any], where: str) -> tuple[Rec
     for name, entry in _named(sources).items():
         more = dict(entry) if isinstance(entry, Mapping) else {"spec": entry}
         if not isinstance(more.get("spec"), str | None):
-            modules[name] = more["spec"]
+            modules[name] = _network(name, more["spec"])
             more["spec"] = f"module:{name}"
         entries[name] = more
     own = recipe.get(RECIPIENT)
     if own is not None and not isinstance(own, str | dict):
-        modules[RECIPIENT] = own
+        modules[RECIPIENT] = _network(RECIPIENT, own)
         recipe = {**recipe, RECIPIENT: f"module:{RECIPIENT}"}
     return validated({"sources": entries, **recipe}, where=where), modules
 
@@ -231,6 +231,21 @@ def _named(sources: Sources) -> dict[str, Any]:
     return named
 
 
+def _network(name: str, given: Any) -> nn.Module:
+    """A network that was given in Python. Raises UserError for a class, a function, and whatever else is none."""
+    from torch import nn
+
+    if isinstance(given, nn.Module):
+        return given
+    is_class = isinstance(given, type)
+    raise UserError(
+        f"source '{name}' is no network",
+        expected="a spec such as torchvision:resnet18, or an nn.Module",
+        got=f"the class {given.__name__}" if is_class else type(given).__name__,
+        hint=f"{given.__name__}(...), an instance of it" if is_class else None,
+    )
+
+
 def _opened(sources: Sources, canvas: int) -> dict[str, Source]:
     from transfuse.source.base import Source
     from transfuse.source.open import make_card, open_source
@@ -241,8 +256,9 @@ def _opened(sources: Sources, canvas: int) -> dict[str, Source]:
         if isinstance(entry, Source):
             opened[name] = entry
             continue
+        module = None if isinstance(entry, str) else _network(name, entry)
         card = make(name, entry, root=Path.cwd(), canvas=canvas)
-        opened[name] = open_source(card, root=Path.cwd(), module=None if isinstance(entry, str) else entry)
+        opened[name] = open_source(card, root=Path.cwd(), module=module)
     if not opened:
         raise UserError("nothing to fuse", expected="at least one source")
     return opened

@@ -19,7 +19,7 @@ from transfuse.fields import COLUMNS, IMAGE, TEXT, check_field, field_of
 from transfuse.files.weights import existing
 from transfuse.jsonio import digest, file_digest
 from transfuse.registry import find
-from transfuse.source.prepare import EXAMPLE, METADATA_KEY, read
+from transfuse.source.prepare import EXAMPLE, METADATA_KEY, read, what_to_state
 from transfuse.source.spec import SHELF, Built, Spec, carries, parse
 from transfuse.types import Card, Prepare, Tap
 
@@ -222,7 +222,7 @@ def _ramp(module: nn.Module, prepare: Prepare, side: int) -> Tensor:
         return module.door(prepare)(example(field_of(module), ROWS, side))  # pyright: ignore[reportCallIssue]
     parameter = next(iter(module.parameters()), torch.empty(0))
     ramp = torch.linspace(-1, 1, ROWS * prepare.channels * side * side, device=parameter.device)
-    return ramp.reshape(ROWS, prepare.channels, side, side).to(parameter.dtype)
+    return ramp.reshape(ROWS, prepare.channels, side, side)
 
 
 def _look(module: nn.Module, prepare: Prepare, side: int, where: str) -> dict[str, Tap] | UserError:
@@ -235,8 +235,7 @@ def _look(module: nn.Module, prepare: Prepare, side: int, where: str) -> dict[st
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         what = f"the network does not accept images [N, {prepare.channels}, {side}, {side}]"
-        hint = "state the size and channels it was trained at: " + EXAMPLE
-        return UserError(what, where=where, got=first[:200], hint=hint)
+        return UserError(what, where=where, got=first[:200], hint=what_to_state(module))
 
 
 def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: int) -> tuple[bool, set[str]]:

@@ -9,12 +9,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transfuse.errors import UserError, many_problems, unknown_name
 from transfuse.files.texts import parsed
 from transfuse.files.weights import safetensors_header
 from transfuse.types import Prepare
+
+if TYPE_CHECKING:
+    from torch import nn
 
 METADATA_KEY = "transfuse.card"
 EXAMPLE = "prepare: {size: 224, order: rgb, scale: 1, mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225]}"
@@ -103,3 +106,11 @@ def stated_prepare(stated: Mapping[str, Any], *, where: str, base: Prepare | Non
     """The `Prepare` in a file's metadata, laid over `base`; `base` where the metadata has none of its fields."""
     own = {name: value for name, value in stated.items() if name in FIELDS}
     return read(own, where=where, base=base) if own else base
+
+
+def what_to_state(network: nn.Module) -> str:
+    """What to try where a network does not accept its images."""
+    odd = sorted({str(each.dtype) for each in network.parameters() if each.is_floating_point()} - {"torch.float32"})
+    if odd:
+        return f"module.float(): images come in float32, and it has weights in {' and '.join(odd)}"
+    return "state the size and channels it was trained at: " + EXAMPLE

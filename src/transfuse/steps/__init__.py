@@ -60,10 +60,15 @@ class Context:
         from transfuse.data.open import open_data
 
         spec = self.data if extra is None else self.extra[extra]
-        if not isinstance(spec, str | dict) or not items.key:
+        try:
+            spelled = canonical(spec) if isinstance(spec, str | dict) and items.key else None
+        except TypeError:
+            # What holds arrays, or a Dataset, has no spelling.
+            spelled = None
+        if spelled is None:
             return open_data(spec, self.root, items=table(items))
         return _remembered(
-            ("data", items.key, canonical(spec), self.root), lambda: open_data(spec, self.root, items=table(items))
+            ("data", items.key, spelled, self.root), lambda: open_data(spec, self.root, items=table(items))
         )
 
     def torch_device(self) -> torch.device:

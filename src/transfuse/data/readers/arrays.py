@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from transfuse.data.items import Items, Label, array_digest, table
-from transfuse.data.labels import of_array
-from transfuse.errors import UserError
+from transfuse.data.labels import BINARISE, of_array
+from transfuse.errors import UserError, unknown_name
 from transfuse.files.images import stack
 from transfuse.types import TaskKind
 
@@ -143,8 +143,19 @@ def _pick(named: Mapping[str, Any], role: str, where: str) -> np.ndarray | None:
     present = [name for name in NAMES[role] if named.get(name) is not None]
     if len(present) > 1:
         raise UserError(f"two arrays for one role: {' and '.join(present)}", where=where)
-    return np.asarray(named[present[0]]) if present else None
+    try:
+        return np.asarray(named[present[0]]) if present else None
+    except ValueError as error:
+        hint = BINARISE if role == "y" else None
+        where = f"{where}, array '{role}'"
+        raise UserError("rows of different lengths are no array", where=where, hint=hint) from error
 
 
 def _named(spec: Any) -> Mapping[str, Any]:
-    return spec if isinstance(spec, Mapping) else {"x": spec[0], "y": spec[1]}
+    if not isinstance(spec, Mapping):
+        return {"x": spec[0], "y": spec[1]}
+    known = [name for names_of in NAMES.values() for name in names_of]
+    for name in spec:
+        if name not in known:
+            raise unknown_name("array", str(name), known, where=MEMORY)
+    return spec

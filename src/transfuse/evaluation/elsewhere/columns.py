@@ -21,6 +21,7 @@ from transfuse.evaluation.elsewhere.files import (
     SEED,
     SPLIT,
     Labels,
+    array_of,
     missing_column,
     numbers,
     read_csv,
@@ -49,14 +50,14 @@ def read_truth(source: Any, kind: TaskKind) -> Truth:
         return _of_columns(read_csv(Path(source), (ITEM,)), kind, str(source))
     if isinstance(source, Mapping):
         return _of_mapping(source, kind)
-    array = np.asarray(source)
+    array = array_of(source, "labels")
     targets = _table(array, kind, "labels")
     ids = tuple(str(row) for row in range(len(targets)))
     return Truth(Labels(ids, ids), _checked(targets, ids, None, kind, "labels"), None)
 
 
 def _of_mapping(source: Mapping[str, Any], kind: TaskKind) -> Truth:
-    held = {str(name): np.asarray(values) for name, values in source.items()}
+    held = {str(name): array_of(values, f"labels, '{name}'") for name, values in source.items()}
     if ITEM not in held:
         raise missing_column(ITEM, held, "labels")
     if LABEL in held and held[LABEL].ndim == 2:

@@ -106,9 +106,19 @@ def as_scale(name: str, where: str) -> Scale:
     raise unknown_name("scale", name, SCALES, where=where)
 
 
+def array_of(values: Any, where: str) -> np.ndarray:
+    """What was given in Python as an array. Raises: `UserError` for rows of different lengths, such as names."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        expected = "one label an item, or of a multilabel task [N, C] of 0 and 1"
+        hint = "scikit-learn's MultiLabelBinarizer().fit_transform(labels) makes names into such columns"
+        raise UserError("rows of different lengths are no array", where=where, expected=expected, hint=hint) from error
+
+
 def texts(values: Any) -> list[str]:
     """Any sequence as text, whole numbers without a decimal point; ids and labels are compared as text."""
-    array = np.asarray(values).ravel()
+    array = array_of(values, "ids or labels").ravel()
     if array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.round(array)).all():
         array = array.astype(np.int64)
     return [str(value) for value in array]
