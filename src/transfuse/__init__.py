@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from transfuse.doors.python import choose, compare, evaluate, fuse, load, merge
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     # The verbs are fetched on first use, so that `import transfuse` costs nothing.
     if name in __all__:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from report.example import evidence
 from transfuse.doors.finding import runs
 from transfuse.errors import UserError
+from transfuse.report.overview import table
 from transfuse.report.view import View
 
 
@@ -40,6 +42,42 @@ def test_what_is_unfinished_or_broken_says_so_beside_the_others(tmp_path: Path) 
     found = runs(tmp_path)
     assert found["begun"] == "not finished; run its recipe again to go on"
     assert found["broken"] == "cannot be read: this is not an evidence record"
+    assert isinstance(found["whole"], View)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update(setup="x"),
+        lambda record: record.update(ledger=3),
+        lambda record: record["verdict"]["claims"][0].update(status="x"),
+        lambda record: record["verdict"]["recommendation"].update(form=None),
+    ],
+)
+def test_a_record_that_cannot_be_listed_is_named_beside_the_others(change, tmp_path: Path) -> None:
+    write(tmp_path / "whole")
+    record = evidence()
+    change(record)
+    (write(tmp_path / "broken") / "evidence.json").write_text(json.dumps(record), encoding="utf-8")
+    found = runs(tmp_path)
+    assert str(found["broken"]).startswith("cannot be read: its evidence does not hold what a run writes")
+    lines = table(found).splitlines()
+    assert len(lines) == 3 and "whole" in lines[1] and lines[2].startswith("broken: cannot be read")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named_beside_the_others(tmp_path: Path, monkeypatch) -> None:
+    write(tmp_path / "whole")
+    (tmp_path / "locked").mkdir()
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if "locked" in path.parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    found = runs(tmp_path)
+    assert found["locked"] == "cannot be read: Permission denied"
     assert isinstance(found["whole"], View)
 
 

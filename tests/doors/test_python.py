@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 
 import transfuse
+from transfuse.doors.study import Study
 from transfuse.errors import UserError
 
 
@@ -69,6 +72,20 @@ def test_the_table_has_a_row_for_every_judged_arm(study):
     rows = {row["arm"]: row for row in study.table()}
     assert {"prior", "frozen/narrow", "frozen/wide", "ensemble"} <= set(rows)
     assert rows["prior"]["accuracy"] < rows["frozen/wide"]["accuracy"]
+
+
+def test_the_verbs_are_seen_before_they_are_fetched():
+    code = (
+        "import transfuse; assert {*transfuse.__all__} <= {*dir(transfuse)}; import sys; print('numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_study_names_itself_in_one_short_line(study):
+    said = repr(study)
+    assert said == f"<Study: ship {study.winner}, {len(study.verdict['claims'])} claims, in '{study.folder}'>"
+    assert repr(Study({})) == "<Study: of a record that no run wrote>"
+    assert repr([Study(study.record)]) == f"[{said.partition(', in ')[0]}>]"
 
 
 def test_no_room_of_the_house_hides_a_verb():

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from transfuse.doors.study import Study
+from transfuse.doors.study import NOT_A_RECORD, Study
 from transfuse.errors import UserError
 from transfuse.folder import Folder
+from transfuse.report.overview import table
 from transfuse.report.view import View
 
 # Old evidence of a folder, and what no run has below it.
@@ -31,25 +32,31 @@ def runs(folder: Path) -> Mapping[str, View | str]:
 
 def _folders(folder: Path, deep: int) -> Iterator[Path]:
     """Folders of runs; nothing is looked for inside one, and no link is followed."""
-    if Folder(folder).evidence.is_file() or Folder(folder).journal.is_file():
-        yield folder
-        return
-    if not deep:
-        return
     try:
-        inner = sorted(folder.iterdir())
+        is_run = Folder(folder).evidence.is_file() or Folder(folder).journal.is_file()
+        inner = [] if is_run or not deep else sorted(folder.iterdir())
     except OSError:
-        return
+        # It may be one: why it cannot be looked into is told where it is read.
+        is_run, inner = True, []
+    if is_run:
+        yield folder
     for each in inner:
         if each.is_dir() and not each.is_symlink() and each.name not in PASSED_OVER and not each.name.startswith("."):
             yield from _folders(each, deep - 1)
 
 
 def _read(place: Path) -> View | str:
-    if not Folder(place).evidence.is_file():
-        return "not finished; run its recipe again to go on"
     try:
+        if not Folder(place).evidence.is_file() and Folder(place).journal.is_file():
+            return "not finished; run its recipe again to go on"
         study = Study.of_folder(place)
+        view = View(study.record, study.measurements)
+        # What its line in the list would stumble over must not take the other lines along.
+        table({place.name: view})
     except UserError as error:
         return f"cannot be read: {error.what}"
-    return View(study.record, study.measurements)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    except NOT_A_RECORD as error:
+        return f"cannot be read: its evidence does not hold what a run writes ({type(error).__name__}: {error})"[:200]
+    return view

@@ -151,6 +151,15 @@ class Study:
         self.report(place.markdown)
         return self.report(place.report)
 
+    def __repr__(self) -> str:
+        from transfuse.report.numbers import plural
+
+        try:
+            said = f"ship {self.winner}, {plural(len(self.verdict['claims']), 'claim')}"
+        except NOT_A_RECORD:
+            said = "of a record that no run wrote"
+        return f"<Study: {said}{'' if self.folder is None else f', in {str(self.folder)!r}'}>"
+
     def __str__(self) -> str:
         from transfuse.report.terminal import render_terminal
 
