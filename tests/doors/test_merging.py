@@ -114,6 +114,23 @@ def said(*words: str) -> str:
     return result.output
 
 
+def test_inspecting_what_has_nothing_in_common_gives_no_numbers(folder):
+    save_file({"other": np.ones((2, 2), np.float32)}, folder / "c.safetensors")
+    told = said("inspect", "a.safetensors", "c.safetensors")
+    assert "a and c: no weights in common" in told and "cosine" not in told
+    assert "a and b: no cosine, distance 0.7071" in said("inspect", "a.safetensors", "b.safetensors")
+
+
+def test_of_two_sets_of_weights_the_one_taken_and_the_way_to_the_other_are_told(folder):
+    import torch
+
+    weights = {"w": torch.ones(3)}
+    torch.save({"model": weights, "ema": weights, "epoch": {"at": 3}}, folder / "e.pt")
+    told = said("inspect", "e.pt")
+    assert "taken from: 'model', which lies beside ema, epoch" in told
+    assert "'ema' holds weights too: torch.save(checkpoint['ema'], FILE)" in told and "'epoch' holds" not in told
+
+
 def test_inspecting_several_tells_their_lineage(planted):
     assert "lineage: align first" in said("inspect", "n.safetensors", "p.safetensors")
     assert "lineage: do not merge" in said("inspect", "n.safetensors", "o.safetensors")

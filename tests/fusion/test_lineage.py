@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from transfuse.demo.networks import build
-from transfuse.fusion.lineage import lineage
+from transfuse.fusion.lineage import lineage, lone
 from transfuse.fusion.turning import drawn, turned
 from transfuse.seeds import stream
 from transfuse.source.hidden_units.groups import find_groups
@@ -74,6 +74,21 @@ def test_drift_of_statistics_is_in_deviations():
     count = sum(array.size for name, array in BASE.items() if name.endswith("running_mean"))
     assert pair.mean_drift == pytest.approx(3 * 16 / count) and pair.variance_drift == 0.0
     assert pair.verdict == "mergeable" and pair.cosine == pytest.approx(1.0)
+
+
+def test_what_has_nothing_in_common_has_no_numbers_either():
+    one, other, start = ({f"{name}.w": np.ones((2, 2), np.float32)} for name in "abc")
+    found = told({"a": one, "b": other}, start)
+    assert (found.verdict, found.changes) == ("do not merge", {})
+    assert [(pair.cosine, pair.distance) for pair in found.pairs] == [(None, None)]
+    vectors = told({"a": {"w": np.ones(4, np.float32)}, "b": {"w": np.full(4, 3, np.float32)}})
+    assert [pair.cosine for pair in vectors.pairs] == [None]
+    assert vectors.pairs[0].distance == pytest.approx(4 / np.sqrt(12))
+
+
+def test_no_one_stands_alone_among_those_that_cannot_be_compared():
+    states = {name: {f"{name}.w": np.ones((2, 2), np.float32)} for name in "abc"}
+    assert lone(told(states).pairs) is None
 
 
 def test_what_does_not_fit_is_told_and_the_rest_is_compared():

@@ -62,7 +62,9 @@ def related(models: Sequence[str], base: str | None, *, as_json: bool) -> str:
         return pretty(found.record()).rstrip()
     lines = [f"lineage: {found.verdict}", f"  why: {found.why}"]
     for pair in found.pairs:
-        told = f"  {pair.first} and {pair.second}: cosine {pair.cosine:.4f}, distance {pair.distance:.4f}"
+        cosine = "no cosine" if pair.cosine is None else f"cosine {pair.cosine:.4f}"
+        apart = "no weights in common" if pair.distance is None else f"{cosine}, distance {pair.distance:.4f}"
+        told = f"  {pair.first} and {pair.second}: {apart}"
         told += "" if pair.task_cosine is None else f", cosine of their changes {pair.task_cosine:.4f}"
         if pair.mean_drift is not None and pair.variance_drift is not None:
             told += f", BatchNorm's means {pair.mean_drift:.3f} deviations apart"

@@ -33,11 +33,20 @@ def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def unwrapped(content: Any) -> tuple[Any, str]:
-    """What stands under the names of `WRAPPERS`, and in words where it was and what lies beside it; empty for bare."""
+    """What stands under the names of `WRAPPERS`, and in words where it was, what lies beside it, and how other weights
+    that do are taken; empty for bare."""
+    import torch
+
     said = []
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             beside = ", ".join(str(name) for name in content if name != wrapper)
             said.append(f"'{wrapper}'" + (f", which lies beside {beside}" if beside else ""))
+            for name, other in content.items():
+                values = list(other.values()) if isinstance(other, Mapping) and name != wrapper else []
+                if values and all(isinstance(value, torch.Tensor) for value in values):
+                    said.append(
+                        f"'{name}' holds weights too: torch.save(checkpoint['{name}'], FILE) makes a file of them"
+                    )
             content = content[wrapper]
     return content, "; ".join(said)

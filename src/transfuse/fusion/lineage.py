@@ -31,16 +31,17 @@ LONELY = 3.0
 class Pair:
     """Two checkpoints side by side.
 
-    `cosine` is the median over tensors of two or more axes, `distance` |a - b| / sqrt(|a| |b|) over all weights,
-    `lengths` the mean relative difference of sorted row lengths. `mean_drift` is BatchNorm's |mean_a - mean_b| in
+    `cosine` is the median over tensors of two or more axes, `distance` |a - b| / sqrt(|a| |b|) over all weights; either
+    is None where all checkpoints have no such tensor in common.
+    `lengths` is the mean relative difference of sorted row lengths. `mean_drift` is BatchNorm's |mean_a - mean_b| in
     deviations, `variance_drift` |log(var_a / var_b)|, both means over channels; None without BatchNorm. With a base,
     `task_cosine` is the cosine of what each changed.
     """
 
     first: str
     second: str
-    cosine: float
-    distance: float
+    cosine: float | None
+    distance: float | None
     lengths: float
     mean_drift: float | None
     variance_drift: float | None
@@ -82,7 +83,7 @@ def lineage(members: Mapping[str, Reader], base: Reader | None = None) -> Lineag
             for who in members:
                 changes[who] += float(np.square(arrays[who] - start).sum())
     pairs = tuple(found.pair(first, second) for (first, second), found in sums.items())
-    changes = {who: float(np.sqrt(change / max(length, 1e-300))) for who, change in changes.items()}
+    changes = {who: float(np.sqrt(change / max(length, 1e-300))) for who, change in changes.items() if names}
     verdict, why = _together(pairs, wrong)
     return Lineage(pairs, changes, tuple(wrong), verdict, why)
 
@@ -90,10 +91,11 @@ def lineage(members: Mapping[str, Reader], base: Reader | None = None) -> Lineag
 def lone(pairs: Sequence[Pair]) -> str | None:
     """The one checkpoint of three or more that lies at least three times as far from its nearest neighbour as any two
     others lie from each other (distance = 1 - cosine); None where there is no such one."""
-    names = list(dict.fromkeys(name for pair in pairs for name in (pair.first, pair.second)))
+    apart = {(pair.first, pair.second): 1 - pair.cosine for pair in pairs if pair.cosine is not None}
+    names = list(dict.fromkeys(name for both in apart for name in both))
     for name in names if len(names) > 2 else ():
-        nearest = min(1 - pair.cosine for pair in pairs if name in (pair.first, pair.second))
-        others = max(1 - pair.cosine for pair in pairs if name not in (pair.first, pair.second))
+        nearest = min(far for both, far in apart.items() if name in both)
+        others = max(far for both, far in apart.items() if name not in both)
         if nearest > LONELY * max(others, 1e-6):
             return name
     return None
@@ -117,6 +119,7 @@ class _Sums:
     def __init__(self) -> None:
         self.cosines: list[float] = []
         self.lengths: list[float] = []
+        self.compared = False
         self.squares = np.zeros(3)
         self.tasks = np.zeros(3)
         self.drifts: dict[str, list[float]] = {MEAN: [], VARIANCE: []}
@@ -130,6 +133,7 @@ class _Sums:
         if last == VARIANCE:
             self._drift(stem, a, b)
             return
+        self.compared = True
         self.squares += [np.square(a).sum(), np.square(b).sum(), np.square(a - b).sum()]
         if start is not None:
             left, right = a - start, b - start
@@ -147,13 +151,13 @@ class _Sums:
             self.drifts[MEAN] += (self.means[stem] / np.sqrt(middle)).ravel().tolist()
 
     def pair(self, first: str, second: str) -> Pair:
-        cosine = float(np.median(self.cosines)) if self.cosines else 0.0
+        cosine = float(np.median(self.cosines)) if self.cosines else None
         lengths = float(np.mean(self.lengths)) if self.lengths else 1.0
         a, b, apart = self.squares
         task = self.tasks[2] / np.sqrt(self.tasks[0] * self.tasks[1]) if self.tasks[:2].all() else None
-        verdict, why = _judged(cosine, lengths, bool(self.cosines))
+        verdict, why = _judged(cosine, lengths)
         drift = {name: float(np.mean(values)) if values else None for name, values in self.drifts.items()}
-        distance = float(np.sqrt(apart / max(np.sqrt(a * b), 1e-300)))
+        distance = float(np.sqrt(apart / max(np.sqrt(a * b), 1e-300))) if self.compared else None
         tasks = None if task is None else float(task)
         return Pair(
             first, second, cosine, distance, lengths, drift[MEAN], drift[VARIANCE], tasks, verdict=verdict, why=why
@@ -172,8 +176,8 @@ def _lengths(a: np.ndarray, b: np.ndarray) -> float:
     return max(found)
 
 
-def _judged(cosine: float, lengths: float, any_matrix: bool) -> tuple[Verdict, str]:
-    if not any_matrix:
+def _judged(cosine: float | None, lengths: float) -> tuple[Verdict, str]:
+    if cosine is None:
         return "do not merge", "there is no tensor of two axes in common that could tell"
     if cosine >= SAME_START:
         return "mergeable", f"their weights point the same way (median cosine {cosine:.3f}): one start"
