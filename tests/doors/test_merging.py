@@ -145,3 +145,21 @@ def test_aligned_files_of_one_network_merge_to_it(planted):
     assert all(np.allclose(merged_state[name], array, atol=1e-6) for name, array in planted["n"].items())
     with pytest.raises(UserError, match="cannot be aligned"):
         RUN.invoke(app, list(words), catch_exceptions=False)
+
+
+def test_a_file_with_a_word_before_each_name_is_told_to_lose_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = {"a.w": np.ones(2, np.float32), "b.w": np.ones(2, np.float32)}
+    save_file(own, "plain.safetensors")
+    save_file({f"model.net.{name}": array for name, array in own.items()}, "boxed.safetensors")
+    save_file({"other": np.ones(2, np.float32)}, "other.safetensors")
+    for words, hint in (
+        (
+            ["plain.safetensors", "boxed.safetensors"],
+            "every name of 'boxed' begins with 'model.net.', and the rest fits",
+        ),
+        (["plain.safetensors", "--base", "boxed.safetensors"], "every name of the base begins with 'model.net.'"),
+        (["plain.safetensors", "other.safetensors"], "merge checkpoints of one architecture"),
+    ):
+        done = RUN.invoke(app, ["merge", "mean", *words, "--out", "o.safetensors"])
+        assert isinstance(done.exception, UserError) and str(done.exception.hint).startswith(hint)

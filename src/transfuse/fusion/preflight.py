@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os.path import commonprefix
 
 from transfuse.errors import many_problems
 from transfuse.source.weights import Reader
@@ -15,9 +16,22 @@ FLOATS = ("F16", "BF16", "F32", "F64")
 def check(members: Mapping[str, Reader], base: Reader | None) -> None:
     """Names, shapes and types of all members at once; each problem names the tensor and the source."""
     if problems := misfits(members, base):
+        hint = _prefixed({**members, **({START: base} if base is not None else {})})
         raise many_problems(
-            "these checkpoints cannot be merged", problems, hint="merge checkpoints of one architecture"
+            "these checkpoints cannot be merged", problems, hint=hint or "merge checkpoints of one architecture"
         )
+
+
+def _prefixed(readers: Mapping[str, Reader]) -> str:
+    """What to do where one of them calls its tensors as another does, with the same words before each name."""
+    names = {source: set(reader.names()) for source, reader in readers.items()}
+    for source, own in names.items():
+        prefix = commonprefix([*own]).rpartition(".")[0] + "."
+        if any({f"{prefix}{name}" for name in other} == own for other in names.values()):
+            who = "the base" if source == START else f"'{source}'"
+            cut = f"{{name.removeprefix('{prefix}'): tensor for name, tensor in state.items()}}"
+            return f"every name of {who} begins with '{prefix}', and the rest fits: save it anew as {cut}"
+    return ""
 
 
 def misfits(members: Mapping[str, Reader], base: Reader | None) -> list[str]:
