@@ -18,7 +18,7 @@ from transfuse.evaluation.tables import Table
 from transfuse.evaluation.verdict import judge, record
 from transfuse.evaluation.words import number
 from transfuse.jsonio import canonical
-from transfuse.types import Flag, ItemTable
+from transfuse.types import Flag, ItemTable, Verdict
 
 
 def interval(mean: float, seed: int = 0) -> Interval:
@@ -220,8 +220,40 @@ def test_flags() -> None:
     assert judge(changed(case(), flags=(passed,))).verdict.flags == (passed,)
     found = judge(case({**SKILLS, "concat": 1.0})).verdict
     assert [flag.flag for flag in found.flags] == ["worse_than_best_single"]
-    assert "worse than the best single source" in found.flags[0].why
+    assert "What is recommended, concat, is shown worse than the best single source" in found.flags[0].why
     assert found.flags[0].evidence == ("log_loss:concat-vs-frozen/lite0:test:clean",)
+
+
+def shipped_ensemble(skill: float, **fields: object) -> Verdict:
+    """The verdict of a case in which the selection rows liked the ensemble best, whatever judged rows do."""
+    one = case({**SKILLS, "ensemble": skill}, {**LOSSES, "ensemble": 0.2})
+    found = judge(changed(one, comparisons=(("concat", "frozen/lite0"),), **fields)).verdict
+    assert found.recommendation.arm == "ensemble"
+    return found
+
+
+def test_what_ships_is_compared_with_the_best_single_whoever_was_the_winner() -> None:
+    found = shipped_ensemble(2.9)
+    assert [(claim.arm, claim.quantity, claim.status) for claim in found.claims if claim.arm == "ensemble"] == [
+        ("ensemble", "log_loss", "better"),
+        ("ensemble", "accuracy", "better"),
+    ]
+    # The winner's own claims stay uncorrected: this one is no member of a family.
+    assert all("correction" not in claim.sentence for claim in found.claims)
+    assert found.flags == ()
+
+
+def test_what_ships_is_flagged_where_the_judged_rows_show_it_worse_with_what_to_ship_instead() -> None:
+    (flag,) = shipped_ensemble(1.0).flags
+    assert (flag.flag, flag.evidence) == ("worse_than_best_single", ("log_loss:ensemble-vs-frozen/lite0:test:clean",))
+    assert "What is recommended, ensemble, is shown worse than the best single source, frozen/lite0" in flag.why
+    assert flag.why.endswith("by the judged rows, ship frozen/lite0 instead.")
+    (dear,) = shipped_ensemble(1.0, within_budget=frozenset({"ensemble"})).flags
+    assert dear.why.endswith("if the budget can be stretched: frozen/lite0 is not within it.")
+
+
+def test_of_predictions_from_elsewhere_nothing_is_claimed_that_was_not_asked() -> None:
+    assert {claim.arm for claim in shipped_ensemble(1.0, protocol="predictions").claims} == {"concat"}
 
 
 def test_copies_that_do_as_well_are_flagged_and_copies_that_do_not_are_not() -> None:

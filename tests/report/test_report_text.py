@@ -108,6 +108,49 @@ def test_no_claims_no_flags(claims: object) -> None:
     assert "No flag was raised" in render_markdown(record)
 
 
+def shipping_the_ensemble(worse: bool) -> dict:
+    """The example's record with the ensemble recommended, and flagged where it is `worse` than the best single."""
+    record = example.evidence()
+    record["verdict"]["recommendation"] |= {"arm": "ensemble", "form": "ensemble"}
+    record["evidence"] += example.paired("ensemble", "frozen/lite0")
+    status = "worse" if worse else "not shown"
+    claim = example.claim("ensemble", "frozen/lite0", "log_loss", status, "it differs.")
+    record["verdict"]["claims"].append(claim)
+    if worse:
+        flag = {"flag": "worse_than_best_single", "why": "ship frozen/lite0 instead.", "evidence": claim["evidence"]}
+        record["verdict"]["flags"].append(flag)
+    return record
+
+
+@pytest.mark.parametrize("worse", [False, True])
+def test_the_box_tells_of_what_ships_and_what_to_ship_instead_of_what_is_shown_worse(worse: bool) -> None:
+    said = " ".join(render_terminal(shipping_the_ensemble(worse)).split())
+    assert "Does fusing pay? Shown better. concat against" in said
+    assert f"And what ships? {'Shown worse' if worse else 'Not shown'}. ensemble against frozen/lite0, the best" in said
+    doubt = "Recommendation, but shown worse than the best single model: see the flags below: Ship ensemble"
+    assert (doubt in said) is ("What to ship instead: frozen/lite0." in said) is worse
+
+
+def test_what_the_winner_is_shown_does_not_doubt_another_arm_that_ships() -> None:
+    record = shipping_the_ensemble(worse=False)
+    own = ["log_loss:concat-vs-frozen/lite0:test:clean"]
+    record["verdict"]["flags"] = [{"flag": "worse_than_best_single", "why": "concat is.", "evidence": own}]
+    assert render_terminal(record).startswith("Recommendation: Ship ensemble")
+
+
+@pytest.mark.parametrize(("metric", "right", "told"), [("log_loss", 0.86, True), ("log_loss", 0.84, False),
+                                                       ("accuracy", 0.86, False)])  # fmt: skip
+def test_a_single_model_that_leads_in_accuracy_is_named(metric: str, right: float, told: bool) -> None:
+    record = example.evidence()
+    record["setup"]["task"]["metric"] = metric
+    (row,) = (row for row in record["evidence"] if row["id"] == "accuracy:frozen/squeeze:test:clean")
+    row["value"] = right
+    said = " ".join(render_terminal(record).split())
+    assert ("in accuracy frozen/squeeze leads with 86.0 %." in said) is told
+    # Copies and fusions are no single models, however right they are.
+    assert "leads with" not in said or told
+
+
 def test_every_flag_that_is_raised_has_a_title_of_its_own() -> None:
     package = Path(transfuse.__file__).parent
     raised = {

@@ -17,6 +17,8 @@ from transfuse.types import Arm, Features, Flag, ItemTable, Observation, Task, U
 RELATIVE = 0.05
 SMALLEST_SHARE, LARGEST_SHARE = 0.001, 0.02
 PRIOR = "prior"
+# The protocol of predictions that were handed in.
+ELSEWHERE = "predictions"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from transfuse.errors import UserError
-from transfuse.evaluation.case import PRIOR, Case
+from transfuse.evaluation.case import ELSEWHERE, PRIOR, Case
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.recommend import badness
@@ -17,7 +17,6 @@ from transfuse.kinds import kind_of
 from transfuse.types import ItemTable
 
 ENSEMBLE = "ensemble"
-ELSEWHERE = "predictions"
 SOLO = ("frozen/", "tuned/")
 MOST_SINGLES = 10
 

@@ -55,6 +55,11 @@ def statuses(
     return [word if p < ALPHA else "not shown" for word, p in zip(plain, adjusted, strict=True)]
 
 
+def claimed(case: Case) -> list[str]:
+    """The metrics of claims: the primary one, and accuracy beside it where it was asked for."""
+    return [name for name in case.metrics if name in (case.task.metric, "accuracy")]
+
+
 def evidence_id(quantity: str, arm: str, versus: str | None, split: str, condition: str = CLEAN) -> str:
     """Readable and stable, e.g. `log_loss:concat-vs-frozen/lite0:test:clean`."""
     return f"{quantity}:{arm}{f'-vs-{versus}' if versus else ''}:{split}:{condition}"

@@ -127,9 +127,9 @@ def named_parts(rows: Sequence[Evidence], key: str) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def worse_overall(case: Case, rows: Mapping[str, Evidence]) -> Evidence | None:
-    """The row by which the winner is shown worse than the best single in the primary metric, if there is one."""
-    found = (row for row in rows.values() if (row.arm, row.versus) == (case.winner, case.best_single))
+def worse_overall(case: Case, rows: Mapping[str, Evidence], arm: str) -> Evidence | None:
+    """The row by which an arm is shown worse than the best single in the primary metric, if there is one."""
+    found = (row for row in rows.values() if (row.arm, row.versus) == (arm, case.best_single))
     return next(
         (row for row in found if row.quantity == case.task.metric and row.condition == CLEAN and shown_worse(row)), None
     )

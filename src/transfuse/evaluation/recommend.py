@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from transfuse.errors import UserError
-from transfuse.evaluation.case import PRIOR, Case
+from transfuse.evaluation.case import ELSEWHERE, PRIOR, Case
 from transfuse.evaluation.claims import comparison_rows
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.words import named, number
@@ -83,6 +83,17 @@ def choose(case: Case) -> Choice:
     left = [arm for arm in near if arm.name not in fallen]
     shipped = min(left, key=lambda arm: cost_order(case, arm))
     return Choice(shipped, best, tuple(near), tuple(arm for arm in near if arm.name in fallen), tuple(rows), False)
+
+
+def beside(case: Case, choice: Choice) -> list[tuple[str, str]]:
+    """What ships against the best single, where nobody asked for that: else nothing would be claimed of what ships.
+
+    Of predictions from elsewhere, which have no ladder, what was asked for is all.
+    """
+    couple = (choice.arm.name, case.best_single)
+    compared = {frozenset(each) for each in case.comparisons}
+    known = len(set(couple)) == 1 or frozenset(couple) in compared or case.protocol == ELSEWHERE
+    return [] if known else [couple]
 
 
 def recommend(case: Case, choice: Choice) -> Recommendation:

@@ -8,9 +8,10 @@ from typing import Any
 
 from transfuse import registry
 from transfuse.evaluation.case import Case
+from transfuse.evaluation.claims import claimed
 from transfuse.evaluation.measure import prepare
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.recommend import choose, recommend
+from transfuse.evaluation.recommend import beside, choose, recommend
 from transfuse.evaluation.words import sentence
 from transfuse.jsonio import plain
 from transfuse.threads import linear_algebra
@@ -42,7 +43,7 @@ class Judgement:
 def judge(case: Case) -> Judgement:
     """Ask every question of the shelf, then recommend, claim and flag from the answers.
 
-    Claims are made for the primary metric, and for accuracy beside it where it was asked for. Flags are those of the
+    Claims are made of the comparisons asked for, then of what ships against the best single. Flags are those of the
     case, then what questions make of all rows. Every id in the verdict names a row of `evidence`.
     """
     prepare(list(case.tables.values()), [find_metric(name) for name in case.metrics])
@@ -57,7 +58,8 @@ def judge(case: Case) -> Judgement:
             rows[row.id] = row
     raised = [flag for question in questions if hasattr(question, "flags") for flag in question.flags(case, rows)]
     flags = (*case.flags, *raised)
-    verdict = Verdict(recommend(case, choice), tuple(_claims(case, rows)), flags)
+    couples = (*case.comparisons, *beside(case, choice))
+    verdict = Verdict(recommend(case, choice), tuple(_claims(case, couples, rows)), flags)
     silent = {
         what: why
         for question in questions
@@ -67,15 +69,14 @@ def judge(case: Case) -> Judgement:
     return Judgement(verdict, tuple(rows.values()), case.margin_of(case.task.metric), case, silent)
 
 
-def _claims(case: Case, rows: Mapping[str, Evidence]) -> list[Claim]:
+def _claims(case: Case, couples: Sequence[tuple[str, str]], rows: Mapping[str, Evidence]) -> list[Claim]:
     """One claim for each comparison and claimed metric, from its evidence row."""
-    claimed = [metric for metric in case.metrics if metric in (case.task.metric, "accuracy")]
     paired = {
         (row.arm, row.versus, row.quantity): row for row in rows.values() if row.versus and row.condition == CLEAN
     }
     claims = []
-    for arm, versus in case.comparisons:
-        for metric in claimed:
+    for arm, versus in couples:
+        for metric in claimed(case):
             row = paired[arm, versus, metric]
             claims.append(Claim(arm, versus, metric, row.provenance["status"], (row.id,), sentence(row, case)))
     return claims

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from transfuse.report.claimed import deciding
 from transfuse.report.numbers import spell
-from transfuse.report.sections.verdict import deciding
 from transfuse.report.view import View
 from transfuse.report.words import STATUS
 from transfuse.types import Evidence, Undefined

@@ -11,6 +11,7 @@ from transfuse.report.view import View
 from transfuse.types import Direction, Evidence, Undefined
 
 ENSEMBLE = "ensemble"
+ALONE = ("as_is/", "frozen/", "tuned/")
 
 
 def defined(row: Evidence | None) -> float | None:

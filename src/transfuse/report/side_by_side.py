@@ -10,10 +10,10 @@ import difflib
 from dataclasses import dataclass
 
 from transfuse.report.blocks import Block, Callout, Code, Column, Heading, Row, Span, Table, Text
+from transfuse.report.claimed import deciding
 from transfuse.report.document import Document, Sections, findings
 from transfuse.report.numbers import scaled, spell
 from transfuse.report.quantities import quantity
-from transfuse.report.sections.verdict import deciding
 from transfuse.report.view import View
 from transfuse.report.words import STATUS, flag_title, form
 from transfuse.types import Evidence

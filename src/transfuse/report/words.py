@@ -17,7 +17,7 @@ STATUS_MEANING = {
 FLAG = {
     "invalid": "This comparison is not valid",
     "negative_transfer": "A source does harm",
-    "worse_than_best_single": "The fusion is worse than the best single model",
+    "worse_than_best_single": "Shown worse than what it has to beat",
     "harm": "Something may be worse than before",
     "capacity_not_diversity": "The gain may come from size, not from different sources",
     "unseen_unknown": "A source may have seen the test rows",

@@ -10,8 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.evaluation.case import Case, MarginRule
-from transfuse.evaluation.cast import ELSEWHERE
+from transfuse.evaluation.case import ELSEWHERE, Case, MarginRule
 from transfuse.evaluation.elsewhere import columns
 from transfuse.evaluation.elsewhere.asked import Asked, task_of
 from transfuse.evaluation.elsewhere.columns import read_truth

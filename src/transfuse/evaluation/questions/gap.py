@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 
-from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import ELSEWHERE
+from transfuse.evaluation.case import ELSEWHERE, Case
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.rows import Quantity, Subject, by_run, evidence, mean_of_runs

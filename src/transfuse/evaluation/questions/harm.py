@@ -62,7 +62,7 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
 
     None where the winner is shown worse on the whole: that says it already.
     """
-    if worse_overall(case, rows) is not None:
+    if worse_overall(case, rows, case.winner) is not None:
         return []
     found = []
     for key, quantity in SCREENS.items():

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import ELSEWHERE, chief, class_name, item_metric, restricted
+from transfuse.evaluation.case import ELSEWHERE, Case
+from transfuse.evaluation.cast import chief, class_name, item_metric, restricted
 from transfuse.evaluation.claims import statuses
 from transfuse.evaluation.measure import Estimate, compare, level
 from transfuse.evaluation.metric import Metric

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transfuse.evaluation.case import Case
-from transfuse.evaluation.claims import comparison_rows
+from transfuse.evaluation.case import ELSEWHERE, Case
+from transfuse.evaluation.claims import claimed, comparison_rows
 from transfuse.evaluation.harm import worse_overall
-from transfuse.evaluation.recommend import shown_worse
+from transfuse.evaluation.recommend import beside, choose, shown_worse
 from transfuse.evaluation.words import digits, named
 from transfuse.types import CLEAN, Evidence, Flag
 
@@ -16,17 +16,26 @@ COPIES = "copies"
 
 
 def ask(case: Case) -> list[Evidence]:
-    """The winner against the best single, where nobody compared them and the winner is shown worse."""
+    """What nobody compared: what ships against the best single, and the winner where it is shown worse than that."""
+    shipped = [
+        row
+        for metric in claimed(case)
+        for row in comparison_rows(case, beside(case, choose(case)), metric, corrected=False)
+    ]
     couple = (case.winner, case.best_single)
     if case.winner == case.best_single or couple in case.comparisons:
-        return []
-    return [row for row in comparison_rows(case, [couple], case.task.metric, corrected=False) if shown_worse(row)]
+        return shipped
+    rows = comparison_rows(case, [couple], case.task.metric, corrected=False)
+    return [*shipped, *(row for row in rows if shown_worse(row))]
 
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
-    """`worse_than_best_single`; and `capacity_not_diversity` where copies of one source are shown not inferior."""
-    worse = worse_overall(case, rows)
-    found = [] if worse is None else [_worse(worse)]
+    """`worse_than_best_single`, of what ships and of the winner; and `capacity_not_diversity` where copies of one
+    source are shown not inferior.
+    """
+    shipped = choose(case).arm.name
+    worse = (worse_overall(case, rows, arm) for arm in dict.fromkeys((shipped, case.winner)))
+    found = [_worse(case, row, ships=row.arm == shipped) for row in worse if row is not None]
     of_copies = (row for row in rows.values() if (row.arm, row.versus) == (case.winner, COPIES))
     return found + [_capacity(row) for row in of_copies if row.quantity == case.task.metric and _rivals_copies(row)]
 
@@ -36,11 +45,17 @@ def _ends(row: Evidence) -> str:
     return f"{' to '.join(ends)} {'points' if row.unit == 'share' else row.unit}"
 
 
-def _worse(row: Evidence) -> Flag:
+def _worse(case: Case, row: Evidence, *, ships: bool) -> Flag:
+    """Of what ships with what to ship instead: the judged rows choose nothing, but a reader must not miss them."""
+    single = "the best of the others" if case.protocol == ELSEWHERE else "the best single source"
     why = (
-        f"The best candidate, {row.arm}, is shown worse than the best single source, {row.versus}:"
-        f" its {named(row.quantity)} differs by {_ends(row)} ({row.direction} is better)."
+        f"{f'What is recommended, {row.arm},' if ships else f'The best candidate, {row.arm},'} is shown worse than"
+        f" {single}, {row.versus}: its {named(row.quantity)} differs by {_ends(row)} ({row.direction} is better)."
     )
+    if ships:
+        allowed = case.within_budget is None or row.versus in case.within_budget
+        dear = "" if allowed else f", if the budget can be stretched: {row.versus} is not within it"
+        why += f" The choice was made on {case.selected_on}; by the judged rows, ship {row.versus} instead{dear}."
     return Flag("worse_than_best_single", why, (row.id,))
 
 

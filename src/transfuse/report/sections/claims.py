@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from transfuse.figures import roughly
 from transfuse.report.blocks import Block, Callout, Callouts, Column, Heading, Prose, Row, Span, Table, Text
+from transfuse.report.claimed import told
 from transfuse.report.numbers import better, fixed, plural, shown, unit
 from transfuse.report.quantities import quantity
-from transfuse.report.sections.verdict import told
 from transfuse.report.view import View
 from transfuse.report.words import STATUS, STATUS_MEANING, what
 from transfuse.types import Claim, Evidence

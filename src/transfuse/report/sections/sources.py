@@ -8,11 +8,11 @@ from typing import Any
 from transfuse.figures import scaled
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
 from transfuse.report.numbers import plural, spell
+from transfuse.report.pieces import ALONE
 from transfuse.report.view import View
 from transfuse.report.words import CHOSEN, what
 
 ORDER = 38
-ALONE = ("as_is/", "frozen/", "tuned/")
 
 
 def blocks(view: View) -> list[Block]:

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from transfuse.figures import roughly
 from transfuse.report.blocks import Block, Callout, Callouts, Fact, Facts, Heading, Prose, Span, Text
+from transfuse.report.claimed import amount, beaten, deciding, in_a_line
 from transfuse.report.numbers import better, bounds, plural, spell
-from transfuse.report.pieces import defined
+from transfuse.report.pieces import ALONE, defined
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
-from transfuse.report.words import CHOSEN, STATUS, flag_title, form, listed
+from transfuse.report.words import CHOSEN, flag_title, form, listed
 from transfuse.types import Claim, Evidence, Flag, Undefined
 
 ORDER = 10
@@ -33,15 +34,21 @@ def recommendation(view: View) -> Callout:
     """What ships, whether fusing pays, what it costs, what tempers it, what would settle it."""
     chosen = view.recommendation
     invalid = any(flag.flag == "invalid" for flag in view.flags)
+    worse = beaten(view)
+    single = "the best single model" if worse and worse.versus == view.best_single else worse and worse.versus
+    doubt = "not valid" if invalid else f"shown worse than {single}" if worse else ""
     against = [name for claim in view.claims if claim.arm == chosen.arm for name in claim.evidence]
     levels = [row.id for name in (view.metric, "accuracy") if (row := view.level(chosen.arm, name))]
-    lines = (_plainly(view), answer(view), _cost(view), _tempered(view), settling(view), _why(view))
+    lines = (
+        *(_plainly(view), answer(view), _of_shipped(view), _instead(view, worse)),
+        *(_cost(view), _tempered(view), settling(view), _why(view)),
+    )
     return Callout(
-        label="Recommendation, but not valid: see the flags below" if invalid else "Recommendation",
+        label=f"Recommendation, but {doubt}: see the flags below" if doubt else "Recommendation",
         title=f"Ship {chosen.arm}: {form(chosen.form, view.arm(chosen.arm))}.",
         body=tuple(prose for prose in lines if prose),
         evidence=view.known(dict.fromkeys([*levels, *against])),
-        tone="worse" if invalid else "plain",
+        tone="worse" if doubt else "plain",
         marked=True,
     )
 
@@ -58,17 +65,32 @@ def _plainly(view: View) -> Prose:
     said: Prose = (
         ("It answers ", view.number(own), of) if right else (f"Its {quantity(name).title} is ", view.number(own))
     )
+    leads = _leads(view) if right else ()
     if view.judged_as == view.best_single:
-        return (*said, "; it is the best single model.")
+        return (*said, "; it is the best single model.", *leads)
     # Predictions from elsewhere have no best single model, only others.
     base = view.best_single or (view.rival if view.challenger == view.winner else view.challenger)
     other = view.level(base, name) if base else None
     if other is None or isinstance(other.value, Undefined):
         return (*said, ".")
     if view.arm(other.arm).get("method") == CHOSEN:
-        return (*said, "; the best single model, chosen in each fold, ", view.number(other), ".")
+        return (*said, "; the best single model, chosen in each fold, ", view.number(other), ".", *leads)
     lead = "the best single model, " if view.best_single else ""
-    return (*said, f"; {lead}", Span(other.arm, tone="name"), ", ", view.number(other), ".")
+    return (*said, f"; {lead}", Span(other.arm, tone="name"), ", ", view.number(other), ".", *leads)
+
+
+def _leads(view: View) -> Prose:
+    """The single model that answers more right than the best single one, which another measure chose."""
+    chosen = view.level(view.best_single, "accuracy") if view.best_single else None
+    if view.metric == "accuracy" or chosen is None or (least := defined(chosen)) is None:
+        return ()
+    rows = (view.level(str(arm.get("name")), "accuracy") for arm in view.arms if str(arm.get("name")).startswith(ALONE))
+    ahead = [(value, row) for row in rows if row and (value := defined(row)) is not None and value > least]
+    if not ahead:
+        return ()
+    row = max(ahead, key=lambda each: each[0])[1]
+    by = quantity(view.metric).title
+    return (f" Best by {by}, that is: in accuracy ", Span(row.arm, tone="name"), " leads with ", view.number(row), ".")
 
 
 def answer(view: View) -> Prose:
@@ -78,44 +100,28 @@ def answer(view: View) -> Prose:
         return (Span("What was shown: ", tone="name"), "No comparison was judged in this run, so nothing is claimed.")
     fusion = view.arm(found.arm).get("role") == "candidate" and view.protocol in ("locked", "crossfit")
     asked = "Does fusing pay? " if fusion else "What was shown: "
-    single = "the best single model"
-    rival = f"{found.versus}, {single}" if found.versus == view.best_single else found.versus
-    chosen = [name for name in (found.arm, found.versus) if view.arm(name).get("method") == CHOSEN]
-    rival = single if found.versus in chosen and found.versus == view.best_single else rival
-    rival += f" ({'both' if len(chosen) == 2 else chosen[0]} chosen anew in each fold)" if chosen else ""
-    opening = f"{STATUS[found.status]}. "
+    return (Span(asked, tone="name"), *in_a_line(view, found))
+
+
+def _of_shipped(view: View) -> Prose:
+    """The claim about what ships, where the deciding one is about another arm."""
+    own = [claim for claim in view.claims if (claim.arm, claim.versus) == (view.judged_as, view.best_single)]
+    found = next((claim for claim in own if claim.quantity == view.metric), None)
+    if found is None or found is deciding(view):
+        return ()
+    return (Span("And what ships? ", tone="name"), *in_a_line(view, found))
+
+
+def _instead(view: View, worse: Evidence | None) -> Prose:
+    """What the judged rows speak for, where they speak against what was chosen before they were opened."""
+    if worse is None:
+        return ()
+    jumps = view.arm(worse.versus or "").get("method") == CHOSEN
     return (
-        Span(asked, tone="name"),
-        Span(opening, view.known(found.evidence), tone=found.status),
-        f"{found.arm} against {rival}: ",
-        *_distance(view, found),
+        Span("What to ship instead: ", tone="name"),
+        Span("the best single model" if jumps else str(worse.versus), (worse.id,)),
+        f". {worse.arm} was chosen before the judged rows were opened, and they show it worse.",
     )
-
-
-def _distance(view: View, claim: Claim) -> Prose:
-    """The difference and what counts as one, in a line; the claim's own words where there is no interval."""
-    row = view.claimed(claim)
-    limits = bounds(row) if row is not None else ()
-    if row is None or not limits:
-        return told(view, claim)
-    margin = row.provenance.get("margin")
-    counts = f"; what counts is {_amount(row, float(margin))}" if isinstance(margin, int | float) and margin else ""
-    return (
-        f"{quantity(claim.quantity).title} differs by ",
-        view.number(row),
-        f", 95 % interval {' to '.join(limits)} ({better(row.direction)}{counts}).",
-    )
-
-
-def _amount(row: Evidence, size: float) -> str:
-    """A size on the row's scale, spelled without a sign."""
-    return spell(replace(row, value=size, low=None, high=None), interval=False).lstrip("+")
-
-
-def deciding(view: View) -> Claim | None:
-    """The challenger's claim against its first rival in the deciding measure."""
-    own = [claim for claim in view.claims if (claim.arm, claim.versus) == (view.challenger, view.rival)]
-    return next((claim for claim in own if claim.quantity == view.metric), next(iter(own), None))
 
 
 def _times(ratio: float) -> str:
@@ -223,22 +229,6 @@ def _beside(view: View, name: str) -> str:
     return f"; best single {spell(replace(row, low=None, high=None))}"
 
 
-def told(view: View, claim: Claim) -> Prose:
-    """The claim's words, without the names and status that stand above it already; from the row where it has none."""
-    opening = f"{claim.arm} against {claim.versus}, "
-    if claim.sentence.startswith(opening):
-        return (claim.sentence.removeprefix(opening).partition(": ")[2] or claim.sentence,)
-    if claim.sentence:
-        return (claim.sentence,)
-    row = view.claimed(claim)
-    status = STATUS[claim.status].lower()
-    if row is None:
-        return (f"{status}; the record holds no number for this comparison.",)
-    if isinstance(row.value, Undefined):
-        return (f"{status}; the difference is undefined: {row.value.reason}.",)
-    return (f"{status}; the difference is ", Span(spell(row), (row.id,)), f" ({better(row.direction)}).")
-
-
 def _flags(view: View) -> list[Block]:
     if not view.flags:
         return []
@@ -267,7 +257,7 @@ def reach(view: View) -> Prose:
     if view.margin is not None:
         name = (view.setup.get("margin") or {}).get("metric") or view.metric
         row = next(iter(view.find(name)), None)
-        counts = _amount(Evidence("", "", name, 0.0, row.unit if row else "", "lower", versus="any"), view.margin)
+        counts = amount(Evidence("", "", name, 0.0, row.unit if row else "", "lower", versus="any"), view.margin)
         title = quantity(name).title
         said.append(
             f"A difference in {title} counts from {counts}; this margin was fixed beforehand."
