@@ -15,7 +15,7 @@ from evaluation.judged import LOSSES, ROLES, SKILLS, arm, case, changed, items
 from transfuse.evaluation import recommend
 from transfuse.evaluation.case import Case, MarginRule
 from transfuse.evaluation.claims import comparison_rows
-from transfuse.evaluation.questions import compare, guards, harm, negative_transfer, next_experiment, rivals
+from transfuse.evaluation.questions import compare, guards, harm, negative_transfer, next_experiment, prior, rivals
 from transfuse.evaluation.tables import Table
 from transfuse.types import Flag
 
@@ -61,9 +61,10 @@ CASES: dict[str, tuple[str, Callable[[], Case]]] = {
     "worse than one source": ("worse_than_best_single", lambda: with_skill(concat=1.0)),
     "a guard that is not kept": ("harm", harm_by_guard),
     "a class that pays": ("harm", harm_by_class),
+    "labels that mean nothing": ("no_better_than_prior", lambda: with_skill(concat=0.0)),
     "copies do as well": ("capacity_not_diversity", lambda: with_skill(copies=3.7)),
 }
-QUESTIONS = (compare, rivals, guards, harm, negative_transfer)
+QUESTIONS = (compare, rivals, prior, guards, harm, negative_transfer)
 
 
 def raised(one: Case) -> tuple[list[Flag], set[str]]:
@@ -86,6 +87,27 @@ def test_each_flag_is_raised_and_says_why(name: str) -> None:
 
 def test_a_clean_gain_raises_none() -> None:
     assert raised(with_skill(without_a=2.0, without_b=2.2))[0] == []
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression"])
+def test_what_ships_is_held_against_answering_without_looking(kind: str) -> None:
+    """Whoever the winner was; a gain within the margin is a gain, and without a prior nothing is asked."""
+    known = case({**SKILLS, "concat": 0.15}, count=4000)
+    small = changed(known, margin=MarginRule(0.5), within_budget=frozenset({"concat"}))
+    (row,) = prior.ask(small)
+    assert (row.arm, row.versus) == ("concat", "prior") and row.high is not None and -0.5 < row.high < 0
+    assert prior.flags(small, {row.id: row}) == []
+    task = replace(small.task, kind=kind)
+    none = changed(case({**SKILLS, "concat": 0.0}, {**LOSSES, "ensemble": 0.2}), task=task)
+    (row,) = prior.ask(none)
+    assert row.arm == "ensemble" and prior.flags(none, {row.id: row}) == []
+    lost = changed(none, tables={**none.tables, "ensemble": replace(none.tables["concat"], arm="ensemble")})
+    (row,) = prior.ask(lost)
+    (flag,) = prior.flags(lost, {row.id: row})
+    said = {"multiclass": "the class frequencies", "regression": "the mean of the training rows"}[kind]
+    assert f"ensemble is not shown better than answering every item with {said}" in flag.why
+    left = {name: table for name, table in lost.tables.items() if name != "prior"}
+    assert prior.ask(changed(lost, tables=left)) == []
 
 
 SKILL = st.floats(-1.0, 5.0)

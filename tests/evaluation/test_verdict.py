@@ -146,7 +146,9 @@ def test_an_arm_against_itself_finds_nothing() -> None:
 def test_all_pairs_are_corrected_and_the_winners_own_are_not() -> None:
     one = case()
     pairs = (("concat", "ensemble"), ("concat", "frozen/lite0"), ("ensemble", "frozen/lite0"))
-    rows = [row for row in judge(changed(one, comparisons=pairs)).evidence if row.quantity == "log_loss" and row.versus]
+    rows = judge(changed(one, comparisons=pairs)).evidence
+    rows = [row for row in rows if row.quantity == "log_loss" and (row.arm, row.versus) in pairs]
+    assert len(rows) == 3
     assert all(row.family and row.adjusted is not None and row.p is not None and row.adjusted >= row.p for row in rows)
     own = [row for row in judge(one).evidence if row.versus and row.quantity in one.metrics]
     assert all(row.family is None and row.adjusted is None for row in own)

@@ -21,6 +21,13 @@ def shown_worse(row: Evidence) -> bool:
     return row.low > 0 if row.direction == "lower" else row.high < 0
 
 
+def shown_better(row: Evidence) -> bool:
+    """Whether the 95 % interval of arm − versus lies on the right side of zero (margin 0)."""
+    if row.low is None or row.high is None:
+        return False
+    return row.high < 0 if row.direction == "lower" else row.low > 0
+
+
 def badness(case: Case, name: str) -> float:
     """The primary metric on the selection rows, turned so that lower is better."""
     sign = 1.0 if find_metric(case.task.metric).direction == "lower" else -1.0

@@ -49,6 +49,12 @@ def digits(value: float, unit: str, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.{places}f}".replace("-", "−")
 
 
+def ends(row: Evidence) -> str:
+    """The interval's ends with their unit, `−0.1200 to +0.0300 nats`."""
+    told = " to ".join(digits(end or 0.0, row.unit, signed=True) for end in (row.low, row.high))
+    return f"{told} {'points' if row.unit == 'share' else row.unit}".rstrip()
+
+
 def sentence(row: Evidence, case: Case) -> str:
     """One comparison for a person who must decide: status, effect, interval, power, what would settle it, scope."""
     title = f"{row.arm} against {row.versus}, {named(row.quantity)}"

@@ -8,7 +8,7 @@ from transfuse.evaluation.case import ELSEWHERE, Case
 from transfuse.evaluation.claims import claimed, comparison_rows
 from transfuse.evaluation.harm import worse_overall
 from transfuse.evaluation.recommend import beside, choose, shown_worse
-from transfuse.evaluation.words import digits, named
+from transfuse.evaluation.words import ends, named
 from transfuse.types import CLEAN, Evidence, Flag
 
 ORDER = 28
@@ -40,17 +40,12 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
     return found + [_capacity(row) for row in of_copies if row.quantity == case.task.metric and _rivals_copies(row)]
 
 
-def _ends(row: Evidence) -> str:
-    ends = (digits(end or 0.0, row.unit, signed=True) for end in (row.low, row.high))
-    return f"{' to '.join(ends)} {'points' if row.unit == 'share' else row.unit}"
-
-
 def _worse(case: Case, row: Evidence, *, ships: bool) -> Flag:
     """Of what ships with what to ship instead: the judged rows choose nothing, but a reader must not miss them."""
     single = "the best of the others" if case.protocol == ELSEWHERE else "the best single source"
     why = (
         f"{f'What is recommended, {row.arm},' if ships else f'The best candidate, {row.arm},'} is shown worse than"
-        f" {single}, {row.versus}: its {named(row.quantity)} differs by {_ends(row)} ({row.direction} is better)."
+        f" {single}, {row.versus}: its {named(row.quantity)} differs by {ends(row)} ({row.direction} is better)."
     )
     if ships:
         allowed = case.within_budget is None or row.versus in case.within_budget
@@ -70,7 +65,7 @@ def _rivals_copies(row: Evidence) -> bool:
 def _capacity(row: Evidence) -> Flag:
     why = (
         f"Copies of the best single source, fused in the same way, do as well as {row.arm} or better: its"
-        f" {named(row.quantity)} differs from theirs by {_ends(row)} ({row.direction} is better)."
+        f" {named(row.quantity)} differs from theirs by {ends(row)} ({row.direction} is better)."
         " What it gains over one source may come from more columns, not from different sources."
     )
     return Flag("capacity_not_diversity", why, (row.id,))
