@@ -51,7 +51,19 @@ def test_halves_are_judged_over_the_union_and_fused_without_a_model(world):
         "left: it knows 2 of 4 classes (not cow, dog)" in note for note in study.record["setup"]["data"]["notes"]
     )
     assert (arms["weighed"]["method"], arms["weighed"]["members"]) == ("outputs/convex", ["right", "left"])
-    assert arms["both"]["form"] == "ensemble" and study.record["setup"]["task"]["classes"] == list(CLASSES)
+    assert study.record["setup"]["task"]["classes"] == list(CLASSES)
+
+
+def test_a_pool_is_called_what_it_is_and_is_no_member_of_itself(world):
+    _, labels, given = world
+    study = transfuse.evaluate({**given, "both": "outputs/mean_prob"}, labels)
+    said = study.verdict["recommendation"]
+    assert (said["arm"], said["form"]) == ("both", "ensemble")
+    assert "Ship both: an ensemble that averages the answers of left and right." in " ".join(str(study).split())
+    pairs = {(row["arm"], row["versus"]) for row in study.evidence if row["quantity"] == "disagreement"}
+    assert {frozenset(pair) for pair in pairs} == {frozenset({"left", "right"})}
+    cheap = transfuse.evaluate({**given, "turn": {"fuse": "outputs/cascade", "cost": {"left": 1, "right": 2}}}, labels)
+    assert "Ship turn: a cascade that asks left and right in turn." in " ".join(str(cheap).split())
 
 
 def test_a_fusion_of_whole_predictions_is_their_mean_and_an_item_helps_never_to_answer_itself(world):

@@ -105,14 +105,16 @@ def _about(facts: Mapping[str, Any], members: Mapping[str, Table], found: Any, c
     return About(np.array(known), np.array([float(given[name]) for name in members]))
 
 
-def described(record: dict[str, Any], predictions: Any) -> dict[str, Any]:
-    """The record with its fusions named as what they are."""
+def described(predictions: Any) -> dict[str, dict[str, Any]]:
+    """The fusions among predictions as what they are, by name: method, members, form and training of an arm."""
     asked = fusions(predictions)
     plain = [name for name in map(str, predictions) if name not in asked] if asked else []
-    for arm in record["arms"]:
-        if arm["name"] in asked:
-            facts = asked[arm["name"]]
-            early = method(str(facts["fuse"])).traits.get("stops_early")
-            arm |= {"method": str(facts["fuse"]), "members": list(facts.get("of", plain))}
-            arm |= {"form": "cascade" if early else "ensemble", "train": "out of fold, or on the rows of split val"}
-    return record
+    return {
+        name: {
+            "method": str(facts["fuse"]),
+            "members": tuple(map(str, facts.get("of", plain))),
+            "form": "cascade" if method(str(facts["fuse"])).traits.get("stops_early") else "ensemble",
+            "train": "out of fold, or on the rows of split val",
+        }
+        for name, facts in asked.items()
+    }

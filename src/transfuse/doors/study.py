@@ -214,6 +214,6 @@ def judged(predictions: Any, labels: Any, **settings: Any) -> Study:
     from transfuse.evaluation.verdict import record
 
     made = with_fusions(predictions, labels, settings) if fusions(predictions) else predictions
-    judgement = evaluate(made, labels, **settings)
+    judgement = evaluate(made, labels, pools=described(predictions), **settings)
     setup = set_up(judgement, version=__version__)
-    return Study(described(json.loads(pretty(record(judgement, judgement.arms, {}, setup))), predictions))
+    return Study(json.loads(pretty(record(judgement, judgement.arms, {}, setup))))

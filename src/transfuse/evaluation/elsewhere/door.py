@@ -53,7 +53,7 @@ class Question:
             raise UserError(f"'{self.candidate}' cannot be compared with itself")
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the settings of a verb are its parameters
     predictions: Any,
     labels: Any = None,
     *,
@@ -63,6 +63,7 @@ def evaluate(
     margin: str | float = "auto",
     scale: Scale | None = None,
     direction: Direction = "higher",
+    pools: Mapping[str, Mapping[str, Any]] | None = None,
     **asked: Unpack[Asked],
 ) -> Judgement:
     """Judge predictions from elsewhere, without any model.
@@ -81,7 +82,8 @@ def evaluate(
     `item,LABEL,LABEL[,group][,split]`, or an array [N, C]); predictions are logits or probabilities of each label.
     `kind="regression"`: the columns are numbers, one or several targets (or an array [N]), and predictions are numbers
     too, without scale and temperature. `metric`, `also`, `metrics` (your own functions) and `classes` are those of
-    `Asked`. Predictions of classes may know different ones: they are judged over their union (`unions.py`).
+    `Asked`. Predictions of classes may know different ones: they are judged over their union (`unions.py`). `pools`
+    tell method, members, form and training of predictions made of others, so that none passes for a single model.
     """
     unknown = [name for name in asked if name not in Asked.__annotations__]
     if unknown:
@@ -110,7 +112,8 @@ def evaluate(
         tables = tables_of(JUDGED if splits else None)
         chosen_on = tables_of(SELECTION) if SELECTION in splits else tables
         case = _case(task_of(asked, known.classes), tables, chosen_on, question, rule)
-        arms = tuple(_noted(arm, read, known, scale, kind) for arm in case.arms)
+        arms = (_noted(arm, read, known, scale, kind) for arm in case.arms)
+        arms = tuple(replace(arm, **(pools or {}).get(arm.name, {})) for arm in arms)
         return judge(replace(case, arms=arms))
 
 
