@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import expit
-from sklearn.metrics import mean_squared_error, roc_auc_score
+from scipy.special import expit, softmax
+from sklearn.metrics import average_precision_score, mean_squared_error, roc_auc_score
 
 from transfuse.errors import UserError
 from transfuse.evaluation.elsewhere.door import evaluate, set_up
@@ -100,8 +100,34 @@ def test_labels_are_answered_in_part_by_the_probability_of_all_of_them() -> None
 def test_labels_rank_as_scikit_learn_says() -> None:
     judgement = evaluate({"good": GOOD, "bad": BAD}, LABELS, kind="multilabel", scale="logit", candidate="good")
     (row,) = [row for row in judgement.evidence if (row.arm, row.quantity, row.versus) == ("bad", "auroc", None)]
-    assert row.value == pytest.approx(roc_auc_score(LABELS, judgement.case.tables["bad"].probs[0]))
+    assert row.value == pytest.approx(roc_auc_score(LABELS, BAD))
     assert row.low is not None and row.low < row.value
+
+
+@pytest.mark.parametrize("scale", ["logit", "probability"])
+def test_metrics_of_ranks_are_those_of_the_scores_as_they_were_given(scale: str) -> None:
+    """Each fold of the cross-fitted temperature has its own, which would move items past each other."""
+    given = {"good": GOOD, "bad": BAD} if scale == "logit" else {"good": expit(GOOD), "bad": expit(BAD)}
+    also = ["macro_average_precision", "macro_auroc"]
+    judgement = evaluate(given, LABELS, kind="multilabel", scale=scale, candidate="good", also=also)
+    moved = judgement.case.tables["bad"]
+    assert average_precision_score(LABELS, moved.probs[0]) != pytest.approx(average_precision_score(LABELS, BAD))
+    for name, oracle in zip(also, (average_precision_score, roc_auc_score), strict=True):
+        found = {(row.arm, row.versus): row.value for row in judgement.evidence if row.quantity == name}
+        good, bad = oracle(LABELS, GOOD), oracle(LABELS, BAD)
+        expected = {("good", None): good, ("bad", None): bad, ("good", "bad"): good - bad}
+        assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_choosing_by_ranks_and_ranks_of_classes_take_scores_as_they_were_given() -> None:
+    judgement = evaluate({"good": GOOD, "bad": BAD}, LABELS, kind="multilabel", scale="logit", metric="macro_auroc")
+    assert judgement.case.selection["bad"] == pytest.approx(roc_auc_score(LABELS, BAD), abs=1e-12)
+    targets = LABELS.sum(axis=1)
+    shares = softmax(np.eye(4)[targets] + RNG.normal(size=(2, N, 4)), axis=2)
+    classes = evaluate({"one": shares[0], "two": shares[1]}, targets)
+    found = {row.arm: row.value for row in classes.evidence if (row.quantity, row.versus) == ("auroc", None)}
+    oracle = (roc_auc_score(targets, each, multi_class="ovr") for each in shares)
+    assert found == pytest.approx(dict(zip(("one", "two"), oracle, strict=True)), abs=1e-9)
 
 
 def test_files_with_columns_in_any_order_give_what_arrays_give(tmp_path: Path) -> None:

@@ -57,6 +57,22 @@ def test_it_may_decide() -> None:
     assert judgement.margin == pytest.approx(0.05 * judgement.case.selection[judgement.case.best_single])
 
 
+def test_a_function_of_ranks_may_ask_for_scores_before_the_temperature() -> None:
+    """Which is another one in each fold, so that ranks after it are not those of the model."""
+
+    def largest(_: np.ndarray, scores: np.ndarray) -> float:
+        return float(scores.max())
+
+    found = {}
+    for takes in ("probabilities", "ranks"):
+        largest.takes = takes  # pyright: ignore[reportFunctionMemberAccess]
+        (row,) = [
+            row for row in rows("largest", {"largest": (largest, "lower")}) if (row.arm, row.versus) == ("a", None)
+        ]
+        found[takes] = row.value
+    assert found["ranks"] == pytest.approx(PROBS[0].max()) != pytest.approx(found["probabilities"])
+
+
 def test_a_function_and_our_own_metric_agree_in_value_and_nearly_in_interval() -> None:
     found = rows("theirs", {"theirs": (lambda y, p: float(-np.log(p[np.arange(len(y)), y]).mean()), "lower")})
     ours = {row.arm: row for row in rows("log_loss", {}) if row.versus is None}

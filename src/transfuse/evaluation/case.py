@@ -145,6 +145,6 @@ class Case:
         """
         if metric == self.task.metric:
             return self.margin.value(metric, self.selection[self.best_single])
-        table = self.tables[self.best_single]
+        table = self.tables[self.best_single].read_by(find_metric(metric))
         value = float(find_metric(metric).values(table.items.targets, table.probs).mean())
         return MarginRule().value(metric, value) if math.isfinite(value) else 0.0

@@ -131,6 +131,7 @@ def restricted(table: Table, rows: np.ndarray, *, grouped: bool = True) -> Table
         table,
         items=kept,
         probs=table.probs[:, rows],
+        given=None if table.given is None else table.given[:, rows],
         temperatures=None,
         logits=None,
         folds=None,
@@ -141,7 +142,8 @@ def column(table: Table, number: int) -> Table:
     """The table of one label or target alone."""
     only = slice(number, number + 1)
     items = replace(table.items, targets=np.asarray(table.items.targets)[:, only])
-    return replace(table, items=items, probs=table.probs[..., only], temperatures=None, logits=None)
+    given = None if table.given is None else table.given[..., only]
+    return replace(table, items=items, probs=table.probs[..., only], given=given, temperatures=None, logits=None)
 
 
 def class_name(case: Case, number: int) -> str:

@@ -21,7 +21,7 @@ from transfuse.given import loaded, pointer
 from transfuse.kinds import KINDS
 
 OPTIONS = ("direction", "unit", "takes")
-TAKES = ("probabilities", "answers")
+TAKES = ("probabilities", "answers", "ranks")
 RESAMPLES = 400
 # What a function may run into on a resample (a class that was not drawn, say) and still be a metric.
 NOT_THERE = (ValueError, ZeroDivisionError, FloatingPointError, IndexError, KeyError)
@@ -29,7 +29,8 @@ NOT_THERE = (ValueError, ZeroDivisionError, FloatingPointError, IndexError, KeyE
 
 @dataclass(frozen=True)
 class Function:
-    """A function as a metric: `takes` says whether it is given probabilities (or predicted numbers) or answers."""
+    """A function as a metric: `takes` says whether it is given probabilities (or predicted numbers), answers, or what
+    ranks the items: scores before any temperature."""
 
     name: str
     law: Callable[[Any, Any], Any]
@@ -117,4 +118,5 @@ def fields(name: str, found: Any, options: Mapping[str, str]) -> dict[str, Any]:
     if takes not in TAKES:
         raise unknown_name("kind of scores", str(takes), TAKES, where=name)
     law = Function(name, found, takes)
-    return shared | {"item_mean": False, "takes": "probabilities", "weighted": law.weighted, "resamples": RESAMPLES}
+    read = "ranks" if takes == "ranks" else "probabilities"
+    return shared | {"item_mean": False, "takes": read, "weighted": law.weighted, "resamples": RESAMPLES}

@@ -46,7 +46,8 @@ def prepare(tables: Sequence[Table], metrics: Sequence[Metric]) -> None:
         if refusal(len(table.runs), 2) is None:
             by_items.setdefault((len(table.items), _units(table)), []).append(table)
     for (items, units), known in by_items.items():
-        open_ones = [(table, metric) for table in known for metric in wanted if metric.name not in table.memo]
+        read = [(table.read_by(metric), metric) for table in known for metric in wanted]
+        open_ones = [(table, metric) for table, metric in read if metric.name not in table.memo]
         for table, metric in open_ones if units > 1 else ():
             if metric.weighted is not None:
                 table.memo[metric.name] = _of_weights(table, metric)
@@ -85,6 +86,7 @@ def _resampled(table: Table, metric: Metric) -> Resampled:
 
 def level(table: Table, metric: Metric) -> Estimate:
     """The metric of one arm, mean over its runs. `Undefined` where it does not exist (no item of any class)."""
+    table = table.read_by(metric)
     targets, groups = np.asarray(table.items.targets), table.items.groups
     why = None if metric.item_mean else refusal(len(table.runs), _units(table))
     if why is not None:
@@ -103,6 +105,7 @@ def level(table: Table, metric: Metric) -> Estimate:
 
 def compare(first: Table, second: Table, metric: Metric) -> Estimate:
     """The metric of `first` minus that of `second`, paired by item and run, mean over runs."""
+    first, second = first.read_by(metric), second.read_by(metric)
     joined = pair(first, second)
     targets, groups = np.asarray(joined.items.targets), joined.items.groups
     if np.array_equal(joined.first, joined.second):

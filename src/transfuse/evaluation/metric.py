@@ -31,7 +31,8 @@ class Metric:
     """A metric: `columns` and `finish` follow `evaluation/metrics`; its values lie between `low` and `high`.
 
     A metric that is no function of sums has `weighted` in their place, and perhaps its own number of `resamples`.
-    `kinds` are the kinds of task it holds for.
+    `kinds` are the kinds of task it holds for. One that `takes` ranks is asked of the scores before a temperature that
+    is not the same for all rows of a run.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Metric:
     item_mean: bool
     low: float | None
     high: float | None
-    takes: Literal["probabilities", "scores", "values"]
+    takes: Literal["probabilities", "scores", "values", "ranks"]
     columns: Callable[[np.ndarray, np.ndarray], np.ndarray] = _no_columns
     finish: Callable[[np.ndarray], np.ndarray] = _no_columns
     kinds: tuple[str, ...] = ("multiclass",)

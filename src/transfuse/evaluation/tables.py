@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,8 @@ class Table:
 
     `temperatures` are those that were applied, [k] or [k, N], or None where the arm came without any. `logits` are the
     scores before the temperature, where the arm gives any. `folds [k, N]` tell which fold of its repeat gave a row,
-    where runs are repeats of cross-fitting. `memo` keeps what was computed of this table.
+    where runs are repeats of cross-fitting. `given [k, N, C]` ranks the items where `probs` does not: within a run each
+    fold of cross-fitted temperatures has its own. `memo` keeps what was computed of this table.
     """
 
     arm: str
@@ -35,6 +36,7 @@ class Table:
     temperatures: np.ndarray | None = None
     logits: np.ndarray | None = None
     folds: np.ndarray | None = None
+    given: np.ndarray | None = None
     memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +53,19 @@ class Table:
             )
         if len(self.items) == 0:
             raise UserError("there are no items to judge", where=f"arm '{self.arm}'")
+
+    def read_by(self, metric: Metric) -> Table:
+        """What a metric looks at: of ranks the table of the scores as they were given, where there are such."""
+        return self.ranked if metric.takes == "ranks" else self
+
+    @property
+    def ranked(self) -> Table:
+        """The table whose scores rank the items; itself where one temperature holds for all of a run."""
+        if self.given is None:
+            return self
+        if "ranked" not in self.memo:
+            self.memo["ranked"] = replace(self, probs=self.given, given=None, temperatures=None, logits=None)
+        return self.memo["ranked"]
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

@@ -229,7 +229,7 @@ def _case(
     """The case of these tables: what is best, and who meets whom."""
     primary = find_metric(task.metric)
     selection = {
-        name: float(primary.values(np.asarray(table.items.targets), table.probs).mean())
+        name: float(primary.values(np.asarray(table.items.targets), table.read_by(primary).probs).mean())
         for name, table in chosen_on.items()
     }
     ranked = sorted(selection, key=lambda name: (selection[name] * (1 if primary.direction == "lower" else -1), name))

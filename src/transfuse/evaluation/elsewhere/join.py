@@ -178,4 +178,6 @@ def table_of(
     keys = list(items.groups or items.ids)
     fitted = [temperature.crossfit(run, items.targets, used, keys, FOLDS, kind) for run in rows]
     probs, temperatures = np.stack([probs for probs, _ in fitted]), np.stack([found for _, found in fitted])
-    return Table(scores.name, items, probs, scores.runs, temperatures)
+    # Of classes ranks are those of probabilities, of labels those of any scores.
+    given = rows if kind == "multilabel" else np.stack([temperature.apply(run, used, 1.0, kind) for run in rows])
+    return Table(scores.name, items, probs, scores.runs, temperatures, given=given)

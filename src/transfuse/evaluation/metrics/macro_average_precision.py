@@ -17,7 +17,7 @@ TRAITS = {
     "item_mean": False,
     "low": 0.0,
     "high": 1.0,
-    "takes": "probabilities",
+    "takes": "ranks",
     "kinds": "multilabel",
     "form": "weighted",
 }

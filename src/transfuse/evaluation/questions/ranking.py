@@ -36,13 +36,13 @@ def ask(case: Case) -> list[Evidence]:
     about = {"classes": len(classes), "of": of if targets.ndim == 2 or len(classes) > 1 else "the second class"}
     rows = []
     for arm in arms:
-        table = case.tables[arm]
+        table = case.tables[arm].ranked
         values = contributions(np.asarray(table.items.targets), table.probs, classes)
         found = mean_of_items(values, table.runs, table.items.groups, "DeLong's placements")
         rows.append(evidence(AUROC, Subject(arm, None, case.split), found, about))
     for other in arms:
         if other != case.winner:
-            both = pair(case.tables[case.winner], case.tables[other])
+            both = pair(case.tables[case.winner].ranked, case.tables[other].ranked)
             known = np.asarray(both.items.targets)
             first, second = (contributions(known, probs, classes) for probs in (both.first, both.second))
             found = mean_of_items(first - second, both.runs, both.items.groups, "DeLong's paired placements")
