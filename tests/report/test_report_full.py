@@ -15,6 +15,7 @@ from transfuse.report.blocks import Callout, Callouts, Chart, Facts, Gallery, It
 from transfuse.report.compose import report
 from transfuse.report.document import Document
 from transfuse.report.html import page
+from transfuse.report.sections import calibration
 from transfuse.report.text import markdown
 from transfuse.report.view import View
 
@@ -344,3 +345,21 @@ def test_near_repeats_say_that_their_claim_is_not_corrected() -> None:
             row["family"] = "3 pairs in log_loss, Holm"
     said = markdown(report(View(record)))
     assert "either way, by its own interval, not corrected for the other comparisons" in said
+
+
+def test_confidence_tells_bins_that_cancel_from_bins_that_agree() -> None:
+    """Off by ten points up and down, an arm is neither too sure nor too timid, and still not to be believed."""
+    made = full_record()
+    ship = made["verdict"]["recommendation"]["arm"]
+    rows = {row["quantity"]: row for row in made["evidence"] if row["arm"] == ship and row["versus"] is None}
+    rows["reliability"]["provenance"]["bins"] = [[0, 0.5, 0.4, 0.5, 100], [0.5, 1, 0.8, 0.7, 100]]
+    rows["ece"]["value"], rows["ece_uncalibrated"]["value"] = 0.1, 0.06
+    heading, drawing, *_ = calibration.blocks(View(made))
+    assert heading.finding.startswith("Bin by bin, what ships misses its stated confidence by 10.0 points one way or")
+    assert "was fitted, 6.0. A temperature lowers the loss on rows apart, not always this." in heading.finding
+    assert drawing.finding == f"All bins together, {ship} is neither too sure nor too timid: 0.0 points are left."
+    rows["reliability"]["provenance"]["bins"][0][2] = 0.7
+    rows["ece_uncalibrated"]["value"] = 0.2
+    heading, drawing, *_ = calibration.blocks(View(made))
+    assert heading.finding.endswith("was fitted, 20.0.")
+    assert drawing.finding == f"All bins together, {ship} is too sure by 15.0 points."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from transfuse.report.blocks import Block, Chart, Column, Heading, Row, Span, Table, Text
 from transfuse.report.charts import chart, curves
 from transfuse.report.numbers import fixed, spell
-from transfuse.report.pieces import chief
+from transfuse.report.pieces import chief, defined
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 
@@ -62,8 +62,11 @@ def _finding(view: View) -> str:
     if own is None:
         return "How far stated confidence is from how often it is right."
     gap, was = (spell(row, interval=False, with_unit=False) if row else "" for row in (own, before))
-    then = f", {was} before its temperature was fitted" if was else ""
-    return f"What ships misses its stated confidence by {gap} points on average{then}."
+    then = f"; before its temperature was fitted, {was}" if was else ""
+    apart, earlier = defined(own), defined(before)
+    worse = apart is not None and earlier is not None and apart > earlier
+    why = ". A temperature lowers the loss on rows apart, not always this" if worse else ""
+    return f"Bin by bin, what ships misses its stated confidence by {gap} points one way or the other{then}{why}."
 
 
 def _diagram(view: View) -> Chart | None:
@@ -100,8 +103,12 @@ def _told(line: curves.Line) -> str:
 
 
 def _sureness(line: curves.Line) -> str:
-    """Whether answers are right more or less often than they say, weighted by how many there are."""
+    """Whether answers are right more or less often than they say, weighted by how many there are: bins that miss both
+    ways cancel here, and do not in the calibration error.
+    """
     gap = sum(w * (x - y) for x, y, w in zip(line.x, line.y, line.weights, strict=True)) / sum(line.weights)
     if abs(gap) < 1.0:
-        return f"{line.label} states its confidence truly on average: the gap is {fixed(abs(gap), 1)} points."
-    return f"{line.label} is too {'sure' if gap > 0 else 'timid'} by {fixed(abs(gap), 1)} points on average."
+        return (
+            f"All bins together, {line.label} is neither too sure nor too timid: {fixed(abs(gap), 1)} points are left."
+        )
+    return f"All bins together, {line.label} is too {'sure' if gap > 0 else 'timid'} by {fixed(abs(gap), 1)} points."
