@@ -258,6 +258,23 @@ def test_of_predictions_from_elsewhere_nothing_is_claimed_that_was_not_asked() -
     assert {claim.arm for claim in shipped_ensemble(1.0, protocol="predictions").claims} == {"concat"}
 
 
+def test_no_difference_in_accuracy_reaches_beyond_100_points() -> None:
+    """Two runs that contradict each other: a t interval with one degree of freedom knows no limits, a share does."""
+    one = case(runs=2)
+    right = np.eye(4)[one.items.targets]
+    turns = np.stack([right, right[:, [1, 2, 3, 0]]])
+    tables = {**one.tables, "concat": replace(one.tables["concat"], probs=turns, logits=None)}
+    found = judge(changed(one, tables=tables)).evidence
+    paired = {row.quantity: row for row in found if (row.arm, row.versus) == ("concat", "frozen/lite0")}
+    row = paired["accuracy"]
+    assert (row.low, row.high, row.provenance["low90"], row.provenance["high90"]) == (-1.0, 1.0, -1.0, 1.0)
+    assert row.provenance["status"] == "not shown"
+    parts = [row for row in found if row.quantity == "class_difference" and row.unit == "share"]
+    assert all(-1.0 <= (row.low or 0.0) <= (row.high or 0.0) <= 1.0 for row in parts)
+    # A loss has no worst value, so its limits stay what they are.
+    assert paired["log_loss"].high is not None and paired["log_loss"].high > 20.0
+
+
 def test_copies_that_do_as_well_are_flagged_and_copies_that_do_not_are_not() -> None:
     against = (("concat", "frozen/lite0"), ("concat", "copies"))
     flagged = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -37,7 +38,7 @@ FAR = forest.Mark("grafted", 9.0, -20.0, 40.0, "not shown", "+9 [−20, +40]")
 
 
 def forests(width: float, name: str = "ensemble") -> str:
-    marks = [MARKS[0], forest.Mark(name, 0.01, None, None, "not shown", "+0.01")]
+    marks = [MARKS[0], forest.Mark(name, 0.01, None, None, "not shown", "+0.01 [−0.112, +0.132]")]
     return forest.draw(width, marks, forest.Look("difference", 0.02, lower_is_better=True))
 
 
@@ -83,6 +84,22 @@ def test_no_text_runs_out_of_the_sheet(draw: Callable[..., str], width: float) -
         start = float(x) - share * width_of(words, float(size))
         assert start > -6, words
         assert start + width_of(words, float(size)) < width + 6, words
+
+
+@pytest.mark.parametrize("draw", [forests, times])
+@pytest.mark.parametrize("name", ["b", "against random/some-source", "a name so long that no number fits beside it"])
+def test_on_a_phone_no_name_runs_into_its_number(draw: Callable[..., str], name: str) -> None:
+    """Texts at one height leave room between them, whatever the names."""
+    heights: dict[str, list[tuple[float, float]]] = {}
+    for x, y, size, more, words in re.findall(
+        r'<text x="([\d.-]+)" y="([^"]*)" fill="[^"]*" font-size="([\d.]+)"([^>]*)>([^<]*)', draw(NARROW, name)
+    ):
+        side = re.search(r'text-anchor="(\w+)"', more)
+        start = float(x) - {"middle": 0.5, "end": 1.0}.get(side[1] if side else "", 0.0) * width_of(words, float(size))
+        heights.setdefault(y, []).append((start, start + width_of(words, float(size))))
+    for spans in heights.values():
+        spans.sort()
+        assert all(end < start for (_, end), (start, _) in itertools.pairwise(spans)), spans
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)

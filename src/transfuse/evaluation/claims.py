@@ -121,7 +121,7 @@ def _row(
     provenance: dict[str, Any],
     alpha: float,
 ) -> Evidence:
-    """One paired row, without the correction over its family."""
+    """One paired row, without the correction over its family; limits are clipped to what is possible."""
     (arm, versus), interval = couple, estimate.interval
     shared: dict[str, Any] = {"per_run": estimate.per_run, **provenance}
     row = Evidence(
@@ -141,15 +141,18 @@ def _row(
     )
     if isinstance(interval, Undefined):
         return row
-    details = {"low90": interval.low90, "high90": interval.high90} | power_of(interval, provenance["margin"], alpha)
+    limits = {"low90": interval.low90, "high90": interval.high90}
+    details = {name: metric.possible(end) for name, end in limits.items()} | power_of(
+        interval, provenance["margin"], alpha
+    )
     if interval.bca is not None:
-        details["bca"] = list(interval.bca)
+        details["bca"] = [metric.possible(end) for end in interval.bca]
     if interval.units != interval.items:
         details["groups"] = interval.units
     return replace(
         row,
-        low=interval.low,
-        high=interval.high,
+        low=metric.possible(interval.low),
+        high=metric.possible(interval.high),
         level=0.95,
         p=interval.p(),
         seeds=interval.runs,

@@ -94,7 +94,7 @@ class Screen:
     def _row(self, part: str, found: Estimate, adjusted: float, beyond: float, family: str) -> Evidence:
         about: dict[str, Any] = {self.key: part, "metric": self.metric.name, "margin": self.margin}
         about["worse_beyond_margin"] = beyond <= LEVEL and self._worse(found)
-        quantity = Quantity(self.quantity, self.metric.unit, self.metric.direction)
+        quantity = Quantity.difference(self.quantity, self.metric)
         subject = replace(self.subject, detail=part)
         row = evidence(quantity, subject, Measured.of(found), about)
         return replace(row, family=family, adjusted=None if row.p is None else adjusted)

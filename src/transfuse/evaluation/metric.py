@@ -48,6 +48,13 @@ class Metric:
     weighted: Weighted | None = None
     resamples: int | None = None
 
+    def possible(self, difference: float) -> float:
+        """A difference of two values, clipped to what is possible: no accuracy lies 150 points below another."""
+        if self.low is None or self.high is None:
+            return difference
+        reach = self.high - self.low
+        return min(max(difference, -reach), reach)
+
     def run_columns(self, targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
         """The columns of each run. [N], [k, N, C] -> [k, N, q]."""
         return np.stack([self.columns(targets, run) for run in probs])

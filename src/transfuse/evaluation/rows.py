@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,7 @@ from scipy.special import stdtrit
 
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.measure import Estimate
+from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.types import CLEAN, Direction, Evidence, Undefined, Value, checked
 
@@ -26,6 +28,13 @@ class Quantity:
     direction: Direction
     low: float | None = None
     high: float | None = None
+
+    @classmethod
+    def difference(cls, name: str, metric: Metric) -> Quantity:
+        """Of two values of a metric, which differ by no more than it reaches."""
+        reach = metric.possible(math.inf)
+        ends = (-reach, reach) if math.isfinite(reach) else (None, None)
+        return cls(name, metric.unit, metric.direction, *ends)
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def _under(case: Case, name: str) -> list[Evidence]:
             rows.append(evidence(quantity, Subject(arm, None, case.split, name), found, about))
         if case.winner != case.best_single and {case.winner, case.best_single} <= set(tables):
             found = Measured.of(compare(tables[case.winner], tables[case.best_single], metric))
-            paired = Quantity(metric.name, metric.unit, metric.direction)
+            paired = Quantity.difference(metric.name, metric)
             rows.append(evidence(paired, Subject(case.winner, case.best_single, case.split, name), found, about))
     return rows
 

@@ -31,7 +31,7 @@ def ask(case: Case) -> list[Evidence]:
         subject, source = Subject(case.winner, name, case.split), name.removeprefix(WITHOUT)
         first, second = case.tables[case.winner], case.tables[name]
         found = Measured.of(compare(first, second, metric))
-        quantity = Quantity(NAME, metric.unit, metric.direction)
+        quantity = Quantity.difference(NAME, metric)
         rows.append(evidence(quantity, subject, found, {"source": source, "metric": metric.name}))
         parts = class_parts(case, first)
         if fine is not None and len(parts) > 1:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from transfuse.report.blocks import Tone
 from transfuse.report.charts.axes import SMALL, Scale, bottom, reach
-from transfuse.report.charts.pen import Sheet, label, width_of
+from transfuse.report.charts.pen import Sheet, crowded, label, width_of
 
 STEP, TOP, BELOW = 27.0, 26.0, 44.0
+LINE = 16.0
 # So many times as far as half of the lines reach: what reaches farther would press all others into one point.
 FAR = 4.0
 
@@ -38,12 +39,16 @@ class Look:
 
 
 def draw(width: float, marks: Sequence[Mark], look: Look) -> str:
-    """One line a mark, right is better. On a phone the name and number stand above their line."""
+    """One line a mark, right is better. On a phone name and number stand above their line, one above the other where
+    they do not fit side by side.
+    """
     slim = width < 500
     names = [label(mark.label, 40) for mark in marks]
     inset = 8.0 if slim else min(max(map(width_of, names)), 275.0) + 14
     written = 0.0 if slim else max((width_of(mark.words, SMALL) for mark in marks), default=0.0)
-    step = 40.0 if slim else STEP
+    words = [mark.words for mark in marks]
+    over = LINE if slim and crowded(list(zip(names, words, strict=True)), width - inset - 4, SMALL) else 0.0
+    step = 40.0 + over if slim else STEP
     sheet = Sheet(width, TOP + step * len(marks) + BELOW)
     scale = _scale(marks, look, inset, width - 10 - (written + 18 if written else 0))
     floor = TOP + step * len(marks)
@@ -52,10 +57,10 @@ def draw(width: float, marks: Sequence[Mark], look: Look) -> str:
         sheet.box((edges[0], TOP), (edges[1] - edges[0], floor - TOP), "band")
     sheet.line((scale.at(0), TOP), (scale.at(0), floor), "ink", 1.2)
     for place, (mark, name) in enumerate(zip(marks, names, strict=True)):
-        y = TOP + step * (place + 0.5) + (9 if slim else 0)
+        y = TOP + step * (place + 0.5) + (9 + over / 2 if slim else 0)
         _line(sheet, scale, mark, y, bar=look.bars)
         if slim:
-            sheet.write((inset, y - 18), name)
+            sheet.write((inset, y - 18 - over), name)
             sheet.write((width - 4, y - 18), mark.words, "end", _ink(mark), size=SMALL)
         else:
             sheet.write((inset - 12, y), name, "end")

@@ -17,7 +17,8 @@ Anchor = Literal["start", "middle", "end"]
 XY = tuple[float, float]
 TEXT = 12.5
 LONGEST_NAME = 34
-NARROW_LETTERS, WIDE_LETTERS = frozenset("fijlrt.,:;|!'()[] -I1/"), frozenset("mwMWG%@—Q")
+GAP = 10.0
+NARROW_LETTERS, WIDE_LETTERS = frozenset("fijlrt.,:;|!'()[] -I1/"), frozenset("mwMWG%@—Q+−")
 
 
 def colour(name: str) -> str:
@@ -32,17 +33,19 @@ def figure(number: float) -> str:
 
 
 def width_of(words: str, size: float = TEXT) -> float:
-    """About how wide a text is in pixels, in whatever plain font the reader has; rather too wide than too narrow."""
+    """About how wide a text is in pixels, in whatever plain font the reader has; rather too wide than too narrow: the
+    shares are those of the widest font that is usual (DejaVu).
+    """
     total = 0.0
     for letter in words:
         if unicodedata.east_asian_width(letter) in "WF":
             total += 1.0
         elif letter in NARROW_LETTERS:
-            total += 0.36
+            total += 0.37
         elif letter in WIDE_LETTERS or letter.isupper():
-            total += 0.76
+            total += 0.84
         else:
-            total += 0.57
+            total += 0.63
     return total * size
 
 
@@ -51,6 +54,11 @@ def label(name: str, longest: int = LONGEST_NAME) -> str:
     text = re.sub(r"\s+", " ", name)
     half = longest // 2 - 1
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
+
+
+def crowded(pairs: Sequence[tuple[str, str]], room: float, size: float) -> bool:
+    """Whether a name and the smaller words beside it do not fit on one line of so many pixels, in any of these."""
+    return any(width_of(name) + GAP + width_of(words, size) > room for name, words in pairs)
 
 
 @dataclass
