@@ -53,6 +53,31 @@ def test_a_constant_channel_becomes_zero():
     assert torch.equal(settled(block)(block)[:, 1], torch.zeros(10))
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e-3, 1e6])
+def test_a_block_says_the_same_at_any_scale(scale):
+    """An untrained network's answers may all be tiny; its columns are no less there."""
+    block = drawn(50, 4)
+    assert torch.allclose(settled(scale * block)(scale * block), settled(block)(block), atol=1e-4)
+
+
+def test_what_rounding_alone_moves_or_is_nothing_beside_the_rest_is_not_made_loud():
+    block = drawn(50, 4)
+    block[:, 1] = 1000 + 1e-4 * (torch.arange(50) % 2)
+    block[:, 2] *= 1e-8
+    found = settled(block)(block)
+    assert found[:, 1:3].abs().max() < 1e-3 and found[:, 3].std(unbiased=False) == pytest.approx(1, abs=1e-4)
+    assert torch.equal(settled(torch.zeros(9, 2))(torch.zeros(9, 2)), torch.zeros(9, 2))
+
+
+def test_columns_of_a_table_have_each_a_unit_of_their_own():
+    """Moles beside dollars: a small number is no constant, a large one that never moves is."""
+    block = torch.cat([1e-9 * drawn(50, 1), 1e6 * drawn(50, 1), torch.full((50, 1), 0.1), torch.zeros(50, 3)], dim=1)
+    joint = Completed(6, 3)
+    joint.settle(block)
+    assert joint.kept.tolist() == [1, 1, 0, 0, 0, 0]
+    assert torch.allclose(joint(block)[:, :2].std(dim=0, unbiased=False), torch.ones(2), atol=1e-4)
+
+
 def test_the_statistics_travel_with_the_state():
     block = drawn(10, 4)
     twin = Standardise(4)

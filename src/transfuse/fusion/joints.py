@@ -6,14 +6,25 @@ import torch
 from torch import Tensor, nn
 
 SMALLEST_SPREAD = 1e-6
+ROUNDING, LEAST = (getattr(torch.finfo(torch.float32), name) for name in ("eps", "tiny"))
+
+
+def varying(spread: Tensor, mean: Tensor) -> Tensor:
+    """Which columns of a block say anything: not those that rounding alone moves, nor those whose spread is nothing
+    beside the largest of the block. [D] each.
+
+    A block of small numbers throughout says as much as a loud one, so what is nothing goes by its own scale.
+    """
+    nothing = SMALLEST_SPREAD * spread.max().clamp(max=1.0)
+    return spread > torch.maximum(nothing, ROUNDING * mean.abs()).clamp(min=LEAST)
 
 
 class Standardise(nn.Module):
     """Zero mean and unit spread per channel, by statistics of the training rows: (x - mean) / std.
 
     Blocks are vectors [N, D], maps [N, C, H, W] or tokens [N, T, D]; statistics are per D or C.
-    A constant column becomes 0. The statistics are buffers, settled once before training, so rows never depend on the
-    rest of their batch.
+    A column that is constant up to rounding becomes 0 (`varying`). The statistics are buffers, settled once before
+    training, so rows never depend on the rest of their batch.
     """
 
     mean: Tensor
@@ -30,8 +41,9 @@ class Standardise(nn.Module):
         wide = block.double().transpose(1, 2) if block.dim() == 3 else block.double()
         axes = [axis for axis in range(block.dim()) if axis != 1]
         spread = wide.std(dim=axes, unbiased=False)
-        self.mean.copy_(wide.mean(dim=axes).to(self.mean.dtype))
-        self.std.copy_(torch.where(spread > SMALLEST_SPREAD, spread, torch.ones_like(spread)).to(self.std.dtype))
+        mean = wide.mean(dim=axes)
+        self.mean.copy_(mean.to(self.mean.dtype))
+        self.std.copy_(torch.where(varying(spread, mean), spread, torch.ones_like(spread)).to(self.std.dtype))
 
     def forward(self, block: Tensor) -> Tensor:
         shape = (1, -1) + (1,) * (block.dim() - 2) if block.dim() != 3 else (1, 1, -1)
@@ -58,7 +70,8 @@ class Completed(Standardise):
         count, wide = there.sum(0).clamp(min=1), block.double()
         mean = (wide * there).sum(0) / count
         spread = (((wide - mean) * there).square().sum(0) / count).sqrt()
-        varies = spread > SMALLEST_SPREAD * (1 + mean.abs())
+        # Each column has its own unit, so none is nothing beside another.
+        varies = spread > (SMALLEST_SPREAD * mean.abs()).clamp(min=LEAST)
         self.mean.copy_(mean.to(self.mean.dtype))
         self.std.copy_(torch.where(varies, spread, torch.ones_like(spread)).to(self.std.dtype))
         self.kept.copy_(varies.to(self.kept.dtype))
