@@ -81,9 +81,8 @@ def evaluate(  # noqa: PLR0913 - the settings of a verb are its parameters
     `kind="multilabel"`: `labels` have one column a label, 0 or 1, called as the predictions' columns are (CSV
     `item,LABEL,LABEL[,group][,split]`, or an array [N, C]); predictions are logits or probabilities of each label.
     `kind="regression"`: the columns are numbers, one or several targets (or an array [N]), and predictions are numbers
-    too, without scale and temperature. `metric`, `also`, `metrics` (your own functions) and `classes` are those of
-    `Asked`. Predictions of classes may know different ones: they are judged over their union (`unions.py`). `pools`
-    tell method, members, form and training of predictions made of others, so that none passes for a single model.
+    too, without scale and temperature. The words of `Asked` are taken too. Predictions of classes may know different
+    ones: they are judged over their union (`unions.py`). `pools` are, by name, the fields of an `Arm` made of others.
     """
     unknown = [name for name in asked if name not in Asked.__annotations__]
     if unknown:
@@ -112,9 +111,8 @@ def evaluate(  # noqa: PLR0913 - the settings of a verb are its parameters
         tables = tables_of(JUDGED if splits else None)
         chosen_on = tables_of(SELECTION) if SELECTION in splits else tables
         case = _case(task_of(asked, known.classes), tables, chosen_on, question, rule)
-        arms = (_noted(arm, read, known, scale, kind) for arm in case.arms)
-        arms = tuple(replace(arm, **(pools or {}).get(arm.name, {})) for arm in arms)
-        return judge(replace(case, arms=arms))
+        arms = (replace(arm, **(pools or {}).get(arm.name, {})) for arm in case.arms)
+        return judge(replace(case, arms=tuple(_noted(arm, read, known, scale, kind) for arm in arms)))
 
 
 def _noted(arm: Arm, read: Sequence[Scores], known: Known, scale: Scale | None, kind: TaskKind) -> Arm:
