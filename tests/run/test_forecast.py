@@ -48,6 +48,14 @@ def test_seconds_grow_with_items_and_backward_passes():
     assert forecast.seconds(tuned) > forecast.seconds(frozen)
 
 
+def test_compressing_is_forecast_by_what_tracing_and_checking_take():
+    candidates = {"plain": {"fuse": "features/concat"}, "small": {"compress": "bfloat16", "of": "plain"}}
+    made = plan(setting(candidates=candidates))
+    forecast = Forecast({"a": 0.0, "b": 0.0}, {})
+    assert made.steps["fit small s0"].kind == "compress"
+    assert forecast.seconds(made.steps["fit small s0"]) >= 4.0
+
+
 def test_a_frozen_source_that_learning_runs_through_is_paid_for_again():
     made = plan(setting(candidates={"added": {"fuse": "structure/lora"}, "plain": {"fuse": "features/concat"}}))
     assert made.steps["fit added s0"].work.members == ("a", "b")

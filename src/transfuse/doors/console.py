@@ -22,6 +22,7 @@ class Progress:
     forecast: dict[str, float] = field(default_factory=dict)
     done: dict[str, float] = field(default_factory=dict)
     inside: dict[str, float] = field(default_factory=dict)
+    reached: float = 0.0
     began: float = field(default_factory=time.monotonic)
     last_line: float = 0.0
     said: str = ""
@@ -32,7 +33,7 @@ class Progress:
         kind = event["event"]
         if kind == "forecast":
             self.forecast = {name: max(seconds, SMALLEST_STEP) for name, seconds in event["steps"].items()}
-            self.began = time.monotonic()
+            self.began, self.reached = time.monotonic(), 0.0
             self._open()
         elif kind == "progress" and event.get("of"):
             self.inside[event["step"]] = event["done"] / event["of"]
@@ -85,13 +86,15 @@ class Progress:
         self.bar.start()
 
     def _show(self, step: str) -> None:
+        # A training that tries several rates begins anew with each, and nobody wants to see a bar go back.
+        self.reached = max(self.reached, self.share)
         if self.bar is not None:
-            self.bar.update(self.task, completed=self.share, what=step)
+            self.bar.update(self.task, completed=self.reached, what=step)
         elif self.forecast and time.monotonic() - self.last_line > LINE_SECONDS:
             self.last_line = time.monotonic()
             elapsed = self.last_line - self.began
-            left = elapsed * (1 - self.share) / self.share if self.share > 0.02 else sum(self.forecast.values())
-            self._say(f"{100 * self.share:3.0f} %  about {left:.0f} s left  {step}")
+            left = elapsed * (1 - self.reached) / self.reached if self.reached > 0.02 else sum(self.forecast.values())
+            self._say(f"{100 * self.reached:3.0f} %  about {left:.0f} s left  {step}")
         elif not self.forecast and step.startswith(("index", "card")) and step != self.said:
             self.said = step
             self._say("reading the data" if step == "index" else f"looking at {step.removeprefix('card ')}")

@@ -30,6 +30,7 @@ PLAN_KEY = re.compile("[0-9a-f]{64}")
 # What the files among the predictions end with.
 PREDICTED = (".safetensors", ".items.json")
 UNTOLD = "this system cannot tell"
+OPEN = "; `judge: {test: all}` opens them for every candidate"
 UNITS = {"latency_p50_ms": "ms", "latency_p95_ms": "ms", "batch_ms": "ms", "peak_memory_mb": "MB"}
 
 
@@ -46,7 +47,7 @@ def evidence_of(
     metric = prepared.recipe.task.metric
     what = "loss" if metric == kind_of(prepared.items.kind).metric else named(metric)
     closed = [
-        {"what": name, "why": f"not chosen; its selection {what} was {loss:.4f}, its test rows stayed closed"}
+        {"what": name, "why": f"not chosen; its selection {what} was {loss:.4f}, its test rows stayed closed{OPEN}"}
         for name, loss in sorted(meta["closed"].items())
     ]
     made["not_measured"] = [*made["not_measured"], *skipped, *closed, *planned]
