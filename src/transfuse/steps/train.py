@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transfuse.train.health import Watch
     from transfuse.train.learner import Learner
 
-REVISION = 7
+REVISION = 8
 NEEDS = ("torch",)
 MOST_TRAINED = 1024
 # Rows that BatchNorms are estimated on, and how many at once.
