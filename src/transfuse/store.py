@@ -242,10 +242,8 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
-    """The one place that writes files whole: to a neighbour, flushed to disk, then renamed into place.
-
-    What is large comes in pieces, so that it need not be in memory twice.
-    """
+    """The one place that writes files whole: to a neighbour, flushed to disk, then renamed into place. What is large
+    comes in pieces, so that it need not be in memory twice."""
     neighbour = half_of(path)
     try:
         with neighbour.open("wb") as handle:
@@ -254,6 +252,10 @@ def write_bytes(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(neighbour, path)
+    except OSError as error:
+        # A disk is found to be full by a write, which does not say of what.
+        error.filename = error.filename or str(path)
+        raise
     finally:
         neighbour.unlink(missing_ok=True)
 

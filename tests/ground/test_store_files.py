@@ -43,8 +43,9 @@ def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pyte
     write_bytes(path, b"the old content")
     with monkeypatch.context() as patch:
         full_disk(patch)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as caught:
             write_bytes(path, b"the new content")
+    assert caught.value.filename == str(path)
     assert path.read_bytes() == b"the old content"
     assert [item.name for item in tmp_path.iterdir()] == ["evidence.json"]
 
