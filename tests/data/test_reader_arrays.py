@@ -60,6 +60,29 @@ def test_colour_may_come_first_or_last(pixels):
     np.testing.assert_array_equal(first.raw(2), last.raw(2))
 
 
+@pytest.mark.parametrize("y", [[2, 0, 1], ["eel", "cat", "dog"]])
+def test_class_numbers_get_the_names_that_are_given(y):
+    classes = np.array(["cat", "dog", "eel"])
+    found = index({"x": X[:3], "y": np.array(y), "classes": classes}, HERE)
+    assert found.labels == ("eel", "cat", "dog") and found.classes == ("cat", "dog", "eel")
+    without = index({"x": X[:3], "y": np.array([-1, 0, 1]), "classes": classes}, HERE)
+    assert without.labels == (None, "cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "says"),
+    [
+        ([0, 1, 2], ["cat", "dog"], "do not fit"),
+        ([-2, 0, 1], ["cat", "dog"], "do not fit"),
+        ([0, 1, 1], ["cat", "cat"], "one name"),
+        (["cat", "dgo", "dog"], ["cat", "dog"], "dgo"),
+    ],
+)
+def test_names_of_classes_that_do_not_fit_the_labels_are_refused(y, classes, says):
+    with pytest.raises(UserError, match=says):
+        index({"x": X[:3], "y": np.array(y), "classes": np.array(classes)}, HERE)
+
+
 def test_a_mapping_may_name_everything():
     items = index({"x": X, "y": Y, **{name: np.array(column) for name, column in COLUMNS.items()}}, HERE)
     assert items.groups == tuple("uuvvww")

@@ -151,6 +151,23 @@ def test_a_single_model_that_leads_in_accuracy_is_named(metric: str, right: floa
     assert "leads with" not in said or told
 
 
+@pytest.mark.parametrize("loss", [0.01, 9.0])
+def test_a_single_model_that_is_better_by_both_measures_is_told_as_that(loss: float) -> None:
+    record = example.evidence()
+    levels = {row["id"]: row for row in record["evidence"]}
+    levels["accuracy:frozen/squeeze:test:clean"]["value"] = 0.86
+    levels["log_loss:frozen/squeeze:test:clean"]["value"] = loss
+    said = " ".join(render_terminal(record).split()).replace("log- loss", "log-loss")
+    both = "On the judged rows frozen/squeeze does better in log-loss and accuracy (86.0 %); the best single model was"
+    assert (both in said) is (loss < 1) is ("leads with" not in said)
+
+
+def test_what_would_settle_names_its_comparison_where_another_arm_ships() -> None:
+    said = " ".join(render_terminal(shipping_the_ensemble(worse=False)).split())
+    assert "What would settle concat against frozen/lite0: " in said
+    assert "What would settle it: " in " ".join(render_terminal(example.evidence()).split())
+
+
 def test_every_flag_that_is_raised_has_a_title_of_its_own() -> None:
     package = Path(transfuse.__file__).parent
     raised = {

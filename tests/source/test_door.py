@@ -65,6 +65,12 @@ def test_images_that_lie_on_no_canvas_are_refused(images, says):
         canvas_of(images)
 
 
+def test_images_of_double_precision_are_those_of_single(canvas):
+    found = canvas_of(canvas.double())
+    assert found.dtype is torch.float32 and torch.equal(found, canvas)
+    assert canvas_of(canvas.half()).dtype is torch.float16
+
+
 def test_a_mapping_gives_its_images(canvas):
     assert canvas_of({"image": canvas, "id": ["a", "b"]}) is canvas
 

@@ -46,7 +46,8 @@ def canvas_of(batch: Tensor | Mapping[str, Any]) -> Tensor:
         low, high = (bound.item() for bound in images.detach().aminmax())
         if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
             raise UserError("these images are not in [0, 1]", expected=expected, got=f"from {low:g} to {high:g}")
-    return images
+    # As NumPy divides; networks are float32.
+    return images.float() if images.dtype == torch.float64 else images
 
 
 def require_canvas(batch: Any, side: int | None, where: str) -> None:

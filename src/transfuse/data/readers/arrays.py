@@ -68,6 +68,8 @@ def tabled(named: Mapping[str, np.ndarray], where: str, kind: TaskKind = "multic
             raise UserError("one entry per image is needed", where=f"{where}, array 'y'", got=got)
         shown = None if called is None else [str(name) for name in called.ravel().tolist()]
         labels, classes = of_array(targets, kind, shown, f"{where}, array 'y'")
+    elif called is not None and "y" in found:
+        found["y"] = _called(found["y"], [str(name) for name in called.ravel().tolist()], where)
     texts = {role: names(array, len(images), f"{where}, array '{role}'") for role, array in found.items()}
     labels = labels if labels is not None else texts.get("y", [None] * len(images))
     groups = texts.get("group")
@@ -149,6 +151,21 @@ def _pick(named: Mapping[str, Any], role: str, where: str) -> np.ndarray | None:
         hint = BINARISE if role == "y" else None
         where = f"{where}, array '{role}'"
         raise UserError("rows of different lengths are no array", where=where, hint=hint) from error
+
+
+def _called(labels: np.ndarray, classes: Sequence[str], where: str) -> np.ndarray:
+    """Class numbers as the names of their classes; labels that are names must be among these."""
+    if len(set(classes)) != len(classes):
+        raise UserError("two classes have one name", where=f"{where}, array 'classes'", got=", ".join(classes)[:200])
+    if labels.dtype.kind not in "iu":
+        if odd := sorted({str(label) for label in labels.ravel().tolist() if label not in (None, "")} - {*classes}):
+            raise unknown_name("class", odd[0], classes, where=f"{where}, array 'y'")
+        return labels
+    if len(labels) and not -1 <= labels.min() <= labels.max() < len(classes):
+        expected = f"numbers from 0 to {len(classes) - 1}, one for each of {len(classes)} names; -1 is no label"
+        got = f"{labels.min()} to {labels.max()}"
+        raise UserError("labels and the names of classes do not fit", where=where, expected=expected, got=got)
+    return np.asarray([*classes, None], dtype=object)[labels]
 
 
 def _named(spec: Any) -> Mapping[str, Any]:

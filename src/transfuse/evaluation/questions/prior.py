@@ -10,7 +10,7 @@ from transfuse.evaluation.recommend import choose, shown_better
 from transfuse.evaluation.words import ends, named
 from transfuse.types import CLEAN, Evidence, Flag
 
-ORDER = 29
+ORDER = 27
 FREQUENCIES = {"multiclass": "the class frequencies", "multilabel": "the label frequencies"}
 MEAN = "the mean of the training rows"
 

@@ -90,7 +90,19 @@ def _leads(view: View) -> Prose:
         return ()
     row = max(ahead, key=lambda each: each[0])[1]
     by = quantity(view.metric).title
+    its, own = view.level(row.arm, view.metric), view.level(chosen.arm, view.metric)
+    if its and own and _better(its, own):
+        lead = (" On the judged rows ", Span(row.arm, tone="name"), " does better in ", by, " and accuracy (")
+        return (*lead, view.number(row), "); the best single model was chosen on other rows.")
     return (f" Best by {by}, that is: in accuracy ", Span(row.arm, tone="name"), " leads with ", view.number(row), ".")
+
+
+def _better(first: Evidence, second: Evidence) -> bool:
+    """Whether the first of two levels is the better one."""
+    one, other = defined(first), defined(second)
+    if one is None or other is None:
+        return False
+    return one < other if first.direction == "lower" else one > other
 
 
 def answer(view: View) -> Prose:
@@ -182,7 +194,8 @@ def settling(view: View) -> Prose:
     found = deciding(view)
     if found is None:
         return ()
-    lead = Span("What would settle it: ", tone="name")
+    asked = f"What would settle {found.arm} against {found.versus}: " if _of_shipped(view) else "What would settle it: "
+    lead = Span(asked, tone="name")
     row = next((row for row in view.all("next_experiment") if (row.arm, row.versus) == (found.arm, found.versus)), None)
     if row is not None and row.provenance.get("sentence"):
         return (lead, Span(str(row.provenance["sentence"]), (row.id,)))
