@@ -162,6 +162,15 @@ def test_a_single_model_that_is_better_by_both_measures_is_told_as_that(loss: fl
     assert (both in said) is (loss < 1) is ("leads with" not in said)
 
 
+def test_what_ships_is_not_told_to_be_better_than_itself() -> None:
+    record = example.evidence()
+    levels = {row["id"]: row for row in record["evidence"]}
+    levels["accuracy:frozen/squeeze:test:clean"]["value"] = 0.86
+    record["verdict"]["recommendation"]["arm"] = "frozen/squeeze"
+    said = " ".join(render_terminal(record).split())
+    assert "Ship frozen/squeeze" in said and "leads with" not in said and "does better" not in said
+
+
 def test_what_would_settle_names_its_comparison_where_another_arm_ships() -> None:
     said = " ".join(render_terminal(shipping_the_ensemble(worse=False)).split())
     assert "What would settle concat against frozen/lite0: " in said

@@ -89,6 +89,8 @@ def _leads(view: View) -> Prose:
     if not ahead:
         return ()
     row = max(ahead, key=lambda each: each[0])[1]
+    if row.arm == view.recommendation.arm:
+        return ()
     by = quantity(view.metric).title
     its, own = view.level(row.arm, view.metric), view.level(chosen.arm, view.metric)
     if its and own and _better(its, own):
