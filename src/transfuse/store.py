@@ -270,8 +270,8 @@ def require_free(path: Path, wanted: str) -> None:
     """Raises UserError where a file of this name has other bytes than those of the wanted SHA-256: what somebody wrote
     or went on writing is not replaced unasked."""
     if path.exists() and not (path.is_file() and file_digest(path) == wanted):
-        hint = "name another file, or move this one away"
-        raise UserError("there is another file of that name already", where=str(path), hint=hint)
+        what = "there is a folder" if path.is_dir() else "there is another file"
+        raise UserError(f"{what} of that name already", where=str(path), hint="give another name, or move this away")
 
 
 @contextlib.contextmanager

@@ -56,8 +56,8 @@ def test_a_name_is_free_for_what_stands_there_already_and_taken_for_anything_els
     path.write_bytes(b"as it was")
     require_free(path, same)
     path.write_bytes(b"as it was, and a line of mine")
-    for taken in (path, tmp_path):
-        with pytest.raises(UserError, match="there is another file of that name already"):
+    for taken, what in ((path, "another file"), (tmp_path, "a folder")):
+        with pytest.raises(UserError, match=f"there is {what} of that name already"):
             require_free(taken, same)
 
 
