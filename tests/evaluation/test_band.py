@@ -46,6 +46,19 @@ def test_both_forms_solve_the_matrix_at_any_shift_and_leave_it_as_it_was(size: i
     assert np.array_equal(gram, before[0]) and np.array_equal(sides, before[1])
 
 
+@pytest.mark.parametrize("kind", [band, tridiagonal])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_how_the_numbers_lie_changes_nothing(kind: object, order: str) -> None:
+    gram, sides = made(300, 300)
+    wide = np.zeros((300, 9))
+    wide[:, ::3] = sides
+    expected = kind(gram, sides).at(1.0)  # pyright: ignore[reportCallIssue]
+    for lying in (sides, np.asfortranarray(sides), wide[:, ::3]):
+        found = kind(np.array(gram, order=order), lying).at(1.0)  # pyright: ignore
+        np.testing.assert_allclose(found.own, expected.own, rtol=1e-10)
+        assert found.logdet == pytest.approx(expected.logdet, rel=1e-12)
+
+
 @settings(max_examples=12, deadline=None)
 @given(size=st.integers(1, 300), missing=st.integers(0, 300), seed=st.integers(0, 99))
 def test_the_band_has_the_eigenvalues_of_the_matrix_and_the_lengths_of_the_sides(

@@ -115,9 +115,10 @@ def band(gram: np.ndarray, sides: np.ndarray) -> Band:
     Bischof, Lang, Sun, ACM Transactions on Mathematical Software, 2000.
     """
     size, count = sides.shape
-    # The upper triangle, a few rows at a time, each from its diagonal on: what is updated lies together.
-    rows = [np.array(gram[start : start + TALL, start:], dtype=np.float64) for start in range(0, size, TALL)]
-    turned = np.array(sides, dtype=np.float64)
+    # The upper triangle, a few rows at a time, each from its diagonal on: what is updated lies together, and row by
+    # row, for products change it where it is.
+    rows = [np.array(gram[start : start + TALL, start:], dtype=np.float64, order="C") for start in range(0, size, TALL)]
+    turned = np.array(sides, dtype=np.float64, order="C")
     blocks, start = [], 0
     while rows:
         head, below = rows[0][:WIDTH], rows[0][WIDTH:, WIDTH:]
@@ -134,31 +135,39 @@ def band(gram: np.ndarray, sides: np.ndarray) -> Band:
 
 def _turned_below(beside: np.ndarray, rows: list[np.ndarray], turned: np.ndarray) -> np.ndarray:
     """Reflectors Q = I − V T Vᵀ that leave of P = `beside`ᵀ [m, w] an upper triangle R alone: Rᵀ [w, w]. The matrix in
-    `rows` becomes Qᵀ A Q = A − V Wᵀ − W Vᵀ, the sides Qᵀ b, both where they are."""
-    width, size = beside.shape
+    `rows` becomes Qᵀ A Q = A − V Wᵀ − W Vᵀ, the sides Qᵀ b, both where they are.
+
+    W = A V T − ½ V Tᵀ (Vᵀ A V) T.
+    """
+    width = len(beside)
     found, scale = _geqrf(np.asfortranarray(beside.T), lwork=64 * width, overwrite_a=1)[:2]
-    # [V, A V], then [V, W] and [W, V].
-    pair = np.empty((size, 2 * width))
-    vectors, outer = pair[:, :width], pair[:, width:]
-    vectors[:] = found
-    vectors[:width] = np.tril(found[:width], -1) + np.eye(width)
+    corner = np.triu(found[:width]).T
+    found[:width] = np.tril(found[:width], -1) + np.eye(width)
     # A column that needs no reflector has scale 0.
-    vectors[:, scale == 0.0] = 0.0
-    inverse = np.triu(vectors.T @ vectors, 1) + np.diag(1.0 / np.where(scale == 0.0, 1.0, scale))
-    inner = _trtri(inverse)[0]
-    outer[:] = 0.0
+    found[:, scale == 0.0] = 0.0
+    inverse = np.triu(_gemm(1.0, found, found, trans_a=1), 1) + np.diag(1.0 / np.where(scale == 0.0, 1.0, scale))
+    inner, vectors = _trtri(inverse)[0], np.ascontiguousarray(found)
+    outer = _times(rows, vectors)
+    middle = -0.5 * (inner.T @ (vectors.T @ outer) @ inner)
+    outer = outer @ inner
+    outer += vectors @ middle
+    pair, other = np.concatenate([vectors, outer], axis=1), np.concatenate([outer, vectors], axis=1)
     start = 0
-    for row in rows:
-        stop = start + len(row)
-        outer[start:stop] += row @ vectors[start:]
-        outer[stop:] += row[:, len(row) :].T @ vectors[start:stop]
-        start = stop
-    # W = A V T − ½ V Tᵀ (Vᵀ A V) T
-    outer[:] = pair @ np.concatenate([-0.5 * (inner.T @ (vectors.T @ outer) @ inner), inner])
-    other, start = np.concatenate([outer, vectors], axis=1), 0
     for row in rows:
         stop = start + len(row)
         _gemm(-1.0, pair[start:].T, other[start:stop].T, 1.0, row.T, trans_a=1, overwrite_c=1)
         start = stop
-    turned -= vectors @ (inner.T @ (vectors.T @ turned))
-    return np.triu(found[:width]).T
+    part = _gemm(1.0, _gemm(1.0, turned.T, vectors.T, trans_b=1), inner)
+    _gemm(-1.0, part, vectors.T, 1.0, turned.T, overwrite_c=1)
+    return corner
+
+
+def _times(rows: list[np.ndarray], vectors: np.ndarray) -> np.ndarray:
+    """A V [m, w] of the symmetric matrix whose upper triangle is in `rows`; each row is added where its sum lies."""
+    found, start = np.zeros(vectors.shape), 0
+    for row in rows:
+        stop = start + len(row)
+        _gemm(1.0, vectors[start:stop].T, row.T, 1.0, found[start:].T, trans_b=1, overwrite_c=1)
+        found[start:stop] += row[:, len(row) :] @ vectors[stop:]
+        start = stop
+    return found
