@@ -74,6 +74,18 @@ def test_the_table_has_a_row_for_every_judged_arm(study):
     assert rows["prior"]["accuracy"] < rows["frozen/wide"]["accuracy"]
 
 
+def test_a_cell_of_the_table_is_what_one_row_of_evidence_says_of_all_judged_rows(study):
+    own = [row for row in study.evidence if row["versus"] is None and row["id"].endswith(":test:clean")]
+    told = {(row["arm"], row["quantity"]): row.get("value") for row in own}
+    cost = {key for arm in study.record["arms"] for key in arm["cost"] or {}}
+    cells = {(row["arm"], name): row[name] for row in study.table() for name in row.keys() - {"arm", "role"} - cost}
+    assert cells == {place: told[place] for place in cells} and len(cells) > 40
+    # A branch alone, or the most confident part of the items, is no fact of the arm as a whole.
+    assert {"branch_solo", "risk_at_coverage"} <= {row["quantity"] for row in study.evidence} - {
+        name for _, name in cells
+    }
+
+
 def test_the_verbs_are_seen_before_they_are_fetched():
     code = (
         "import transfuse; assert {*transfuse.__all__} <= {*dir(transfuse)}; import sys; print('numpy' in sys.modules)"

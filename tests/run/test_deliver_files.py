@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import load
 
-from transfuse.run.deliver import _recommended, safetensors_bytes
+from transfuse.folder import Folder
+from transfuse.run import deliver
+from transfuse.run.deliver import _recommended, safetensors_bytes, write_predictions
 
 ARRAYS = {"scores": np.arange(6, dtype=np.float32).reshape(3, 2), "rows": np.array([2, 0, 1])}
 
@@ -50,3 +52,33 @@ def test_the_recommendation_names_what_is_delivered(shipped, expected):
         ("economical", "fused") if shipped == "gate" else (None, "ensemble")
     )
     assert found["why"].endswith("It is cheap.")
+
+
+@pytest.mark.parametrize("killed_at", ["rmtree", "rename", None])
+def test_what_others_put_among_the_predictions_outlives_a_kill_at_any_place(tmp_path, monkeypatch, killed_at):
+    """Between taking it aside and putting the new folder in its place, and in the run after that."""
+    folder, walk = Folder(tmp_path), SimpleNamespace(inputs=lambda _: {})
+    nothing: Any = SimpleNamespace()
+    monkeypatch.setattr(deliver, "_splits", lambda *_: {})
+    note = folder.predictions / "concat" / "note.txt"
+    note.parent.mkdir(parents=True)
+    note.write_text("seen by Ada")
+    (folder.predictions / "old.safetensors").write_bytes(b"old")
+    if killed_at is not None:
+        with monkeypatch.context() as patched:
+            place: Any = deliver.shutil if killed_at == "rmtree" else type(tmp_path)
+            real = getattr(place, killed_at)
+
+            def kill(path, *others, **more):
+                # Removing what is old, and renaming the new folder, are what comes after all files were moved.
+                if path in (folder.predictions, tmp_path / ".predictions.tmp") and not note.exists():
+                    raise KeyboardInterrupt
+                return real(path, *others, **more)
+
+            patched.setattr(place, killed_at, kill)
+            with pytest.raises(KeyboardInterrupt):
+                write_predictions(folder, walk, nothing, nothing)  # pyright: ignore[reportArgumentType]
+        assert not note.exists()
+    write_predictions(folder, walk, nothing, nothing)  # pyright: ignore[reportArgumentType]
+    assert note.read_text() == "seen by Ada"
+    assert [path.name for path in folder.path.rglob("*") if path.is_file()] == ["note.txt"]

@@ -99,14 +99,17 @@ class Study:
         return load(self.model_folder, modules=modules)
 
     def table(self) -> list[dict[str, Any]]:
-        """One row per judged arm: role, cost and every metric, ready for a data frame; undefined values are None."""
+        """One row per judged arm: role, cost and what was found of all its judged rows, ready for a data frame;
+        undefined values are None. What is told of parts (of a branch, a class, a coverage) is in `evidence` alone."""
+        from transfuse.evaluation.rows import Subject
+
         with self._read():
             rows = {
                 arm["name"]: {"arm": arm["name"], "role": arm["role"], **(arm["cost"] or {})}
                 for arm in self.record["arms"]
             }
             for row in self.record["evidence"]:
-                if row["versus"] is None and row["arm"] in rows and row["condition"] == "clean":
+                if row["arm"] in rows and row["id"] == Subject(row["arm"]).id(row["quantity"]):
                     rows[row["arm"]][row["quantity"]] = row.get("value")
             return list(rows.values())
 

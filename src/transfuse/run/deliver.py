@@ -152,6 +152,8 @@ def write_predictions(folder: Folder, walk: Walk, prepared: Prepared, evaluation
     SPLIT is `test`, or an outside set's name; CONDITION is `clean`, or `NAME@LEVEL` of the judged rows.
     """
     target, scratch = folder.predictions, folder.path / ".predictions.tmp"
+    # A run that was killed at this place left with it what others had put among the predictions.
+    _carry_along(scratch, target)
     shutil.rmtree(scratch, ignore_errors=True)
     splits = _splits(prepared, evaluation)
     for role, key in walk.inputs("evaluate").items():
@@ -175,16 +177,16 @@ def write_predictions(folder: Folder, walk: Walk, prepared: Prepared, evaluation
         write_text(
             scratch / f"{file_name(split)}.items.json", pretty(_listed(items.take(rows), prepared.items.classes))
         )
-    _kept_aside(target, scratch)
+    _carry_along(target, scratch)
     shutil.rmtree(target, ignore_errors=True)
     scratch.rename(target)
 
 
-def _kept_aside(folder: Path, scratch: Path) -> None:
-    """What others have put among the predictions goes along to where the new ones are made."""
+def _carry_along(folder: Path, to: Path) -> None:
+    """What others have put among the predictions goes along to where those are or will be."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.endswith(PREDICTED):
-            place = scratch / path.relative_to(folder)
+            place = to / path.relative_to(folder)
             place.parent.mkdir(parents=True, exist_ok=True)
             path.rename(place)
 
