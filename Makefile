@@ -26,7 +26,7 @@ setup: .venv/.ready  ## install everything into .venv
 demo: setup     ## fuse three small networks on scikit-learn digits and print the verdict
 	$(RUN) transfuse demo
 
-test: setup     ## the whole suite, two workers
+test: setup     ## the suite of every change, two workers
 	$(TEST)
 
 test-all: setup ## every test there is, those of hours too
@@ -58,5 +58,5 @@ bench: setup    ## speed, as ratios measured side by side (`make bench topics="s
 gates: setup    ## statistical release gates
 	$(TEST) -m gates tests/gates
 
-clean:          ## remove the environments and what runs left here
-	rm -rf .venv .venv-tensorflow .uv runs
+clean:          ## remove the environments and caches; what runs left in runs/ stays
+	rm -rf .venv .venv-tensorflow .uv .ruff_cache .pytest_cache .hypothesis
