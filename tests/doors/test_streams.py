@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+import transfuse
 from transfuse.doors import cli
 from transfuse.errors import UserError
 from transfuse.store import named_store
@@ -34,14 +35,29 @@ def interrupted() -> None:
 
 
 @pytest.mark.parametrize("act", [interrupted, lambda: sys.exit(130)])
-def test_who_stops_a_command_is_told_how_to_go_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], act: Callable[[], None]
+@pytest.mark.parametrize(("command", "further"), [("run", "; run again to continue where it was"), ("inspect", "")])
+def test_who_stops_a_command_is_told_how_to_go_on_where_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    act: Callable[[], None],
+    command: str,
+    further: str,
 ) -> None:
     monkeypatch.setattr(cli, "app", act)
+    monkeypatch.setattr(sys, "argv", ["transfuse", command, "x"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 130
-    assert capsys.readouterr().err == "stopped; run again to continue where it was\n"
+    assert capsys.readouterr().err == f"stopped{further}\n"
+
+
+def test_the_command_line_tells_its_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["transfuse", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"transfuse {transfuse.__version__}\n")
 
 
 @pytest.mark.parametrize("code", [0, 2])

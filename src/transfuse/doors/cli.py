@@ -9,15 +9,15 @@ import codecs
 import errno
 import io
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from transfuse import __version__
 from transfuse.doors.commands import choosing, merging, methods, results, running, trust
 from transfuse.errors import TransfuseError, UserError, printable
 
 app = typer.Typer(
-    help="Fuse pretrained models, and know whether it pays.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,12 +28,32 @@ for command in (command for room in ROOMS for command in room.COMMANDS):
     app.command()(command)
 
 INTERRUPTED = 130
+# Commands that keep what is done, and take it up again.
+RESUMED = ("demo", "compare", "run", "choose")
 PLAIN = {"−": "-", "–": "-", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "→": "->", "“": '"', "”": '"', "’": "'"}
 FULL = "make room and run again; what is done is kept"
-BARRED = "choose a place that may be written to: --out DIR for results, $TRANSFUSE_STORE for what is kept between runs"
+BARRED = (
+    "what is read must be there and readable; what is written needs a place that may be written to: "
+    "--out DIR for results, $TRANSFUSE_STORE for what is kept between runs"
+)
 REFUSED = {errno.ENOSPC: FULL, errno.EDQUOT: FULL} | dict.fromkeys(
     (errno.EACCES, errno.EPERM, errno.EEXIST, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR), BARRED
 )
+
+
+def _told(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"transfuse {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def transfuse(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_told, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    """Fuse pretrained models, and know whether it pays."""
 
 
 def main() -> None:
@@ -55,7 +75,9 @@ def main() -> None:
         if error.filename is None and error.errno is None:
             raise
         hint = REFUSED.get(error.errno or 0, "mend it and run again; what is done is kept")
-        said = UserError(f"the system refused: {error.strerror}", where=str(error.filename or ""), hint=hint)
+        said = UserError(
+            f"a file cannot be read or written: {error.strerror}", where=str(error.filename or ""), hint=hint
+        )
         sys.stderr.write(f"error: {said.message()}\n")
         sys.exit(2)
     except KeyboardInterrupt:
@@ -68,7 +90,8 @@ def main() -> None:
 
 
 def _stopped() -> NoReturn:
-    sys.stderr.write("stopped; run again to continue where it was\n")
+    further = "; run again to continue where it was" if sys.argv[1:2] and sys.argv[1] in RESUMED else ""
+    sys.stderr.write(f"stopped{further}\n")
     sys.exit(INTERRUPTED)
 
 
