@@ -110,7 +110,7 @@ def test_questions_about_classes_are_silent_for_other_tasks() -> None:
     one = changed(case, task=Task("regression", (), "loss", ()), tables=scores, **empty)
     asked = {row.quantity for row in judge(one).evidence if row.quantity != "loss"}
     kept = {"group_difference", "negative_transfer", "pareto", "next_experiment", "all_required"}
-    kept |= {"sign_flip_runs", "sign_flip_items", "near_identical", "apart_loss", "near_loss"}
+    kept |= {"every_single", "sign_flip_runs", "sign_flip_items", "near_identical", "apart_loss", "near_loss"}
     assert asked <= kept | {"parameters", "trainable_parameters", "inference_flops", "train_flops", "temperature"}
     assert {"group_difference", "negative_transfer"} <= asked
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load
 
 from transfuse.folder import Folder
 from transfuse.run import deliver
-from transfuse.run.deliver import _recommended, safetensors_bytes, write_predictions
+from transfuse.run.deliver import _recommended, _settled, safetensors_bytes, write_predictions
 
 ARRAYS = {"scores": np.arange(6, dtype=np.float32).reshape(3, 2), "rows": np.array([2, 0, 1])}
 
@@ -82,3 +82,13 @@ def test_what_others_put_among_the_predictions_outlives_a_kill_at_any_place(tmp_
     write_predictions(folder, walk, nothing, nothing)  # pyright: ignore[reportArgumentType]
     assert note.read_text() == "seen by Ada"
     assert [path.name for path in folder.path.rglob("*") if path.is_file()] == ["note.txt"]
+
+
+@pytest.mark.parametrize(("delivered", "expected"), [("frozen/a", True), ("frozen/b", False)])
+def test_a_flag_to_ship_another_arm_falls_where_that_arm_is_delivered(delivered, expected):
+    """The choice made in each fold may be shown worse than the arm that the choice on all rows gives."""
+    evidence = [{"id": "row", "arm": "best_single", "versus": "frozen/a"}]
+    flag = {"flag": "worse_than_best_single", "why": "ship frozen/a instead", "evidence": ["row"]}
+    recommended = {"arm": delivered, "judged_as": "best_single"}
+    assert _settled(flag, evidence, recommended) is expected
+    assert not _settled(flag | {"flag": "harm"}, evidence, recommended)

@@ -13,6 +13,7 @@ from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.recommend import badness
 from transfuse.evaluation.tables import Table, pair
+from transfuse.evaluation.words import CHOSEN_IN_FOLDS
 from transfuse.kinds import kind_of
 from transfuse.types import ItemTable
 
@@ -88,6 +89,29 @@ def singles(case: Case) -> tuple[str, ...]:
     judged = [name for name in known if name in case.tables and name in case.selection]
     best = sorted(judged, key=lambda name: (badness(case, name), name))[:MOST_SINGLES]
     return tuple(sorted(best))
+
+
+def other_singles(case: Case, arm: str) -> tuple[str, ...]:
+    """The judged single models that `arm` might be worse than although it beats the best single: all others of the
+    ladder. None of predictions from elsewhere, where what was asked for is all.
+    """
+    if case.protocol == ELSEWHERE:
+        return ()
+    return tuple(
+        each.name
+        for each in case.arms
+        if each.role == "baseline"
+        and each.name not in (arm, case.best_single, PRIOR)
+        and each.name in case.tables
+        and stands_alone(case, each.name)
+    )
+
+
+def stands_alone(case: Case, name: str) -> bool:
+    """Whether an arm is a single model; what each fold chose anew may be another form in each, except the best
+    single."""
+    arm = case.arm(name)
+    return name == case.best_single or (arm.form == "single" and arm.method != CHOSEN_IN_FOLDS)
 
 
 def ensemble_members(case: Case) -> tuple[str, ...]:

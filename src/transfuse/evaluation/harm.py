@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.evaluation.case import Case
-from transfuse.evaluation.cast import column, restricted
+from transfuse.evaluation.cast import column, other_singles, restricted
 from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.recommend import shown_worse
@@ -133,6 +133,19 @@ def worse_overall(case: Case, rows: Mapping[str, Evidence], arm: str) -> Evidenc
     return next(
         (row for row in found if row.quantity == case.task.metric and row.condition == CLEAN and shown_worse(row)), None
     )
+
+
+def worse_than_another(case: Case, rows: Mapping[str, Evidence], arm: str) -> Evidence | None:
+    """The row by which an arm is shown worse than a single model that was not chosen as the best, the one with the
+    smallest p: after correction over all of them, or it would be a chance find among many."""
+    found = (rows.get(Subject(arm, other, case.split).id(case.task.metric)) for other in other_singles(case, arm))
+    by_level = {
+        row.id: (row.p if row.adjusted is None else row.adjusted, row)
+        for row in found
+        if row is not None and row.p is not None and shown_worse(row)
+    }
+    worse = [row for level, row in by_level.values() if level < LEVEL]
+    return min(worse, key=lambda row: (row.p, row.id), default=None)
 
 
 def shown_worse_parts(rows: Mapping[str, Evidence], quantity: str) -> list[Evidence]:

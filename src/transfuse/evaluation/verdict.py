@@ -43,8 +43,9 @@ class Judgement:
 def judge(case: Case) -> Judgement:
     """Ask every question of the shelf, then recommend, claim and flag from the answers.
 
-    Claims are made of the comparisons asked for, then of what ships against the best single. Flags are those of the
-    case, then what questions make of all rows. Every id in the verdict names a row of `evidence`.
+    Claims are made of the comparisons asked for, then of what ships against the best single, then against a single
+    model that decides in its place. Flags are those of the case, then what questions make of all rows. Every id in the
+    verdict names a row of `evidence`.
     """
     prepare(list(case.tables.values()), [find_metric(name) for name in case.metrics])
     entries = sorted(registry.shelf(QUESTIONS).values(), key=lambda entry: (entry.order, entry.name))
@@ -55,10 +56,11 @@ def judge(case: Case) -> Judgement:
     for row in choice.rows:
         # The mirror of a comparison tells nothing new.
         if frozenset((row.arm, row.versus)) not in compared:
-            rows[row.id] = row
+            rows.setdefault(row.id, row)
     raised = [flag for question in questions if hasattr(question, "flags") for flag in question.flags(case, rows)]
     flags = (*case.flags, *raised)
-    couples = (*case.comparisons, *beside(case, choice))
+    decisive = [(row.arm, row.provenance["decides"]) for row in rows.values() if "decides" in row.provenance]
+    couples = tuple(dict.fromkeys((*case.comparisons, *beside(case, choice), *decisive)))
     verdict = Verdict(recommend(case, choice), tuple(_claims(case, couples, rows)), flags)
     silent = {
         what: why

@@ -14,12 +14,25 @@ from transfuse.report.words import CHOSEN, STATUS
 from transfuse.types import Claim, Evidence, Undefined
 
 BEATEN = "worse_than_best_single"
+SINGLES = "every_single"
 
 
 def deciding(view: View) -> Claim | None:
-    """The challenger's claim against its first rival in the deciding measure."""
+    """The challenger's claim against its first rival in the deciding measure, or against the single model that is not
+    shown to be beaten although that rival is."""
     own = [claim for claim in view.claims if (claim.arm, claim.versus) == (view.challenger, view.rival)]
-    return next((claim for claim in own if claim.quantity == view.metric), next(iter(own), None))
+    found = next((claim for claim in own if claim.quantity == view.metric), next(iter(own), None))
+    return found and (unbeaten(view, found) or found)
+
+
+def unbeaten(view: View, claim: Claim) -> Claim | None:
+    """The claim that decides in the place of one against the best single model: against the single model that keeps the
+    arm from being shown better than every one of them."""
+    row = next(iter(view.find(SINGLES, arm=claim.arm)), None)
+    if row is None or claim.status != "better" or claim.versus != view.best_single:
+        return None
+    couple = (claim.arm, row.provenance.get("decides"), claim.quantity)
+    return next((each for each in view.claims if (each.arm, each.versus, each.quantity) == couple), None)
 
 
 def beaten(view: View) -> Evidence | None:
@@ -39,7 +52,26 @@ def in_a_line(view: View, found: Claim) -> Prose:
         Span(f"{STATUS[found.status]}. ", view.known(found.evidence), tone=found.status),
         f"{found.arm} against {rival}: ",
         *distance(view, found),
+        *_despite(view, found),
     )
+
+
+def _despite(view: View, found: Claim) -> Prose:
+    """Why a single model decides that was not chosen as the best one."""
+    if view.best_single in (None, found.versus) or found.versus not in _deciding_singles(view, found.arm):
+        return ()
+    return (
+        f" The best single model as it was chosen{' in each fold' if _jumps(view) else ''} is shown to be beaten, but"
+        " fusing pays only where every single model is.",
+    )
+
+
+def _deciding_singles(view: View, arm: str) -> list[object]:
+    return [row.provenance.get("decides") for row in view.find(SINGLES, arm=arm)]
+
+
+def _jumps(view: View) -> bool:
+    return view.arm(view.best_single or "").get("method") == CHOSEN
 
 
 def distance(view: View, claim: Claim) -> Prose:

@@ -132,6 +132,7 @@ QUANTITIES = {
     "sign_flip_runs": Quantity("sign flips over runs", "for these items only", "p"),
     "sign_flip_items": Quantity("sign flips over items", "for these trained models only", "p"),
     "all_required": Quantity("better than all at once", "largest p of the comparisons that are required", "p"),
+    "every_single": Quantity("better than every single model", "largest p of the comparisons with each of them", "p"),
     "class_difference": Quantity("difference by class", "the deciding measure on one class"),
     "group_difference": Quantity("difference by group", "the deciding measure on one group"),
     "negative_transfer": Quantity("with a source or without", "the fusion minus the same refitted without the source"),

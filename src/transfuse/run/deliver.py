@@ -40,7 +40,9 @@ def evidence_of(
     """`evidence.json`: the evaluation's record with what only the run knows. `skipped` is what time did not allow."""
     meta = artifact.meta
     made = dict(meta["evidence"])
-    made["verdict"] = made["verdict"] | {"recommendation": _recommended(made, prepared, shipped)}
+    recommended = _recommended(made, prepared, shipped)
+    flags = [flag for flag in made["verdict"]["flags"] if not _settled(flag, made["evidence"], recommended)]
+    made["verdict"] = made["verdict"] | {"recommendation": recommended, "flags": flags}
     made["ledger"] = {"fingerprint": prepared.fingerprint, "plan": prepared.plan.key, "ordinal": ordinal}
     made["setup"] = set_up(prepared, meta)
     planned = [{"what": what, "why": why} for what, why in prepared.plan.not_measured]
@@ -68,6 +70,14 @@ def _recommended(made: Mapping[str, Any], prepared: Prepared, shipped: Mapping[s
     why = f"{judged} was judged: the same choice, made anew in each fold. On all rows it gives {arm}. {found['why']}"
     members = list(facts["members"])
     return found | {"arm": arm, "form": facts["form"], "why": why, "judged_as": judged, "members": members}
+
+
+def _settled(flag: Mapping[str, Any], evidence: Sequence[Mapping[str, Any]], recommended: Mapping[str, Any]) -> bool:
+    """Whether a flag says that the choice made in each fold is worse than the very arm that the choice on all rows
+    gives: nobody has to ship another then."""
+    couple = (recommended.get("judged_as"), recommended["arm"])
+    rows = [row for row in evidence if row["id"] in flag["evidence"]]
+    return flag["flag"] == "worse_than_best_single" and couple in [(row["arm"], row["versus"]) for row in rows]
 
 
 def set_up(prepared: Prepared, meta: Mapping[str, Any]) -> dict[str, Any]:

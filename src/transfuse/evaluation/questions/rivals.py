@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from transfuse.evaluation.case import ELSEWHERE, Case
 from transfuse.evaluation.claims import claimed, comparison_rows
-from transfuse.evaluation.harm import worse_overall
+from transfuse.evaluation.harm import worse_overall, worse_than_another
 from transfuse.evaluation.recommend import beside, choose, shown_worse
 from transfuse.evaluation.words import ends, named
 from transfuse.types import CLEAN, Evidence, Flag
@@ -30,11 +30,12 @@ def ask(case: Case) -> list[Evidence]:
 
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
-    """`worse_than_best_single`, of what ships and of the winner; and `capacity_not_diversity` where copies of one
-    source are shown not inferior.
+    """`worse_than_best_single`, of what ships and of the winner, by the best single or, after correction, by another
+    single model; and `capacity_not_diversity` where copies of one source are shown not inferior.
     """
     shipped = choose(case).arm.name
-    worse = (worse_overall(case, rows, arm) for arm in dict.fromkeys((shipped, case.winner)))
+    arms = dict.fromkeys((shipped, case.winner))
+    worse = (worse_overall(case, rows, arm) or worse_than_another(case, rows, arm) for arm in arms)
     found = [_worse(case, row, ships=row.arm == shipped) for row in worse if row is not None]
     of_copies = (row for row in rows.values() if (row.arm, row.versus) == (case.winner, COPIES))
     return found + [_capacity(row) for row in of_copies if row.quantity == case.task.metric and _rivals_copies(row)]
@@ -43,6 +44,8 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
 def _worse(case: Case, row: Evidence, *, ships: bool) -> Flag:
     """Of what ships with what to ship instead: the judged rows choose nothing, but a reader must not miss them."""
     single = "the best of the others" if case.protocol == ELSEWHERE else "the best single source"
+    if row.versus != case.best_single:
+        single = f"another single model than {case.best_single}"
     why = (
         f"{f'What is recommended, {row.arm},' if ships else f'The best candidate, {row.arm},'} is shown worse than"
         f" {single}, {row.versus}: its {named(row.quantity)} differs by {ends(row)} ({row.direction} is better)."
@@ -51,6 +54,8 @@ def _worse(case: Case, row: Evidence, *, ships: bool) -> Flag:
         allowed = case.within_budget is None or row.versus in case.within_budget
         dear = "" if allowed else f", if the budget can be stretched: {row.versus} is not within it"
         why += f" The choice was made on {case.selected_on}; by the judged rows, ship {row.versus} instead{dear}."
+    if row.family:
+        why += f" It stands after correction over {row.family}."
     return Flag("worse_than_best_single", why, (row.id,))
 
 

@@ -12,15 +12,15 @@ from transfuse.types import Evidence
 
 ORDER = 35
 TESTS = ("sign_flip_runs", "sign_flip_items", "rope")
-ALL = "all_required"
+AT_ONCE = ("all_required", "every_single")
 
 
 def blocks(view: View) -> list[Block]:
     """A line a comparison with the p of each other test, and whether the winner beats everything at once."""
     names = [name for name in TESTS if view.find(name)]
-    required = next(iter(view.find(ALL)), None)
+    whole = [row for name in AT_ONCE for row in view.find(name)]
     pairs = list(dict.fromkeys((row.arm, row.versus) for name in names for row in view.find(name) if row.versus))
-    if not pairs and required is None:
+    if not pairs and not whole:
         return []
     meanings = "; ".join(f"{quantity(name).title}: {quantity(name).meaning}" for name in names)
     columns = (Column("Comparison"), *(Column(quantity(name).title, _hint(view, name), numeric=True) for name in names))
@@ -35,7 +35,7 @@ def blocks(view: View) -> list[Block]:
     heading = Heading("The same by other tests", "checks", "Other tests", _finding(view, names), folded=True)
     found: list[Block] = [heading, Text((told,))]
     found += [Table("Other tests of the same differences", columns, rows)] if pairs else []
-    return [*found, *([_whole(required)] if required is not None else [])]
+    return [*found, *(_whole(row) for row in whole)]
 
 
 def _cell(view: View, row: Evidence | None) -> Span:
@@ -79,7 +79,8 @@ def _whole(row: Evidence) -> Text:
         beaten = f"all but {listed([str(name) for name in left])}"
     elif left:
         beaten += " only"
-    many = plural(len(required), "arm") if required else "everything"
+    noun = "single model" if row.quantity == "every_single" else "arm"
+    many = plural(len(required), noun) if required else "everything"
     lead: Span = Span(f"p = {spell(row, interval=False)}", (row.id,))
     return Text(
         (

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from transfuse.figures import roughly
 from transfuse.report.blocks import Block, Callout, Callouts, Fact, Facts, Heading, Prose, Span, Text
-from transfuse.report.claimed import amount, beaten, deciding, in_a_line
+from transfuse.report.claimed import amount, beaten, deciding, in_a_line, unbeaten
 from transfuse.report.numbers import better, bounds, plural, spell
 from transfuse.report.pieces import ALONE, defined
 from transfuse.report.quantities import quantity
@@ -121,6 +121,7 @@ def _of_shipped(view: View) -> Prose:
     """The claim about what ships, where the deciding one is about another arm."""
     own = [claim for claim in view.claims if (claim.arm, claim.versus) == (view.judged_as, view.best_single)]
     found = next((claim for claim in own if claim.quantity == view.metric), None)
+    found = found and (unbeaten(view, found) or found)
     if found is None or found is deciding(view):
         return ()
     return (Span("And what ships? ", tone="name"), *in_a_line(view, found))
