@@ -163,7 +163,7 @@ def test_one_target_needs_no_name_and_rows_apart_choose(tmp_path: Path) -> None:
 def test_groups_are_clusters(tmp_path: Path) -> None:
     groups = [f"g{row // 9}" for row in range(N)]
     judgement = evaluate({"near": NEAR, "far": FAR}, NUMBERS, kind="regression", groups=groups)
-    (row,) = [row for row in judgement.evidence if row.quantity == "squared_error" and row.versus]
+    (row,) = [row for row in judgement.evidence if row.quantity == "squared_error" and row.versus == "far"]
     assert row.provenance["groups"] == 10
 
 

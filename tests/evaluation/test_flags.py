@@ -99,15 +99,29 @@ def test_what_ships_is_held_against_answering_without_looking(kind: str) -> None
     assert prior.flags(small, {row.id: row}) == []
     task = replace(small.task, kind=kind)
     none = changed(case({**SKILLS, "concat": 0.0}, {**LOSSES, "ensemble": 0.2}), task=task)
-    (row,) = prior.ask(none)
-    assert row.arm == "ensemble" and prior.flags(none, {row.id: row}) == []
+    # The winner is held against it too, for what else rests on it; the flag speaks of what ships.
+    rows = {row.id: row for row in prior.ask(none)}
+    assert [row.arm for row in rows.values()] == ["ensemble", "concat"] and prior.flags(none, rows) == []
     lost = changed(none, tables={**none.tables, "ensemble": replace(none.tables["concat"], arm="ensemble")})
-    (row,) = prior.ask(lost)
-    (flag,) = prior.flags(lost, {row.id: row})
-    said = {"multiclass": "the class frequencies", "regression": "the mean of the training rows"}[kind]
-    assert f"ensemble is not shown better than answering every item with {said}" in flag.why
+    (flag,) = prior.flags(lost, {row.id: row for row in prior.ask(lost)})
+    said = {"multiclass": "the class frequencies", "regression": "the mean"}[kind]
+    assert f"ensemble is not shown better than answering every item with {said} of the training rows" in flag.why
     left = {name: table for name, table in lost.tables.items() if name != "prior"}
     assert prior.ask(changed(lost, tables=left)) == []
+
+
+def test_of_labels_that_mean_nothing_no_gain_is_explained_away() -> None:
+    """Copies do as well as everything else there; what the reader must know is that nothing was learned."""
+    nothing = with_skill(
+        **dict.fromkeys(("concat", "gate", "ensemble", "frozen_a", "frozen_b", "copies", "without_a", "without_b"), 0.0)
+    )
+    assert [flag.flag for flag in raised(nothing)[0]] == ["no_better_than_prior"]
+
+
+def test_a_gain_that_is_excluded_is_not_explained_away() -> None:
+    """The winner equals the best single, as copies do: nothing was gained that size could explain."""
+    found = raised(with_skill(concat=2.2, gate=2.2, copies=2.2, without_a=2.0, without_b=2.2))[0]
+    assert "capacity_not_diversity" not in [flag.flag for flag in found]
 
 
 SKILL = st.floats(-1.0, 5.0)

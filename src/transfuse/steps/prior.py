@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from transfuse.evaluation.frequencies import answer
 from transfuse.steps import Context, Result, table
 from transfuse.steps._fitted import fitted, made_of, rows_of, selection_rows
 from transfuse.store import Artifact
-from transfuse.types import TaskKind
 
 REVISION = 1
 
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
-    """Frequencies with one pseudo-count per class (a label that holds or not), so that none is impossible."""
+    """The one answer of the training rows, for every row."""
     items, rows = table(inputs["items"]), rows_of(inputs)
     targets = items.targets()
     shares = answer(targets[rows["train"]], items.kind, len(items.classes))
@@ -27,16 +27,6 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
     scores = {part: (where, np.tile(shares, (len(where), 1))) for part, where in selection_rows(rows).items()}
     facts = {"kind": "prior", "items": 0, "made_of": made_of(params, context)}
     return fitted(scores, scale, targets, facts, {"shares": shares}, items.kind)
-
-
-def answer(targets: np.ndarray, kind: TaskKind, classes: int) -> np.ndarray:
-    """What is answered for every item [C], from training targets [N] or [N, C]."""
-    if kind == "regression":
-        return targets.mean(axis=0)
-    if kind == "multilabel":
-        return (targets.sum(axis=0) + 1.0) / (len(targets) + 2.0)
-    counts = np.bincount(targets, minlength=classes) + 1.0
-    return counts / counts.sum()
 
 
 def predict(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> np.ndarray:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from transfuse.evaluation import frequencies
 from transfuse.evaluation.case import ELSEWHERE, Case
 from transfuse.evaluation.claims import claimed, comparison_rows
 from transfuse.evaluation.harm import worse_overall, worse_than_another
 from transfuse.evaluation.recommend import beside, choose, shown_worse
+from transfuse.evaluation.rows import Subject
 from transfuse.evaluation.words import ends, named
-from transfuse.types import CLEAN, Evidence, Flag
+from transfuse.types import Evidence, Flag
 
 ORDER = 28
 COPIES = "copies"
@@ -31,14 +33,16 @@ def ask(case: Case) -> list[Evidence]:
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
     """`worse_than_best_single`, of what ships and of the winner, by the best single or, after correction, by another
-    single model; and `capacity_not_diversity` where copies of one source are shown not inferior.
+    single model; and `capacity_not_diversity` where a gain may be there and copies of one source are shown not
+    inferior: of labels that mean nothing everything is as good as everything.
     """
     shipped = choose(case).arm.name
     arms = dict.fromkeys((shipped, case.winner))
     worse = (worse_overall(case, rows, arm) or worse_than_another(case, rows, arm) for arm in arms)
     found = [_worse(case, row, ships=row.arm == shipped) for row in worse if row is not None]
-    of_copies = (row for row in rows.values() if (row.arm, row.versus) == (case.winner, COPIES))
-    return found + [_capacity(row) for row in of_copies if row.quantity == case.task.metric and _rivals_copies(row)]
+    copies = rows.get(Subject(case.winner, COPIES, case.split).id(case.task.metric))
+    rival = copies is not None and _rivals_copies(copies) and _may_gain(case, rows)
+    return [*found, _capacity(copies)] if copies is not None and rival else found
 
 
 def _worse(case: Case, row: Evidence, *, ships: bool) -> Flag:
@@ -59,9 +63,18 @@ def _worse(case: Case, row: Evidence, *, ships: bool) -> Flag:
     return Flag("worse_than_best_single", why, (row.id,))
 
 
+def _may_gain(case: Case, rows: Mapping[str, Evidence]) -> bool:
+    """Whether the winner may gain over the best single what counts, and knows more than the prior where there is
+    one."""
+    row = rows.get(Subject(case.winner, case.best_single, case.split).id(case.task.metric))
+    if row is None or row.low is None or row.high is None or frequencies.knows_no_more(case, rows, case.winner):
+        return False
+    return (-row.low if row.direction == "lower" else row.high) > row.provenance["margin"]
+
+
 def _rivals_copies(row: Evidence) -> bool:
     """Whether copies of one source are shown not inferior to the winner: its gain over them stays below the margin."""
-    if row.low is None or row.high is None or row.condition != CLEAN:
+    if row.low is None or row.high is None:
         return False
     margin = row.provenance["margin"]
     return row.low > -margin if row.direction == "lower" else row.high < margin
