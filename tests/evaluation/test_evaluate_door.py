@@ -57,12 +57,18 @@ def test_arrays_by_default_every_pair_under_holm() -> None:
 
 def test_a_candidate_meets_its_opponents_only() -> None:
     given = {"good": scores("good", 3.0), "fair": scores("fair", 2.0), "poor": scores("poor", 1.0)}
-    assert list(primary(evaluate(given, KNOWN.targets, scale="logit", candidate="poor", versus="fair"))) == [
-        ("poor", "fair")
-    ]
+    found = evaluate(given, KNOWN.targets, scale="logit", candidate="good", versus="fair")
+    assert list(primary(found)) == [("good", "fair")]
+    # Where another arm ships than the one that was asked about, it is held against the best of the others too.
+    found = evaluate(given, KNOWN.targets, scale="logit", candidate="poor", versus="fair")
+    assert found.verdict.recommendation.arm == "good" and list(primary(found)) == [("poor", "fair"), ("good", "fair")]
+    backwards = dict(reversed(given.items()))
+    assert list(primary(evaluate(backwards, KNOWN.targets, scale="logit", candidate="poor"))) == list(
+        primary(evaluate(given, KNOWN.targets, scale="logit", candidate="poor"))
+    )
     found = evaluate(given, KNOWN.targets, scale="logit", candidate="poor")
-    assert list(primary(found)) == [("poor", "good"), ("poor", "fair")]
-    assert all(claim.status == "worse" for claim in primary(found).values())
+    assert list(primary(found)) == [("poor", "good"), ("poor", "fair"), ("good", "fair")]
+    assert [claim.status for claim in primary(found).values()] == ["worse", "worse", "better"]
     assert [flag.flag for flag in found.verdict.flags] == ["worse_than_best_single"]
 
 

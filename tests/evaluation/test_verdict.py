@@ -254,8 +254,11 @@ def test_what_ships_is_flagged_where_the_judged_rows_show_it_worse_with_what_to_
     assert dear.why.endswith("if the budget can be stretched: frozen/lite0 is not within it.")
 
 
-def test_of_predictions_from_elsewhere_nothing_is_claimed_that_was_not_asked() -> None:
-    assert {claim.arm for claim in shipped_ensemble(1.0, protocol="predictions").claims} == {"concat"}
+def test_of_predictions_from_elsewhere_what_ships_meets_the_best_of_the_others_unless_it_is_the_candidate() -> None:
+    found = shipped_ensemble(3.2, protocol="predictions")
+    assert {(claim.arm, claim.versus) for claim in found.claims} == {("concat", "frozen/lite0"), ("ensemble", "concat")}
+    asked = judge(changed(case(), protocol="predictions", comparisons=(("concat", "frozen/lite0"),))).verdict
+    assert asked.recommendation.arm == "concat" and {claim.arm for claim in asked.claims} == {"concat"}
 
 
 def test_no_difference_in_accuracy_reaches_beyond_100_points() -> None:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
+
+from evaluation.judged import CLASSES, items, predictions
 from evaluation.test_every_single import with_another
 from transfuse.evaluation.case import Case
+from transfuse.evaluation.elsewhere.door import evaluate, set_up
 from transfuse.evaluation.verdict import judge, record
 from transfuse.jsonio import pretty
 from transfuse.report.claimed import deciding
 from transfuse.report.lines import plain
 from transfuse.report.sections import verdict
 from transfuse.report.view import View
+
+KNOWN = items(300)
 
 
 def view_of(case: Case, **setup: Any) -> View:
@@ -52,3 +58,39 @@ def test_the_box_names_another_single_model_that_is_shown_better(monkeypatch):
     view = view_of(with_another(4.0, monkeypatch))
     assert verdict.recommendation(view).label == "Recommendation, but shown worse than frozen/vgg: see the flags below"
     assert any(line.startswith("What to ship instead: frozen/vgg.") for line in box(view))
+
+
+def handed_in(skills: dict[str, float], **asked: Any) -> View:
+    given = {name: predictions(name, KNOWN, skill).scores for name, skill in skills.items()}
+    found = evaluate(given, KNOWN.targets, scale="logit", **asked)
+    made = record(found, found.arms, {"ordinal": 1}, set_up(found, version="0"))
+    return View(json.loads(pretty(made)))
+
+
+def test_of_predictions_the_box_tells_what_ships_by_how_much_and_how_the_candidate_fares():
+    view = handed_in({"poor": 1.0, "good": 3.0, "fair": 2.0}, candidate="poor")
+    said = box(view)
+    assert view.recommendation.arm == "good"
+    assert any("Shown worse. poor against good" in line and "95 % interval" in line for line in said)
+    assert any("Shown better. good against fair" in line and "95 % interval" in line for line in said)
+
+
+def test_a_third_file_that_is_shown_better_than_what_ships_is_flagged():
+    """The selection rows chose first and second; the judged rows prefer the third, which stands in the table below."""
+    rows = np.arange(300)
+    split = ["val" if row % 3 == 0 else "test" for row in rows]
+    given = {name: predictions(name, KNOWN, 2.0).scores.copy() for name in ("first", "second", "third")}
+    true = np.eye(len(CLASSES))[KNOWN.targets]
+    given["first"] += 1.5 * true * (rows % 3 == 0)[:, None]
+    given["second"] += true * (rows % 3 == 0)[:, None]
+    given["third"] += 1.5 * true * (rows % 3 != 0)[:, None]
+    labels = {"item": rows.astype(str), "label": [CLASSES[target] for target in KNOWN.targets], "split": split}
+    held = {
+        name: {"ids": rows.astype(str), "scores": each, "classes": list(CLASSES), "scale": "logit"}
+        for name, each in given.items()
+    }
+    found = evaluate(held, labels)
+    assert found.verdict.recommendation.arm == "first"
+    (flag,) = found.verdict.flags
+    assert flag.evidence == ("log_loss:first-vs-third:test:clean",)
+    assert "shown worse than another one, third" in flag.why and "ship third instead" in flag.why

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.evaluation.case import Case
+from transfuse.evaluation.case import ELSEWHERE, Case
 from transfuse.evaluation.cast import column, other_singles, restricted
 from transfuse.evaluation.measure import Estimate, compare
 from transfuse.evaluation.metric import Metric
@@ -136,9 +136,11 @@ def worse_overall(case: Case, rows: Mapping[str, Evidence], arm: str) -> Evidenc
 
 
 def worse_than_another(case: Case, rows: Mapping[str, Evidence], arm: str) -> Evidence | None:
-    """The row by which an arm is shown worse than a single model that was not chosen as the best, the one with the
-    smallest p: after correction over all of them, or it would be a chance find among many."""
-    found = (rows.get(Subject(arm, other, case.split).id(case.task.metric)) for other in other_singles(case, arm))
+    """The row by which an arm is shown worse than a single model that was not chosen as the best (of predictions from
+    elsewhere: than any other), the one with the smallest p: after correction over all of them, or it would be a chance
+    find among many."""
+    others = case.tables if case.protocol == ELSEWHERE else other_singles(case, arm)
+    found = (rows.get(Subject(arm, other, case.split).id(case.task.metric)) for other in others)
     by_level = {
         row.id: (row.p if row.adjusted is None else row.adjusted, row)
         for row in found

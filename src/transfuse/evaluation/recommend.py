@@ -95,12 +95,17 @@ def choose(case: Case) -> Choice:
 def beside(case: Case, choice: Choice) -> list[tuple[str, str]]:
     """What ships against the best single, where nobody asked for that: else nothing would be claimed of what ships.
 
-    Of predictions from elsewhere, which have no ladder, what was asked for is all.
+    Predictions from elsewhere have no ladder: there it is held against the best of the others on the selection rows,
+    unless it is the candidate that was asked about.
     """
-    couple = (choice.arm.name, case.best_single)
+    shipped, rival = choice.arm.name, case.best_single
+    if case.protocol == ELSEWHERE:
+        others = [arm.name for arm in may_ship(case) if arm.name != shipped]
+        rival = min(others, key=lambda name: (badness(case, name), name), default=shipped)
+        if shipped == case.winner:
+            return []
     compared = {frozenset(each) for each in case.comparisons}
-    known = len(set(couple)) == 1 or frozenset(couple) in compared or case.protocol == ELSEWHERE
-    return [] if known else [couple]
+    return [] if shipped == rival or frozenset((shipped, rival)) in compared else [(shipped, rival)]
 
 
 def recommend(case: Case, choice: Choice) -> Recommendation:

@@ -45,6 +45,7 @@ def _of_arm(view: View, arm: str) -> str:
     measured = list(dict.fromkeys(claim.quantity for claim in claims))
     deciding = view.metric if view.metric in measured else measured[0]
     rivals = list(dict.fromkeys(claim.versus for claim in claims))
+    first = view.rival if view.rival in rivals else rivals[0]
     beside = [quantity(claim.quantity).title for claim in claims if claim.quantity != deciding]
     width = max(
         len(text) for text in (*(_rival(view, rival) for rival in rivals), *(f"  in {name}" for name in beside))
@@ -53,7 +54,7 @@ def _of_arm(view: View, arm: str) -> str:
     for rival in rivals:
         for claim in (each for each in claims if (each.versus, each.quantity) == (rival, deciding)):
             lines.append(f"  {_rival(view, rival):<{width}}  {_line(view, claim)}")
-        for claim in (each for each in claims if each.versus == rival == view.rival and each.quantity != deciding):
+        for claim in (each for each in claims if each.versus == rival == first and each.quantity != deciding):
             name = f"  in {quantity(claim.quantity).title}"
             lines.append(f"  {name:<{width}}  {_line(view, claim)}")
     return "\n".join(lines)

@@ -234,9 +234,11 @@ def _case(
     winner, best_single = question.candidate or ranked[0], ranked[min(1, len(ranked) - 1)]
     couples = tuple(combinations(ranked, 2))
     if question.candidate is not None:
-        others = question.versus or tuple(name for name in tables if name != question.candidate)
+        # The best of the others comes first: what it says of the candidate decides.
+        asked = question.versus or tuple(tables)
+        others = [name for name in ranked if name in asked and name != question.candidate]
         couples = tuple((question.candidate, name) for name in others)
-        best_single = next((name for name in ranked if name in others), winner)
+        best_single = next(iter(others), winner)
     sign = 1.0 if primary.direction == "lower" else -1.0
     losses = {
         name: sign * primary.run_columns(np.asarray(table.items.targets), table.probs)[..., 0].mean(axis=0)

@@ -47,9 +47,10 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
 
 def _worse(case: Case, row: Evidence, *, ships: bool) -> Flag:
     """Of what ships with what to ship instead: the judged rows choose nothing, but a reader must not miss them."""
-    single = "the best of the others" if case.protocol == ELSEWHERE else "the best single source"
+    handed = case.protocol == ELSEWHERE
+    single = "the best of the others" if handed else "the best single source"
     if row.versus != case.best_single:
-        single = f"another single model than {case.best_single}"
+        single = "another one" if handed else f"another single model than {case.best_single}"
     why = (
         f"{f'What is recommended, {row.arm},' if ships else f'The best candidate, {row.arm},'} is shown worse than"
         f" {single}, {row.versus}: its {named(row.quantity)} differs by {ends(row)} ({row.direction} is better)."

@@ -119,8 +119,9 @@ def answer(view: View) -> Prose:
 
 def _of_shipped(view: View) -> Prose:
     """The claim about what ships, where the deciding one is about another arm."""
-    own = [claim for claim in view.claims if (claim.arm, claim.versus) == (view.judged_as, view.best_single)]
-    found = next((claim for claim in own if claim.quantity == view.metric), None)
+    own = [claim for claim in view.claims if (claim.arm, claim.quantity) == (view.judged_as, view.metric)]
+    # Predictions from elsewhere have no best single model, only others.
+    found = next((claim for claim in own if view.best_single in (None, claim.versus)), None)
     found = found and (unbeaten(view, found) or found)
     if found is None or found is deciding(view):
         return ()
