@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 
 from transfuse.errors import UserError
 from transfuse.evaluation.probes import closed_forms as closed
+from transfuse.fusion.joints import Standardise
 from transfuse.registry import method
 
 RNG = np.random.default_rng(0)
@@ -69,3 +70,21 @@ def test_blocks_of_other_rows_are_refused() -> None:
         closed.every_set([BLOCKS[0][:-1]], TARGETS, CLASSES)
     with pytest.raises(UserError, match="do not match the targets"):
         closed.every_set([], TARGETS, CLASSES)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_the_unit_of_a_block_changes_no_answer(scale: float) -> None:
+    """Features that are small throughout say as much as loud ones; the joints that train on them do the same."""
+    constant = np.full((N, 1), 5.0)
+    blocks = [np.concatenate([BLOCKS[0], constant], axis=1), BLOCKS[1]]
+    found = closed.every_set([blocks[0] * scale, blocks[1]], TARGETS, CLASSES)
+    for key, wanted in closed.every_set(blocks, TARGETS, CLASSES).items():
+        np.testing.assert_allclose(found[key], wanted, atol=1e-9)
+
+
+def test_columns_are_judged_as_the_joints_judge_them() -> None:
+    rows = RNG.normal(size=(N, 4)) * [1.0, 1e-8, 0.0, 1e-9] + [0.0, 0.0, 3.0, 1.0]
+    joint = Standardise(4)
+    joint.settle(torch.from_numpy(rows))
+    taken = closed.varying(rows.std(axis=0), rows.mean(axis=0))
+    assert taken.tolist() == (joint.std != 1.0).tolist() == [True, False, False, False]

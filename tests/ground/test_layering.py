@@ -40,6 +40,7 @@ LAYERS = (
         "texts",
         "fields",
         "folder",
+        "spreads",
     ),
     ("files",),
     ("distant",),

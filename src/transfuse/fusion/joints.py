@@ -5,18 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SMALLEST_SPREAD = 1e-6
-ROUNDING, LEAST = (getattr(torch.finfo(torch.float32), name) for name in ("eps", "tiny"))
-
-
-def varying(spread: Tensor, mean: Tensor) -> Tensor:
-    """Which columns of a block say anything: not those that rounding alone moves, nor those whose spread is nothing
-    beside the largest of the block. [D] each.
-
-    A block of small numbers throughout says as much as a loud one, so what is nothing goes by its own scale.
-    """
-    nothing = SMALLEST_SPREAD * spread.max().clamp(max=1.0)
-    return spread > torch.maximum(nothing, ROUNDING * mean.abs()).clamp(min=LEAST)
+from transfuse.spreads import LEAST, SMALLEST_SPREAD, varying
 
 
 class Standardise(nn.Module):

@@ -22,10 +22,10 @@ import numpy as np
 from scipy import linalg
 
 from transfuse.errors import UserError
+from transfuse.spreads import SMALLEST_SPREAD, varying
 
 PENALTY = 0.1
 DIRECTIONS = 128
-SMALLEST_SPREAD = 1e-6
 FUSERS = ("concat", "pca_concat", "select")
 
 
@@ -85,8 +85,9 @@ def _targets(targets: np.ndarray, classes: int) -> np.ndarray:
 
 def _standardised(block: np.ndarray) -> np.ndarray:
     wide = np.asarray(block, dtype=np.float64)
-    spread = wide.std(axis=0)
-    return (wide - wide.mean(axis=0)) / np.where(spread > SMALLEST_SPREAD, spread, 1.0)
+    mean, spread = wide.mean(axis=0), wide.std(axis=0)
+    # What does not vary stays as small as it is, as in the joints.
+    return (wide - mean) / np.where(varying(spread, mean), spread, 1.0)
 
 
 def _reduced(part: np.ndarray, kernel: np.ndarray) -> np.ndarray:
