@@ -21,6 +21,11 @@ def test_seeds_come_first_where_a_few_would_do() -> None:
     assert "about 240 more rows" in step.sentence
 
 
+def test_one_seed_is_one_and_groups_are_what_counts() -> None:
+    assert "Train 1 more seed of both arms" in cheapest(500, 2, None, 3, None).sentence
+    assert "(now 200 in 2 groups; new ones, as large, are what counts)" in cheapest(200, 1, 390, None, None, 2).sentence
+
+
 def test_labels_come_first_where_seeds_do_not_settle_it() -> None:
     for runs in (None, 400):
         step = cheapest(500, 5, settling_items=738, settling_runs=runs, flops_per_run=8e11)

@@ -86,3 +86,12 @@ def test_zero_has_no_sign_and_minus_is_a_minus() -> None:
 def test_plurals() -> None:
     words = [plural(1, "run"), plural(2, "run"), plural(10, "class"), plural(2, "copy")]
     assert words == ["1 run", "2 runs", "10 classes", "2 copies"]
+
+
+def test_what_is_not_zero_is_not_written_as_zero() -> None:
+    """A margin of a millionth, and arms that differ by less: only what rounding makes reads as 0."""
+    loss = Evidence("e", "a", "log_loss", 3e-6, "nats", "lower")
+    assert spell(loss) == "0.000003 nats"
+    gap = dataclasses.replace(loss, versus="b", value=-3.14e-10, low=-4e-10, high=-2e-10)
+    assert spell(gap) == "−3.1e−10 nats [−4.0e−10, −2.0e−10]"
+    assert [spell(dataclasses.replace(loss, value=value)) for value in (1e-17, 0.0)] == ["0.000 nats"] * 2

@@ -94,3 +94,20 @@ def test_a_third_file_that_is_shown_better_than_what_ships_is_flagged():
     (flag,) = found.verdict.flags
     assert flag.evidence == ("log_loss:first-vs-third:test:clean",)
     assert "shown worse than another one, third" in flag.why and "ship third instead" in flag.why
+
+
+def test_equal_files_are_told_as_equal_and_nothing_would_part_them():
+    one = predictions("one", KNOWN, 2.0).scores
+    for margin in ("auto", 0.0):
+        found = evaluate({"first": one, "second": one.copy()}, KNOWN.targets, scale="logit", margin=margin)
+        view = View(json.loads(pretty(record(found, found.arms, {"ordinal": 1}, set_up(found, version="0")))))
+        said = " ".join(box(view))
+        assert "on all 300 judged items both give the very same predictions" in said
+        assert "What would settle" not in said
+
+
+def test_without_an_interval_the_reason_stands_once():
+    found = evaluate({"first": np.eye(3)[[0]], "second": np.full((1, 3), 1 / 3)}, np.array([0]), scale="probability")
+    view = View(json.loads(pretty(record(found, found.arms, {"ordinal": 1}, set_up(found, version="0")))))
+    (answer,) = (line for line in box(view) if "against" in line)
+    assert answer.lower().count("not shown") == 1 and "an interval needs at least two items" in answer

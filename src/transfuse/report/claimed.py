@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from transfuse.report.blocks import Prose, Span
-from transfuse.report.numbers import better, bounds, spell
+from transfuse.report.numbers import better, bounds, plural, spell
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import CHOSEN, STATUS
@@ -15,6 +15,8 @@ from transfuse.types import Claim, Evidence, Undefined
 
 BEATEN = "worse_than_best_single"
 SINGLES = "every_single"
+# How the interval of two arms begins whose predictions are equal.
+IDENTICAL = "identical predictions"
 
 
 def deciding(view: View) -> Claim | None:
@@ -78,6 +80,10 @@ def distance(view: View, claim: Claim) -> Prose:
     """The difference and what counts as one, in a line; the claim's own words where there is no interval."""
     row = view.claimed(claim)
     limits = bounds(row) if row is not None else ()
+    if row is not None and row.method.startswith(IDENTICAL):
+        return (f"on all {plural(row.n, 'judged item')} both give the very same predictions.",)
+    if row is not None and not limits and not isinstance(row.value, Undefined):
+        return (f"{quantity(claim.quantity).title} differs by ", view.number(row), f"; {row.method}.")
     if row is None or not limits:
         return told(view, claim)
     margin = row.provenance.get("margin")

@@ -31,7 +31,7 @@ from transfuse.steps._spent import BYTES
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 19
+REVISION = 20
 AGAINST = (
     "ensemble",
     "soup",

@@ -23,12 +23,14 @@ def ask(case: Case) -> list[Evidence]:
     couples = case.comparisons if couple in case.comparisons else (couple,)
     corrected = case.corrected and couple in case.comparisons
     row = paired_rows(case, couples, case.task.metric, corrected)[couples.index(couple)]
-    if row.provenance["status"] != "not shown" or row.low is None:
+    if row.provenance["status"] != "not shown" or row.low is None or row.low == row.high:
+        # Equal predictions stay equal, however many rows are added.
         return []
     items, runs = row.provenance.get("settling_items"), row.provenance.get("settling_runs")
     costs = [arm.cost for arm in case.arms if arm.name in (case.winner, case.best_single)]
     known = [cost.train_flops for cost in costs if cost is not None]
-    step = cheapest(row.n, row.seeds, items, runs, sum(known) if len(known) == len(costs) else None)
+    spent = sum(known) if len(known) == len(costs) else None
+    step = cheapest(row.n, row.seeds, items, runs, spent, row.provenance.get("groups"))
     about = {"sentence": step.sentence, "kind": step.kind, "flops": step.flops}
     subject = Subject(case.winner, case.best_single, case.split)
     quantity = Quantity("next_experiment", "rows" if step.kind == "items" else "runs", "lower", 0.0)

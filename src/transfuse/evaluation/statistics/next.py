@@ -23,31 +23,36 @@ class Step:
 
 
 def cheapest(
-    items: int, runs: int, settling_items: int | None, settling_runs: int | None, flops_per_run: float | None
+    items: int,
+    runs: int,
+    settling_items: int | None,
+    settling_runs: int | None,
+    flops_per_run: float | None,
+    groups: int | None = None,
 ) -> Step:
     """The cheaper way to settle an open comparison, from how many items or runs in all would do it (None: never).
 
     A run costs compute, a row costs a person's work. So runs come first where no more than 50 in all would do; then
-    rows; then runs in any number.
+    rows; then runs in any number. Where items come in so many groups, more rows of the same groups tell little.
     """
+    now = f"now {items:,}" + (f" in {groups:,} groups; new ones, as large, are what counts" if groups else "")
     more_items = max(settling_items - items, 1) if settling_items is not None else None
     more_runs = max(settling_runs - runs, 1) if settling_runs is not None else None
     beside = f" Labelling about {roughly(more_items):,} more rows to judge would do as well." if more_items else ""
     if more_runs is not None and (runs + more_runs <= MOST_RUNS or more_items is None):
         total = None if flops_per_run is None else flops_per_run * more_runs
         price = f", {total:.2g} FLOPs" if total is not None else ""
-        text = f"Train {more_runs:,} more seeds of both arms (now {runs}{price}): if the difference stays as it is,"
+        seeds = "seed" if more_runs == 1 else "seeds"
+        text = f"Train {more_runs:,} more {seeds} of both arms (now {runs}{price}): if the difference stays as it is,"
         return Step("runs", more_runs, f"{text} that settles it.{beside}", total)
     if more_items is not None:
         if settling_items is not None and settling_items > TOO_MANY * items:
             text = (
                 f"The difference lies so close to what counts that about {roughly(more_items):,} more rows to judge"
-                f" (now {items:,}) would be needed to tell on which side: choose by cost."
+                f" ({now}) would be needed to tell on which side: choose by cost."
             )
             return Step("items", more_items, text)
-        text = (
-            f"Label about {roughly(more_items):,} more rows to judge (now {items:,}): if the difference stays as it is,"
-        )
+        text = f"Label about {roughly(more_items):,} more rows to judge ({now}): if the difference stays as it is,"
         seeds = (
             "More seeds alone would not, or would cost more." if runs > 1 else "One run tells nothing of more seeds."
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from transfuse.figures import roughly
 from transfuse.report.blocks import Block, Callout, Callouts, Fact, Facts, Heading, Prose, Span, Text
-from transfuse.report.claimed import amount, beaten, deciding, in_a_line, unbeaten
+from transfuse.report.claimed import IDENTICAL, amount, beaten, deciding, in_a_line, unbeaten
 from transfuse.report.numbers import better, bounds, plural, spell
 from transfuse.report.pieces import ALONE, defined
 from transfuse.report.quantities import quantity
@@ -196,7 +196,7 @@ def _tempered(view: View) -> Prose:
 def settling(view: View) -> Prose:
     """What would settle the deciding comparison: the cheapest next experiment, or that nothing is open."""
     found = deciding(view)
-    if found is None:
+    if found is None or _alike(view, found):
         return ()
     asked = f"What would settle {found.arm} against {found.versus}: " if _of_shipped(view) else "What would settle it: "
     lead = Span(asked, tone="name")
@@ -206,6 +206,12 @@ def settling(view: View) -> Prose:
     if found.status != "not shown":
         return (lead, SETTLED)
     return _in_all(view, found, lead)
+
+
+def _alike(view: View, found: Claim) -> bool:
+    """Whether both arms gave the very same predictions, which no more rows would part."""
+    row = view.claimed(found)
+    return row is not None and row.method.startswith(IDENTICAL)
 
 
 def _in_all(view: View, claim: Claim, lead: Span) -> Prose:
