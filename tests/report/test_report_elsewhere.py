@@ -36,7 +36,8 @@ def classes() -> dict[str, Any]:
 
 def test_nobody_says_that_they_were_pretrained_and_the_other_stands_beside(classes: dict[str, Any]) -> None:
     text = " ".join(render_terminal(classes).split())
-    assert "Ship a: the candidate behind these predictions." in text
+    assert "Ship a: the model behind these predictions." in text
+    assert "the next best by log-loss, b," in text and "Is it better? Yes. Shown better. a against b:" in text
     page = render_markdown(classes)
     assert "pretrained model" not in page and "best single model" not in page and "A fusion has to beat" not in page
     levels = {
@@ -44,7 +45,7 @@ def test_nobody_says_that_they_were_pretrained_and_the_other_stands_beside(class
         for row in classes["evidence"]
         if row["id"].startswith("accuracy:") and not row["versus"]
     }
-    assert f"right; b, {100 * levels['b']:.1f} %." in text
+    assert f"right; the next best by log-loss, b, {100 * levels['b']:.1f} %." in text
 
 
 def test_a_short_name_leaves_room_for_the_second_measure(classes: dict[str, Any]) -> None:

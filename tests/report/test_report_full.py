@@ -213,7 +213,7 @@ def test_an_open_comparison_says_what_would_settle_it() -> None:
     record["evidence"].append(row)
     text = markdown(report(View(record)))
     assert "What would settle it:** Train 4 more seeds of both arms." in text
-    assert "No gain over it beyond the margin is shown: where cost matters, **frozen/a** is the cheaper choice." in text
+    assert "No gain beyond the margin is shown for that: where cost matters, ship **frozen/a**." in text
 
 
 def test_without_a_next_experiment_the_claims_own_numbers_say_what_would_settle_it() -> None:

@@ -50,13 +50,13 @@ def test_a_single_model_that_holds_out_answers_whether_fusing_pays(monkeypatch):
 def test_where_every_single_model_is_beaten_the_chosen_one_answers(monkeypatch):
     view = view_of(with_another(1.5, monkeypatch))
     (answer,) = (line for line in box(view) if line.startswith("Does fusing pay?"))
-    assert answer.startswith("Does fusing pay? Shown better. concat against frozen/lite0, the best single model")
+    assert answer.startswith("Does fusing pay? Yes. Shown better. concat against frozen/lite0, the best single model")
     assert "every single" not in answer
 
 
 def test_the_box_names_another_single_model_that_is_shown_better(monkeypatch):
     view = view_of(with_another(4.0, monkeypatch))
-    assert verdict.recommendation(view).label == "Recommendation, but shown worse than frozen/vgg: see the flags below"
+    assert verdict.recommendation(view).label == "Recommendation, but shown worse than frozen/vgg (see the flags below)"
     assert any(line.startswith("What to ship instead: frozen/vgg.") for line in box(view))
 
 
@@ -111,3 +111,13 @@ def test_without_an_interval_the_reason_stands_once():
     view = View(json.loads(pretty(record(found, found.arms, {"ordinal": 1}, set_up(found, version="0")))))
     (answer,) = (line for line in box(view) if "against" in line)
     assert answer.lower().count("not shown") == 1 and "an interval needs at least two items" in answer
+
+
+def test_guesses_are_doubted_in_the_first_words_and_few_rows_at_the_end():
+    view = handed_in({"first": 0.0, "second": 0.0})
+    label = verdict.recommendation(view).label
+    assert label == "Recommendation, but not shown better than answering without looking (see the flags below)"
+    assert "rough" not in plain(verdict.reach(view))
+    found = evaluate({"one": np.eye(3)[[0, 1] * 6], "two": np.eye(3)[[0, 2] * 6]}, np.array([0, 1] * 6))
+    few = View(json.loads(pretty(record(found, found.arms, {"ordinal": 1}, set_up(found, version="0")))))
+    assert "Only 12 items judged: intervals over so few are rough." in plain(verdict.reach(few))

@@ -123,10 +123,10 @@ def recommend(case: Case, choice: Choice) -> Recommendation:
         others = [arm.name for arm in choice.near if arm is not best and arm not in choice.worse]
         priced = best.cost and all(arm.cost for arm in choice.near)
         dearer = "no" if priced else "not known to be"
-        beside = f"also within the margin ({margin}), but {dearer} cheaper: {', '.join(others)}"
-        alone = f"no other arm that may be shipped lies within the margin ({margin}) and holds on the judged rows"
-        rest = beside if others else alone
-        why = f"{best.name} has the best {what} on {case.selected_on} ({on_selection(best)}); {rest}."
+        beside = f"As good within the margin ({margin}), but {dearer} cheaper: {', '.join(others)}."
+        holds = "that holds on the judged rows " if choice.worse else ""
+        rest = beside if others else f"No other arm {holds}comes within the margin ({margin})."
+        why = f"{best.name} has the best {what} on {case.selected_on}: {on_selection(best)}. {rest}"
     else:
         why = (
             f"{shipped.name} costs least to run ({_cost(shipped)}) among the arms whose {what} on {case.selected_on}"

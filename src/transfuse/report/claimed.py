@@ -49,10 +49,12 @@ def in_a_line(view: View, found: Claim) -> Prose:
     rival = f"{found.versus}, {single}" if found.versus == view.best_single else found.versus
     chosen = [name for name in (found.arm, found.versus) if view.arm(name).get("method") == CHOSEN]
     rival = single if found.versus in chosen and found.versus == view.best_single else rival
-    rival += f" ({'both' if len(chosen) == 2 else chosen[0]} chosen anew in each fold)" if chosen else ""
+    who = "both " if len(chosen) == 2 else "" if found.versus in chosen else f"{found.arm} "
+    rival += f" ({who}chosen anew in each fold)" if chosen else ""
+    shipped = ", what each fold would have shipped," if found.arm == view.judged_as != view.winner else ""
     return (
         Span(f"{STATUS[found.status]}. ", view.known(found.evidence), tone=found.status),
-        f"{found.arm} against {rival}: ",
+        f"{found.arm}{shipped} against {rival}: ",
         *distance(view, found),
         *_despite(view, found),
     )
@@ -87,7 +89,9 @@ def distance(view: View, claim: Claim) -> Prose:
     if row is None or not limits:
         return told(view, claim)
     margin = row.provenance.get("margin")
-    counts = f"; what counts is {amount(row, float(margin))}" if isinstance(margin, int | float) and margin else ""
+    counts = (
+        f"; differences count from {amount(row, float(margin))}" if isinstance(margin, int | float) and margin else ""
+    )
     return (
         f"{quantity(claim.quantity).title} differs by ",
         view.number(row),

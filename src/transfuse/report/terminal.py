@@ -45,7 +45,7 @@ def _of_arm(view: View, arm: str) -> str:
     measured = list(dict.fromkeys(claim.quantity for claim in claims))
     deciding = view.metric if view.metric in measured else measured[0]
     rivals = list(dict.fromkeys(claim.versus for claim in claims))
-    first = view.rival if view.rival in rivals else rivals[0]
+    first = view.rival if view.rival in rivals else rivals[0] if arm in (view.challenger, view.judged_as) else None
     beside = [quantity(claim.quantity).title for claim in claims if claim.quantity != deciding]
     width = max(
         len(text) for text in (*(_rival(view, rival) for rival in rivals), *(f"  in {name}" for name in beside))

@@ -79,7 +79,7 @@ def form(name: str, arm: Mapping[str, Any]) -> str:
     """What it is that ships, in words, from its form and the arm's record."""
     if arm.get("method") == ELSEWHERE:
         # What stands behind predictions that were handed in is not known.
-        return "the candidate behind these predictions"
+        return "the model behind these predictions"
     members = [str(member) for member in arm.get("members") or ()]
     if arm.get("method") == CHOSEN:
         return f"chosen in each fold among {listed(members)}"

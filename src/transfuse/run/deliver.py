@@ -67,7 +67,7 @@ def _recommended(made: Mapping[str, Any], prepared: Prepared, shipped: Mapping[s
     facts = next((facts for name, facts in described.items() if name.split("@", 1)[0] == arm), None)
     if arm == judged or facts is None:
         return found
-    why = f"{judged} was judged: the same choice, made anew in each fold. On all rows it gives {arm}. {found['why']}"
+    why = f"Each fold chose anew, which was judged as {judged}; the same choice on all rows gives {arm}. {found['why']}"
     members = list(facts["members"])
     return found | {"arm": arm, "form": facts["form"], "why": why, "judged_as": judged, "members": members}
 

@@ -82,8 +82,9 @@ def _rivals_copies(row: Evidence) -> bool:
 
 
 def _capacity(row: Evidence) -> Flag:
+    does = f"are shown better than {row.arm}" if shown_worse(row) else f"do as well as {row.arm} or better"
     why = (
-        f"Copies of the best single source, fused in the same way, do as well as {row.arm} or better: its"
+        f"Copies of the best single source, fused in the same way, {does}: its"
         f" {named(row.quantity)} differs from theirs by {ends(row)} ({row.direction} is better)."
         " What it gains over one source may come from more columns, not from different sources."
     )

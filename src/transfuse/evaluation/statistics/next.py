@@ -35,7 +35,8 @@ def cheapest(
     A run costs compute, a row costs a person's work. So runs come first where no more than 50 in all would do; then
     rows; then runs in any number. Where items come in so many groups, more rows of the same groups tell little.
     """
-    now = f"now {items:,}" + (f" in {groups:,} groups; new ones, as large, are what counts" if groups else "")
+    few = groups is not None and 2 * groups < items
+    now = f"now {items:,}" + (f" in {groups:,} groups; new ones, as large, are what counts" if few else "")
     more_items = max(settling_items - items, 1) if settling_items is not None else None
     more_runs = max(settling_runs - runs, 1) if settling_runs is not None else None
     beside = f" Labelling about {roughly(more_items):,} more rows to judge would do as well." if more_items else ""
@@ -48,13 +49,11 @@ def cheapest(
     if more_items is not None:
         if settling_items is not None and settling_items > TOO_MANY * items:
             text = (
-                f"The difference lies so close to what counts that about {roughly(more_items):,} more rows to judge"
-                f" ({now}) would be needed to tell on which side: choose by cost."
+                f"About {roughly(more_items):,} more rows to judge ({now}), so close does the difference lie to what"
+                " counts: take the cheaper one."
             )
             return Step("items", more_items, text)
         text = f"Label about {roughly(more_items):,} more rows to judge ({now}): if the difference stays as it is,"
-        seeds = (
-            "More seeds alone would not, or would cost more." if runs > 1 else "One run tells nothing of more seeds."
-        )
-        return Step("items", more_items, f"{text} that settles it. {seeds}")
-    return Step("neither", 0, "Neither more rows alone nor more seeds alone would settle it: choose by cost.")
+        seeds = " More seeds alone would not, or would cost more." if runs > 1 else ""
+        return Step("items", more_items, f"{text} that settles it.{seeds}")
+    return Step("neither", 0, "Neither more rows nor more seeds alone would: take the cheaper one.")

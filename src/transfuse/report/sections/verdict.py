@@ -8,7 +8,8 @@ from transfuse.figures import roughly
 from transfuse.report.blocks import Block, Callout, Callouts, Fact, Facts, Heading, Prose, Span, Text
 from transfuse.report.claimed import IDENTICAL, amount, beaten, deciding, in_a_line, unbeaten
 from transfuse.report.numbers import better, bounds, plural, spell
-from transfuse.report.pieces import ALONE, defined
+from transfuse.report.pieces import defined
+from transfuse.report.plainly import plainly
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import CHOSEN, flag_title, form, listed
@@ -16,7 +17,10 @@ from transfuse.types import Claim, Evidence, Flag, Undefined
 
 ORDER = 10
 TEMPERED = "What tempers it: "
-SETTLED = "Nothing more is needed: this comparison is settled at the margin that was fixed."
+SETTLED = "nothing, at this margin it is settled."
+SURE = {"better": "Yes. ", "equivalent": "No. ", "worse": "No. "}
+# Below so many judged items an interval is told to be rough.
+FEW = 30
 
 
 def blocks(view: View) -> list[Block]:
@@ -37,14 +41,16 @@ def recommendation(view: View) -> Callout:
     worse = beaten(view)
     single = "the best single model" if worse and worse.versus == view.best_single else worse and worse.versus
     doubt = "not valid" if invalid else f"shown worse than {single}" if worse else ""
+    if not doubt and any(flag.flag == "no_better_than_prior" for flag in view.flags):
+        doubt = "not shown better than answering without looking"
     against = [name for claim in view.claims if claim.arm == chosen.arm for name in claim.evidence]
     levels = [row.id for name in (view.metric, "accuracy") if (row := view.level(chosen.arm, name))]
     lines = (
-        *(_plainly(view), answer(view), _of_shipped(view), _instead(view, worse)),
+        *(plainly(view), answer(view), _of_shipped(view), _instead(view, worse)),
         *(_cost(view), _tempered(view), settling(view), _why(view)),
     )
     return Callout(
-        label=f"Recommendation, but {doubt}: see the flags below" if doubt else "Recommendation",
+        label=f"Recommendation, but {doubt} (see the flags below)" if doubt else "Recommendation",
         title=f"Ship {chosen.arm}: {form(chosen.form, view.arm(chosen.arm))}.",
         body=tuple(prose for prose in lines if prose),
         evidence=view.known(dict.fromkeys([*levels, *against])),
@@ -53,68 +59,14 @@ def recommendation(view: View) -> Callout:
     )
 
 
-def _plainly(view: View) -> Prose:
-    """How often the recommended arm is right, against the best single one; where nobody counts right answers, the
-    deciding measure."""
-    name = "accuracy" if view.level(view.judged_as, "accuracy") else view.metric
-    own = view.level(view.judged_as, name)
-    if own is None or isinstance(own.value, Undefined):
-        return ()
-    of = f" of {plural(own.n, 'judged item')} right" if own.n else " right"
-    right = name == "accuracy"
-    said: Prose = (
-        ("It answers ", view.number(own), of) if right else (f"Its {quantity(name).title} is ", view.number(own))
-    )
-    leads = _leads(view) if right else ()
-    if view.judged_as == view.best_single:
-        return (*said, "; it is the best single model.", *leads)
-    # Predictions from elsewhere have no best single model, only others.
-    base = view.best_single or (view.rival if view.challenger == view.winner else view.challenger)
-    other = view.level(base, name) if base else None
-    if other is None or isinstance(other.value, Undefined):
-        return (*said, ".")
-    if view.arm(other.arm).get("method") == CHOSEN:
-        return (*said, "; the best single model, chosen in each fold, ", view.number(other), ".", *leads)
-    lead = "the best single model, " if view.best_single else ""
-    return (*said, f"; {lead}", Span(other.arm, tone="name"), ", ", view.number(other), ".", *leads)
-
-
-def _leads(view: View) -> Prose:
-    """The single model that answers more right than the best single one, which another measure chose."""
-    chosen = view.level(view.best_single, "accuracy") if view.best_single else None
-    if view.metric == "accuracy" or chosen is None or (least := defined(chosen)) is None:
-        return ()
-    rows = (view.level(str(arm.get("name")), "accuracy") for arm in view.arms if str(arm.get("name")).startswith(ALONE))
-    ahead = [(value, row) for row in rows if row and (value := defined(row)) is not None and value > least]
-    if not ahead:
-        return ()
-    row = max(ahead, key=lambda each: each[0])[1]
-    if row.arm == view.recommendation.arm:
-        return ()
-    by = quantity(view.metric).title
-    its, own = view.level(row.arm, view.metric), view.level(chosen.arm, view.metric)
-    if its and own and _better(its, own):
-        lead = (" On the judged rows ", Span(row.arm, tone="name"), " does better in ", by, " and accuracy (")
-        return (*lead, view.number(row), "); the best single model was chosen on other rows.")
-    return (f" Best by {by}, that is: in accuracy ", Span(row.arm, tone="name"), " leads with ", view.number(row), ".")
-
-
-def _better(first: Evidence, second: Evidence) -> bool:
-    """Whether the first of two levels is the better one."""
-    one, other = defined(first), defined(second)
-    if one is None or other is None:
-        return False
-    return one < other if first.direction == "lower" else one > other
-
-
 def answer(view: View) -> Prose:
     """The claim that decides: the challenger against what it has to beat first."""
     found = deciding(view)
     if found is None:
         return (Span("What was shown: ", tone="name"), "No comparison was judged in this run, so nothing is claimed.")
     fusion = view.arm(found.arm).get("role") == "candidate" and view.protocol in ("locked", "crossfit")
-    asked = "Does fusing pay? " if fusion else "What was shown: "
-    return (Span(asked, tone="name"), *in_a_line(view, found))
+    asked = "Does fusing pay? " if fusion else f"Is {'it' if found.arm == view.winner else found.arm} better? "
+    return (Span(asked, tone="name"), SURE.get(found.status, ""), *in_a_line(view, found))
 
 
 def _of_shipped(view: View) -> Prose:
@@ -173,9 +125,9 @@ def _cost(view: View) -> Prose:
         return said
     return (
         *said,
-        " No gain over it beyond the margin is shown: where cost matters, ",
-        Span(base.arm, tone="name"),
-        " is the cheaper choice.",
+        " No gain beyond the margin is shown for that: where cost matters, ship ",
+        Span("the best single model" if view.arm(base.arm).get("method") == CHOSEN else base.arm, tone="name"),
+        ".",
     )
 
 
@@ -282,11 +234,15 @@ def reach(view: View) -> Prose:
         row = next(iter(view.find(name)), None)
         counts = amount(Evidence("", "", name, 0.0, row.unit if row else "", "lower", versus="any"), view.margin)
         title = quantity(name).title
+        margin = "the rule for this margin" if (view.setup.get("margin") or {}).get("rule") == "auto" else "this margin"
         said.append(
-            f"A difference in {title} counts from {counts}; this margin was fixed beforehand."
+            f"A difference in {title} counts from {counts}: {margin} was fixed beforehand."
             if view.margin
             else f"Any difference in {title} counts: the margin is 0."
         )
+    judged = view.data.get("judged")
+    if isinstance(judged, int) and judged < FEW:
+        said.append(f"Only {plural(judged, 'item')} judged: intervals over so few are rough.")
     unsure = [str(source.get("name")) for source in view.setup.get("sources") or () if source.get("seen") == "unknown"]
     if unsure and not any(flag.flag == "unseen_unknown" for flag in view.flags):
         said.append(f"Whether {listed(unsure)} saw any of the judged items during pretraining is unknown.")
