@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from transfuse.evaluation.case import Case
 from transfuse.evaluation.elsewhere.door import evaluate, set_up
 from transfuse.evaluation.verdict import judge, record
 from transfuse.jsonio import pretty
+from transfuse.report.blocks import Text
 from transfuse.report.claimed import deciding
 from transfuse.report.lines import plain
-from transfuse.report.sections import verdict
+from transfuse.report.sections import differences, verdict
 from transfuse.report.view import View
 
 KNOWN = items(300)
@@ -121,3 +123,20 @@ def test_guesses_are_doubted_in_the_first_words_and_few_rows_at_the_end():
     found = evaluate({"one": np.eye(3)[[0, 1] * 6], "two": np.eye(3)[[0, 2] * 6]}, np.array([0, 1] * 6))
     few = View(json.loads(pretty(record(found, found.arms, {"ordinal": 1}, set_up(found, version="0")))))
     assert "Only 12 items judged: intervals over so few are rough." in plain(verdict.reach(few))
+
+
+def test_a_statistician_finds_method_n_and_correction():
+    view = handed_in({"good": 3.0, "fair": 2.0, "poor": 0.0})
+    assert "after correction over 3 pairs in log_loss, Holm; intervals are each for itself." in plain(
+        verdict.reach(view)
+    )
+    told = next(plain(block.prose) for block in differences.blocks(view) if isinstance(block, Text))
+    assert "95 % interval (t interval over crossed runs and items" in told and "; 300 items, 3 runs):" in told
+    alone = handed_in({"good": 3.0, "fair": 2.0}, candidate="good")
+    assert "correction" not in plain(verdict.reach(alone))
+
+
+def test_flags_give_the_difference_and_call_its_limits_an_interval(monkeypatch):
+    view = view_of(with_another(4.0, monkeypatch))
+    (flag,) = view.flags
+    assert re.search(r"differs by \+[\d.]+ nats, 95 % interval \+[\d.]+ to \+[\d.]+ \(lower is better\)", flag.why)

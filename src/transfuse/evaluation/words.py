@@ -49,10 +49,12 @@ def digits(value: float, unit: str, *, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''}.{places}f}".replace("-", "−")
 
 
-def ends(row: Evidence) -> str:
-    """The interval's ends with their unit, `−0.1200 to +0.0300 nats`."""
-    told = " to ".join(digits(end or 0.0, row.unit, signed=True) for end in (row.low, row.high))
-    return f"{told} {'points' if row.unit == 'share' else row.unit}".rstrip()
+def apart(row: Evidence) -> str:
+    """How far apart two arms are, after their quantity's name: `differs by +0.0400 nats, 95 % interval −0.0100 to
+    +0.0900 (lower is better)`."""
+    effect = "" if isinstance(row.value, Undefined) else f"by {number(row.value, row.unit, signed=True)}, "
+    limits = " to ".join(digits(end or 0.0, row.unit, signed=True) for end in (row.low, row.high))
+    return f"differs {effect}95 % interval {limits} ({row.direction} is better)"
 
 
 def sentence(row: Evidence, case: Case) -> str:

@@ -12,7 +12,7 @@ from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.questions.harm import class_parts
 from transfuse.evaluation.recommend import shown_worse
 from transfuse.evaluation.rows import Measured, Quantity, Subject, evidence
-from transfuse.evaluation.words import digits, named
+from transfuse.evaluation.words import apart, named
 from transfuse.types import Evidence, Flag
 
 ORDER = 36
@@ -45,12 +45,9 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
     found = []
     for row in rows.values():
         if row.quantity == NAME and shown_worse(row):
-            ends = (
-                f"{digits(row.low or 0.0, row.unit, signed=True)} to {digits(row.high or 0.0, row.unit, signed=True)}"
-            )
             why = (
                 f"{row.provenance['source']} does harm: {case.winner} is shown worse with it than refitted without it"
-                f" ({named(row.provenance['metric'])} differs by {ends}, {row.direction} is better)."
+                f": its {named(row.provenance['metric'])} {apart(row)}."
             )
             found.append(Flag("negative_transfer", why, (row.id,)))
     for name in _refits(case):

@@ -8,7 +8,7 @@ from transfuse.evaluation import frequencies
 from transfuse.evaluation.case import ELSEWHERE, PRIOR, Case
 from transfuse.evaluation.claims import comparison_rows
 from transfuse.evaluation.recommend import choose
-from transfuse.evaluation.words import ends, named
+from transfuse.evaluation.words import apart, named
 from transfuse.types import Evidence, Flag
 
 ORDER = 27
@@ -38,7 +38,7 @@ def _flag(case: Case, row: Evidence) -> Flag:
     where = "judged" if case.protocol == ELSEWHERE else "training"
     why = (
         f"{row.arm} is not shown better than answering every item with {FREQUENCIES.get(case.task.kind, MEAN)} of the"
-        f" {where} rows: its {named(row.quantity)} differs by {ends(row)} ({row.direction} is better). Perhaps the"
+        f" {where} rows: its {named(row.quantity)} {apart(row)}. Perhaps the"
         " labels have nothing to do with the items, or the rows are too few to learn from or to judge by."
     )
     return Flag("no_better_than_prior", why, (row.id,))

@@ -10,7 +10,7 @@ from transfuse.evaluation.claims import claimed, comparison_rows
 from transfuse.evaluation.harm import worse_overall, worse_than_another
 from transfuse.evaluation.recommend import beside, choose, shown_worse
 from transfuse.evaluation.rows import Subject
-from transfuse.evaluation.words import ends, named
+from transfuse.evaluation.words import apart, named
 from transfuse.types import Evidence, Flag
 
 ORDER = 28
@@ -53,7 +53,7 @@ def _worse(case: Case, row: Evidence, *, ships: bool) -> Flag:
         single = "another one" if handed else f"another single model than {case.best_single}"
     why = (
         f"{f'What is recommended, {row.arm},' if ships else f'The best candidate, {row.arm},'} is shown worse than"
-        f" {single}, {row.versus}: its {named(row.quantity)} differs by {ends(row)} ({row.direction} is better)."
+        f" {single}, {row.versus}: its {named(row.quantity)} {apart(row)}."
     )
     if ships:
         allowed = case.within_budget is None or row.versus in case.within_budget
@@ -85,7 +85,7 @@ def _capacity(row: Evidence) -> Flag:
     does = f"are shown better than {row.arm}" if shown_worse(row) else f"do as well as {row.arm} or better"
     why = (
         f"Copies of the best single source, fused in the same way, {does}: its"
-        f" {named(row.quantity)} differs from theirs by {ends(row)} ({row.direction} is better)."
+        f" {named(row.quantity)} {apart(row)}."
         " What it gains over one source may come from more columns, not from different sources."
     )
     return Flag("capacity_not_diversity", why, (row.id,))

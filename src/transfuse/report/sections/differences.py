@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transfuse.report.blocks import Block, Chart, Heading, Text
 from transfuse.report.charts import chart, forest
-from transfuse.report.numbers import better, shown, spell
+from transfuse.report.numbers import better, plural, shown, spell
 from transfuse.report.pieces import ends, marked, measure
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
@@ -27,9 +27,19 @@ def _explained(view: View) -> str:
     arms = listed(list(dict.fromkeys(claim.arm for claim in view.claims)))
     return (
         f"Each line compares {arms} with one other arm on the same items. "
-        "The mark is the difference, the line its 95 % interval: "
+        f"The mark is the difference, the line its 95 % interval{_method(view)}: "
         "where it crosses zero, these data do not tell which arm is better."
     )
+
+
+def _method(view: View) -> str:
+    """How the deciding intervals were made, and from how much."""
+    rows = (view.claimed(claim) for claim in view.claims if claim.quantity == view.metric)
+    row = next((row for row in rows if row is not None and row.low is not None), None)
+    if row is None or not row.method:
+        return ""
+    runs = f", {plural(row.seeds, 'run')}" if row.seeds > 1 else ""
+    return f" ({row.method}; {plural(row.n, 'item')}{runs})"
 
 
 def _forest(view: View, name: str) -> Chart | None:

@@ -240,6 +240,8 @@ def reach(view: View) -> Prose:
             if view.margin
             else f"Any difference in {title} counts: the margin is 0."
         )
+    if family := _family(view):
+        said.append(f"What is shown holds after correction over {family}; intervals are each for itself.")
     judged = view.data.get("judged")
     if isinstance(judged, int) and judged < FEW:
         said.append(f"Only {plural(judged, 'item')} judged: intervals over so few are rough.")
@@ -247,3 +249,9 @@ def reach(view: View) -> Prose:
     if unsure and not any(flag.flag == "unseen_unknown" for flag in view.flags):
         said.append(f"Whether {listed(unsure)} saw any of the judged items during pretraining is unknown.")
     return (" ".join(said),)
+
+
+def _family(view: View) -> str:
+    """Over what the deciding claims were corrected, if they were."""
+    rows = (view.claimed(claim) for claim in view.claims if claim.quantity == view.metric)
+    return next((row.family for row in rows if row is not None and row.family), "")
