@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from transfuse.errors import UserError
 from transfuse.files.texts import json_object
 from transfuse.folder import DESCRIPTION, TENSORS, Folder
 from transfuse.jsonio import pretty
-from transfuse.store import require_free, write_text
+from transfuse.store import exclusive, require_free, write_text
 
 if TYPE_CHECKING:
     from torch import nn
@@ -144,15 +145,48 @@ class Study:
         return target
 
     def write(self, folder: Path) -> Path:
-        """Write `evidence.json` and both reports into a folder; gives the HTML report's path. Raises UserError for the
-        folder of a run, whose evidence would be gone."""
+        """Write `evidence.json` and both reports into a folder; gives the HTML report's path. A folder that holds this
+        very study already is refreshed. Raises UserError for one of a run or of another verdict, and where somebody's
+        report has the name: what is there would be gone."""
         place = Folder(folder)
+        self._require_own(place)
+        with exclusive(folder, "this folder"):
+            # Again, now that no other process writes here.
+            self._require_own(place)
+            write_text(place.evidence, pretty(self.record))
+            self.report(place.markdown)
+            return self.report(place.report)
+
+    def free(self, folder: Path) -> Path:
+        """This folder, or where something else lies there the first of `FOLDER-2`, `FOLDER-3` … for this study."""
+        places = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+        return next(place for place in chain([folder], places) if self._taken(Folder(place)) is None)
+
+    def _require_own(self, place: Folder) -> None:
+        if (taken := self._taken(place)) is not None:
+            hint = "--out another folder, or move away what is there"
+            raise UserError(taken, where=str(place.path), hint=hint)
+
+    def _taken(self, place: Folder) -> str | None:
+        """What lies in a folder that this study would replace; None: nothing, or an earlier writing of this study."""
+        if place.path.exists() and not place.path.is_dir():
+            return "there is a file of that name"
         if place.lock.exists() or place.journal.exists():
-            hint = "--out another folder"
-            raise UserError("this folder holds a run, whose evidence would be replaced", where=str(folder), hint=hint)
-        write_text(place.evidence, pretty(self.record))
-        self.report(place.markdown)
-        return self.report(place.report)
+            return "this folder holds a run, whose evidence would be replaced"
+        if place.evidence.exists():
+            return None if self._same(place) else "this folder holds another verdict, which would be replaced"
+        reports = any(path.exists() for path in (place.report, place.markdown))
+        return "this folder holds a report that is not of this verdict" if reports else None
+
+    def _same(self, place: Folder) -> bool:
+        """Whether a folder's record says what this one does; by another version of this program counts too."""
+        try:
+            held = json_object(place.evidence, "unreadable")
+        except UserError:
+            return False
+        setups = [record.get("setup") for record in (self.record, held)]
+        mine, theirs = ({**setup, "version": None} if isinstance(setup, Mapping) else setup for setup in setups)
+        return mine == theirs and {**held, "setup": None} == {**self.record, "setup": None}
 
     def __repr__(self) -> str:
         from transfuse.report.numbers import plural

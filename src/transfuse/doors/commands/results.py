@@ -11,6 +11,9 @@ import typer
 from transfuse.doors.commands._common import new_file, place, say
 from transfuse.errors import UserError, many_problems
 
+# Where the verdict on predictions made elsewhere goes.
+USUAL = Path("runs/evaluate")
+
 
 def evaluate(
     predictions: Annotated[
@@ -40,8 +43,14 @@ def evaluate(
         str | None, typer.Option(help="what columns are that do not show it: logit or probability")
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", parser=place, metavar="DIR", help="folder for evidence and report")
-    ] = Path("runs/evaluate"),
+        Path | None,
+        typer.Option(
+            "--out",
+            parser=place,
+            metavar="DIR",
+            help="folder for evidence and report; default runs/evaluate, or runs/evaluate-2 … beside other verdicts",
+        ),
+    ] = None,
 ) -> None:
     """The whole evaluation of predictions made elsewhere, without any model."""
     from transfuse.doors.study import judged
@@ -66,8 +75,9 @@ def evaluate(
         scale=scale,
         **asked,
     )
-    path = study.write(out)
-    say(f"{study}\nreport: {path}")
+    # The verdict first: a folder that is taken must not cost the work.
+    say(str(study))
+    say(f"report: {study.write(out or study.free(USUAL))}")
 
 
 def named_files(words: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
