@@ -83,3 +83,21 @@ def test_two_at_once_do_not_write_into_one_folder(desk: Path):
     with exclusive(desk / "new", "this folder"), pytest.raises(UserError, match="in use by another run"):
         study.write(desk / "new")
     assert study.write(desk / "new").is_file()
+
+
+def test_two_reports_side_by_side_replace_no_other_file_or_folder(desk: Path):
+    judge("a.csv", "b.csv", "--out", "one")
+    judge("a.csv", "c.csv", "--out", "two")
+
+    def beside(*words: str) -> Result:
+        return CliRunner().invoke(app, ["report", *words])
+
+    assert beside("one", "two", "--out", "page.html").exit_code == 0
+    page = (desk / "page.html").read_bytes()
+    assert beside("one", "two", "--out", "page.html").exit_code == 0, "the same page may be asked for again"
+    (desk / "folder").mkdir()
+    for out in ("labels.csv", "page.html", "folder"):
+        found = beside("two", "one", "--out", out).exception
+        assert isinstance(found, UserError) and "of that name already" in found.what
+    assert (desk / "page.html").read_bytes() == page and not list((desk / "folder").iterdir())
+    assert (desk / "labels.csv").read_text().startswith("item,label")

@@ -129,7 +129,7 @@ class Study:
     def export(self, what: str, path: str | Path | None = None) -> Path:
         """Write the study in another form (`model_card`, `checklist`, `rows`); by default into its folder.
 
-        Raises UserError where another file has the name: a card that a person went on with would be lost.
+        Raises UserError where another file has the name.
         """
         from transfuse.registry import find
         from transfuse.report.view import View
@@ -140,8 +140,7 @@ class Study:
         target = Path(path) if path is not None else (self.folder or Path()) / f"{what}{entry.traits['suffix']}"
         with self._read():
             text = entry.load().render(View(self.record, self.measurements))
-        require_free(target, hashlib.sha256(text.encode()).hexdigest())
-        write_text(target, text)
+        _write_new(target, text)
         return target
 
     def write(self, folder: Path) -> Path:
@@ -207,7 +206,8 @@ class Study:
 def side_by_side(first: Path, second: Path, target: Path) -> Path:
     """Two runs' folders on one page, HTML or (where the name ends in `.md`) Markdown; gives the path back.
 
-    Folders of one name are told apart by their parents' names. Raises UserError where either holds no run.
+    Folders of one name are told apart by their parents' names. Raises UserError where either holds no run, and where
+    another file has the name.
     """
     from transfuse.report import html, text
     from transfuse.report.side_by_side import Pair
@@ -224,8 +224,14 @@ def side_by_side(first: Path, second: Path, target: Path) -> Path:
     render = text.markdown if target.suffix == ".md" else html.page
     with studies[1]._read():
         page = render(Pair(views[0], views[1], (names[0], names[1])).document())
-    write_text(target, page)
+    _write_new(target, page)
     return target
+
+
+def _write_new(path: Path, text: str) -> None:
+    """Write a text where no other file has the name: a card that a person went on with would be lost."""
+    require_free(path, hashlib.sha256(text.encode()).hexdigest())
+    write_text(path, text)
 
 
 def nothing_here(path: Path) -> UserError:
