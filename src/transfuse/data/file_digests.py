@@ -16,13 +16,18 @@ _UNCHECKED = ContextVar("unchecked", default=False)
 
 @contextlib.contextmanager
 def unchecked() -> Iterator[None]:
-    """Inside, a file that cannot be read is an item too, by its name, and who reads it meets the error: one torn photo
-    must not end the answers for ten thousand."""
+    """Inside, an item that cannot be read is one too, by its name, and who reads it meets the error: one torn photo
+    must not end the answers for ten thousand. What is no part of a question (labels, groups, splits) is not read."""
     token = _UNCHECKED.set(True)
     try:
         yield
     finally:
         _UNCHECKED.reset(token)
+
+
+def checking() -> bool:
+    """Whether a set must be whole, as one to learn from or to judge on; not inside `unchecked`."""
+    return not _UNCHECKED.get()
 
 
 def file_digests(
@@ -37,7 +42,7 @@ def file_digests(
         except UserError as error:
             found.append(content_digest(os.fsencode(path)))
             problems.append(f"{path}: {in_short(error)}")
-    if problems and not _UNCHECKED.get():
+    if problems and checking():
         raise many_problems(title, problems, where=where, hint=hint)
     return found
 

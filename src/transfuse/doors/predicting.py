@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transfuse.data.familiar import Familiar
+from transfuse.doors.asking_again import LISTED, Earlier, files_of
 from transfuse.doors.study import Study, nothing_here
 from transfuse.doors.unanswered import Asked, Reads, Report, asked, opened_data
 from transfuse.errors import UserError
@@ -80,15 +81,16 @@ class Answers:
         ]
 
 
-def predict(model: Path, data: str, root: Path, report: Report | None = None) -> Answers:
+def predict(model: Path, data: str, root: Path, report: Report | None = None, before: Earlier | None = None) -> Answers:
     """The answers of a saved model, or of the model that a run recommends, for all items of a data set.
 
     `data` is anything a recipe reads, labelled or not; a folder with images right inside it is read as `images:DIR`,
-    any folder as `texts:DIR` where the model reads texts. Items that cannot be read are told with the answers.
+    any folder as `texts:DIR` where the model reads texts. Items that cannot be read are told with the answers. `before`
+    are answers that are there already, all of which must be asked for.
     Raises: `UserError` where there is no model, no item that can be read, or the model was given in Python.
     """
     if model.suffix == ".onnx":
-        return _of_graph(model, data, root, report)
+        return _of_graph(model, data, root, report, before)
     folder = model_folder(model)
     source, description = opened(folder)
     columns = columns_read(source) if COLUMNS in parts(source.card.field) else ()
@@ -96,6 +98,8 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
     canvas = canvas_of(description, folder)
     check_field(source.card.name, source.card.field, str(folder), found.field)
     classes = classes_of(source, description)
+    if before is not None:
+        before.require_asked(found.items.ids)
     given = asked(found, canvas, _asking(source), report)
     if given.answers.shape[1] != len(classes):
         raise UserError(
@@ -108,13 +112,16 @@ def predict(model: Path, data: str, root: Path, report: Report | None = None) ->
     return _answers(arm, classes, source.kind, given, description.get("familiar"))
 
 
-def _of_graph(path: Path, data: str, root: Path, report: Report | None) -> Answers:
+def _of_graph(path: Path, data: str, root: Path, report: Report | None, before: Earlier | None) -> Answers:
     """The answers of an exported ONNX file, by onnxruntime on one thread."""
     from transfuse.files.graphs import opened_graph
 
     run, facts = opened_graph(path)
     kind = kind_of(facts.kind, where=str(path)).name
-    given = asked(opened_data(data, root, Reads(table=facts.table)), facts.canvas, run, report)
+    found = opened_data(data, root, Reads(table=facts.table))
+    if before is not None:
+        before.require_asked(found.items.ids)
+    given = asked(found, facts.canvas, run, report)
     return _answers(facts.arm, facts.classes, kind, given, facts.familiar)
 
 
@@ -180,18 +187,17 @@ def opened(folder: Path) -> tuple[Source, dict[str, Any]]:
     return saved.load(folder), saved.read(folder)
 
 
-def files_of(out: Path) -> dict[str, Path]:
-    """What may be written beside the answers: `unlike`, items unlike those that the model learnt from, and `unread`."""
-    return {name: out.with_name(f"{out.stem}.{name}.csv") for name in ("unlike", "unread")}
-
-
-def written(answers: Answers, out: Path) -> str:
+def written(answers: Answers, out: Path, before: Earlier | None = None) -> str:
     """Write the CSV, and beside it which items are unlike those the model learnt from, and which have no answer; what
-    to say of all."""
+    to say of all. Answers that were there `before` are replaced; UserError where some of them would be lost."""
+    if before is not None:
+        before.require_held(answers.items, answers.classes, answers.probabilities)
     write_text(out, answers.table())
+    for path in files_of(out).values() if before is not None else ():
+        path.unlink(missing_ok=True)
     said = [answers.summary(), f"written: {out}"]
     if answers.unread:
-        write_text(files_of(out)["unread"], _csv([("item", "why"), *answers.unread.items()]))
+        write_text(files_of(out)["unread"], _csv([LISTED, *answers.unread.items()]))
         said.append(
             f"without an answer: {len(answers.unread):,} that cannot be read, listed in {files_of(out)['unread']}"
         )
@@ -199,7 +205,7 @@ def written(answers: Answers, out: Path) -> str:
         said.append("this model does not tell which items are unlike those it learnt from")
     elif strange := [(item, why) for item, why in zip(answers.items, answers.unlike, strict=True) if why]:
         beside = files_of(out)["unlike"]
-        write_text(beside, _csv([("item", "why"), *strange]))
+        write_text(beside, _csv([LISTED, *strange]))
         counts = [sum(word in why.split(",") for _, why in strange) for word in ("looks", "unsure")]
         said.append(
             f"unlike the images it learnt from: {len(strange):,} of {len(answers.items):,} "

@@ -5,6 +5,8 @@ says otherwise; only label must be there (`label: null` says that there is none)
 relative to the CSV and are the items' names. Without a path column the column `text` holds the texts themselves; items
 are then `00000`, `00001`, … Where both are named an item is an image with a text. `columns: all`, or some by name,
 stand beside either.
+Where a set is only to be answered for (`file_digests.unchecked`), a row without a path and an image that stands in
+several rows are items as well, called by the number of their row.
 For a multilabel task `label: [COL, COL, …]` names columns of 0 and 1, or one column holds names such as `cat;dog`
 (`separator: ";"`; a lone separator is an item of no label). For a regression `label` names one column of numbers, or
 several. A row whose label cells are all empty is unlabelled.
@@ -25,6 +27,7 @@ import numpy as np
 from transfuse import cells, texts
 from transfuse.data import columns as beside
 from transfuse.data import labels as kinds_of_labels
+from transfuse.data.file_digests import checking
 from transfuse.data.items import Items, Label, array_digest, content_digest, table
 from transfuse.data.open import is_path
 from transfuse.data.photos import digests, pixels_of
@@ -138,18 +141,19 @@ def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
     sheet = _sheet(spec, root)
     where = str(sheet.path)
     if "path" in sheet.roles:
-        ids, hashes = sheet.column("path"), digests(_images(sheet), where)
+        ids, hashes = _names(sheet.column("path")), digests(_images(sheet), where)
     elif "text" in sheet.roles:
         hashes = [content_digest(text.encode(errors="replace")) for text in sheet.column("text")]
         ids = [f"{row:05d}" for row in range(len(hashes))]
     else:
         hashes = [array_digest(image) for image in _pixels(sheet)]
         ids = [f"{row:05d}" for row in range(len(hashes))]
-    groups = sheet.column("group") if "group" in sheet.roles else None
+    groups = sheet.column("group") if "group" in sheet.roles and checking() else None
     if groups is not None and "" in groups:
         raise UserError("every row needs a group", where=where, got=f"none in data row {groups.index('') + 1}")
     labels, classes = _labels(sheet, kind)
-    splits = [split or None for split in sheet.column("split")] if "split" in sheet.roles else None
+    parted = "split" in sheet.roles and checking()
+    splits = [split or None for split in sheet.column("split")] if parted else None
     more = [b"\0".join(raw.tobytes() for raw in row) for row in zip(*_further(sheet).values(), strict=True)]
     made = table(ids, labels, hashes, groups=groups, splits=splits, where=where, kind=kind, classes=classes)
     return replace(made, besides=tuple(content_digest(row) for row in more) or None)
@@ -157,7 +161,7 @@ def index(spec: Any, root: Path, kind: TaskKind = "multiclass") -> Items:
 
 def _labels(sheet: Sheet, kind: TaskKind) -> tuple[list[Label], Sequence[str] | None]:
     """One label an item, and the order of labels or targets where columns give it."""
-    if not sheet.labels and "label" not in sheet.roles:
+    if not checking() or (not sheet.labels and "label" not in sheet.roles):
         return [None] * len(sheet.rows), None
     where, columns = str(sheet.path), sheet.labels or (sheet.roles["label"],)
     if kind == "multiclass":
@@ -176,7 +180,7 @@ def reader(spec: Any, root: Path, items: Items) -> Callable[[int], np.ndarray]:
     """Pixels by row: decoded from the named files, or the pixel columns."""
     sheet = _sheet(spec, root)
     if "path" in sheet.roles:
-        return pixels_of([sheet.path.parent / item for item in items.ids])
+        return _pictures(sheet, items.ids if checking() else sheet.column("path"))
     raws = [texts.content(text) for text in sheet.column("text")] if "text" in sheet.roles else _pixels(sheet)
     if len(raws) != len(items):
         raise UserError("the CSV has changed since it was indexed", where=str(sheet.path))
@@ -214,9 +218,35 @@ def _sheet(spec: Any, root: Path) -> Sheet:
     return Sheet(path, header, roles, rows, labels, parted, given.get("columns"))
 
 
+def _names(paths: Sequence[str]) -> list[str]:
+    """The items' names: their paths. Where nothing is checked, the number of a row stands for a path that is not there
+    and behind one that stood above, so that rows keep their order and none is lost."""
+    if checking():
+        return list(paths)
+    seen: set[str] = set()
+    found: list[str] = []
+    for number, path in enumerate(paths, 1):
+        row = f"data row {number}"
+        found.append(row if not path else f"{path} ({row})" if path in seen else path)
+        seen.add(path)
+    return found
+
+
+def _pictures(sheet: Sheet, names: Sequence[str]) -> Callable[[int], np.ndarray]:
+    """Pixels by row of the images of these names."""
+    read = pixels_of([sheet.path.parent / name for name in names])
+
+    def raw(row: int) -> np.ndarray:
+        if not names[row]:
+            raise UserError("the row names no image", where=str(sheet.path))
+        return read(row)
+
+    return raw
+
+
 def _images(sheet: Sheet) -> list[Path]:
     names = sheet.column("path")
-    if "" in names:
+    if "" in names and checking():
         raise UserError(
             "every row needs an image path", where=str(sheet.path), got=f"none in data row {names.index('') + 1}"
         )

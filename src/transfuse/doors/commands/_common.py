@@ -31,6 +31,11 @@ def new_file(path: Path) -> None:
     folder takes none."""
     if path.exists():
         raise UserError("there is a file of that name already", where=str(path), hint="choose another --out")
+    writable(path)
+
+
+def writable(path: Path) -> None:
+    """Raises UserError, before any work is done for it, where the folder of a file takes none."""
     home = next(folder for folder in path.absolute().parents if folder.exists())
     if not (home.is_dir() and os.access(home, os.W_OK)):
         got = f"{home} is {'not to be written to' if home.is_dir() else 'no folder'}"

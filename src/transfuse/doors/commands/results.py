@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from transfuse.doors.commands._common import new_file, place, say
+from transfuse.doors.commands._common import new_file, place, say, writable
 from transfuse.errors import UserError, many_problems
 
 # Where the verdict on predictions made elsewhere goes.
@@ -148,13 +148,15 @@ def predict(
     ),
 ) -> None:
     """Let the recommended model of a run answer for images; `evaluate` reads what it writes."""
-    from transfuse.doors.predicting import files_of, written
+    from transfuse.doors.asking_again import earlier, files_of
     from transfuse.doors.predicting import predict as answers_of
+    from transfuse.doors.predicting import written
 
+    before = earlier(out)
     for path in (out, *files_of(out).values()):
-        new_file(path)
-    answers = answers_of(model, data, Path.cwd())
-    say(written(answers, out))
+        (new_file if before is None else writable)(path)
+    answers = answers_of(model, data, Path.cwd(), before=before)
+    say(written(answers, out, before))
     if answers.unread:
         problems = [f"{item}: {why}" for item, why in answers.unread.items()]
         title, hint = "some items cannot be read and have no answer; all others have", "repair them and ask again"
