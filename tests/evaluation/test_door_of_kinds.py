@@ -210,3 +210,40 @@ def test_a_label_that_never_occurs_leaves_the_rest_judged() -> None:
     silent[:, 1] = 0
     judgement = evaluate({"good": GOOD, "bad": BAD}, silent, kind="multilabel", scale="logit")
     assert all(np.isfinite(row.value) for row in judgement.evidence if row.quantity == "macro_average_precision")
+
+
+FLAGS = {"item": ["a", "b", "c"], "x": [0, 1, 1], "y": [1, 1, 0]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (FLAGS, "--task multilabel"),
+        (np.array([[0, 1], [1, 1], [1, 0]]), "--task multilabel"),
+        ([[0, 1], [0, 1], [1, 0]], "one label an item where one holds always"),
+        ({"item": ["a", "b", "c"], "price": [1.5, 2, 3]}, "--task regression"),
+        ([[0.5, 1], [2, 1], [1, 0]], "--task regression"),
+        ({"item": ["a", "b", "c"], "kind": ["x", "y", "y"]}, "rename the column"),
+    ],
+)
+def test_who_forgets_the_kind_of_task_is_told_which_one_the_labels_look_like(labels, hint, tmp_path: Path):
+    given = [labels]
+    if isinstance(labels, dict):
+        path = tmp_path / "labels.csv"
+        rows = zip(*labels.values(), strict=True)
+        path.write_text("\n".join(",".join(map(str, row)) for row in [tuple(labels), *rows]))
+        given.append(path)
+    for each in given:
+        with pytest.raises(UserError) as found:
+            evaluate({"m": np.full((3, 2), 0.4)}, each)
+        assert hint in str(found.value.hint)
+        assert ("--task" in str(found.value.hint)) == (hint != "rename the column")
+
+
+def test_rows_within_0_and_1_that_do_not_sum_to_1_may_be_labels_that_hold_together():
+    scores = np.array([[0.2, 0.4], [0.9, 0.8], [0.5, 0.1]])
+    with pytest.raises(UserError, match="--task multilabel"):
+        evaluate({"m": scores}, [0, 1, 1])
+    with pytest.raises(UserError) as found:
+        evaluate({"m": 3 * scores}, [0, 1, 1])
+    assert "multilabel" not in str(found.value)

@@ -1,9 +1,14 @@
-"""What a judge is asked for: the kind of task and its metrics; without it errors would come after the work."""
+"""What a judge is asked for: the kind of task and its metrics; without it errors would come after the work.
+
+Who forgets to say the kind is told which one the labels and scores look like; it is never guessed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
+
+import numpy as np
 
 from transfuse import registry
 from transfuse.errors import UserError
@@ -50,3 +55,23 @@ def check_metrics(names: Iterable[str], kind: str) -> None:
             raise UserError(
                 f"the metric '{name}' does not hold for a {kind} task", expected="one of " + ", ".join(fitting)
             )
+
+
+def other_kind(kind: str, when: str) -> str:
+    """A hint at another kind of task, as the command line and Python spell it."""
+    return f"--task {kind} (in Python kind='{kind}') {when}"
+
+
+def kind_shown(columns: Iterable[Iterable[Any]]) -> str | None:
+    """A hint at the kind of task that columns of labels show where classes were asked for; None: they show none."""
+    held = [list(column) for column in columns]
+    try:
+        values = np.array(held, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+    if not values.size:
+        return None
+    if not np.isin(values, (0, 1)).all():
+        return other_kind("regression", "where these are numbers to be predicted")
+    hint = other_kind("multilabel", "where these are labels that may hold together")
+    return hint + ("; one label an item where one holds always" if (values.sum(axis=0) == 1).all() else "")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.evaluation.elsewhere.asked import kind_shown
 from transfuse.evaluation.elsewhere.rounded import half_digit
 from transfuse.evaluation.tables import listed
 from transfuse.files.arrays import read_npy, read_npz
@@ -51,13 +52,13 @@ class Scores:
     half: float = 0.0
 
 
-def missing_column(name: str, columns: Iterable[str], where: str) -> UserError:
-    """The refusal of a table without column `name`."""
+def missing_column(name: str, columns: Iterable[str], where: str, kind: str | None = None) -> UserError:
+    """The refusal of a table without column `name`; `kind` is a hint at another kind of task."""
     return UserError(
         f"the column '{name}' is missing",
         where=where,
         got=f"columns {', '.join(columns) or 'none'}",
-        hint=f"rename the column that plays this part to '{name}'",
+        hint="; or ".join(filter(None, (f"rename the column that plays this part to '{name}'", kind))),
     )
 
 
@@ -130,15 +131,16 @@ def read_labels(source: Any) -> Labels:
     An array's items are called 0, 1, 2 … in order. Raises: `UserError` for missing columns, empty labels, repeated ids.
     """
     if isinstance(source, str | Path):
-        where, columns = str(source), read_csv(Path(source), (ITEM, LABEL))
+        where, columns = str(source), read_csv(Path(source), (ITEM,))
     elif isinstance(source, Mapping):
-        where, columns = "labels", {str(name): texts(values) for name, values in source.items()}
-        for name in (ITEM, LABEL):
-            if name not in columns:
-                raise missing_column(name, columns, where)
+        where, columns = "labels", {str(name): _one_each(name, values) for name, values in source.items()}
     else:
-        where, labels = "labels", texts(source)
+        where, labels = "labels", _one_each(LABEL, source)
         columns = {ITEM: [str(row) for row in range(len(labels))], LABEL: labels}
+    for name in (ITEM, LABEL):
+        if name not in columns:
+            others = [cells for other, cells in columns.items() if other not in (ITEM, GROUP, SPLIT)]
+            raise missing_column(name, columns, where, kind_shown(others) if name == LABEL else None)
     for name in (LABEL, GROUP, SPLIT):
         if name in columns and len(columns[name]) != len(columns[ITEM]):
             raise UserError(f"'{name}' and '{ITEM}' differ in number", where=where)
@@ -154,6 +156,15 @@ def read_labels(source: Any) -> Labels:
         tuple(groups) if groups else None,
         tuple(splits) if splits else None,
     )
+
+
+def _one_each(name: Any, values: Any) -> list[str]:
+    """One text an item; of several labels an item it is said which kind of task they belong to."""
+    array = array_of(values, "labels")
+    if name == LABEL and array.ndim == 2 and array.shape[1] > 1:
+        got, hint = f"{array.dtype} {list(array.shape)}", kind_shown(array.T)
+        raise UserError("items have one label each", where="labels", expected="[N] labels", got=got, hint=hint)
+    return texts(array)
 
 
 def read_predictions(name: str, source: Any, kind: TaskKind = "multiclass") -> Scores:

@@ -11,6 +11,7 @@ import numpy as np
 from transfuse.errors import UserError, unknown_name
 from transfuse.evaluation import temperature
 from transfuse.evaluation.elsewhere import rounded
+from transfuse.evaluation.elsewhere.asked import other_kind
 from transfuse.evaluation.elsewhere.files import Labels, Scores, texts
 from transfuse.evaluation.elsewhere.unions import completed
 from transfuse.evaluation.tables import Table, check_classes, check_rows, listed
@@ -111,14 +112,16 @@ def known_scale(scores: Scores, scale: Scale | None, kind: TaskKind = "multiclas
         return found
     # What is no number is told of with its items, later.
     values = scores.scores[np.isfinite(scores.scores).all(axis=2)]
-    if kind == "multilabel" and (values >= 0).all() and (values <= 1).all():
+    within = bool((values >= 0).all() and (values <= 1).all())
+    if kind == "multilabel" and within:
         return "probability"
+    labels = f"; or {other_kind('multilabel', 'where labels may hold together')}" if within else ""
     raise UserError(
         f"the scale of predictions '{scores.name}' is missing",
         expected="scale logit or probability",
         got="values outside [0, 1]" if kind == "multilabel" else "rows that do not all sum to 1",
         hint="scale='logit' for scores before the softmax or sigmoid (--scale logit on the command line), "
-        "'probability' for rounded probabilities",
+        f"'probability' for rounded probabilities{labels}",
     )
 
 
