@@ -234,3 +234,8 @@ def test_item_scores_with_holes_and_unknown_directions(tmp_path: Path) -> None:
         evaluate(path)
     with pytest.raises(UserError, match="unknown direction"):
         evaluate({"a": [1.0, 2.0]}, direction="up")  # pyright: ignore[reportArgumentType]
+
+
+def test_ragged_lists_of_scores_are_one_message():
+    with pytest.raises(UserError, match=r"(?s)rows of different lengths.*predictions 'm'.*\[N, C\]"):
+        evaluate({"m": [[0.1, 0.9], [0.3]]}, [0, 1])

@@ -34,8 +34,9 @@ def compare(sources: Sources, data: Any, *, out: str | Path | None = None, **rec
 
     `sources`: specs (`torchvision:resnet18`) or `nn.Module`s, as a list or {name: source}; {"spec": module,
     "seen": ids} is a network that you have just trained on some of these very items. `data`: what stands under
-    `data:` in a recipe, `(images, labels)` arrays, or a torch Dataset. `recipe`: any other key of a recipe, e.g.
-    `ladder="standard"`, `seeds=3`, `budget={"train": "20min"}`. Without `out` the results stay in a temporary folder.
+    `data:` in a recipe, `(images, labels)` as arrays or nested lists of numbers, or a torch Dataset. `recipe`: any
+    other key of a recipe, e.g. `ladder="standard"`, `seeds=3`, `budget={"train": "20min"}`. Without `out` the results
+    stay in a temporary folder.
     """
     from transfuse.run.run import Request, run
 
@@ -200,6 +201,7 @@ def _taps(member: Any, name: str, given: Any) -> list[str]:
 def _asked(sources: Sources, recipe: Mapping[str, Any], where: str) -> tuple[Recipe, dict[str, Any]]:
     """The recipe of these sources, and the modules among them, which it names; either may have `seen` and the like
     beside it."""
+    from transfuse.data.in_memory import in_arrays
     from transfuse.plan.recipe import validated
     from transfuse.reads import RECIPIENT
 
@@ -215,7 +217,8 @@ def _asked(sources: Sources, recipe: Mapping[str, Any], where: str) -> tuple[Rec
     if own is not None and not isinstance(own, str | dict):
         modules[RECIPIENT] = _network(RECIPIENT, own)
         recipe = {**recipe, RECIPIENT: f"module:{RECIPIENT}"}
-    return validated({"sources": entries, **recipe}, where=where), modules
+    given = {**recipe, "data": in_arrays(recipe.get("data"))}
+    return validated({"sources": entries, **given}, where=where), modules
 
 
 def _named(sources: Sources) -> dict[str, Any]:

@@ -76,7 +76,9 @@ def _item(spec: Any, row: int) -> tuple[np.ndarray, Any]:
     where = f"{_name(spec)}, item {row}"
     pair = spec[row]
     if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise UserError("a Dataset must give pairs", where=where, expected="(image, label)", got=type(pair).__name__)
+        hint = "(images, labels) in round brackets, for arrays" if isinstance(spec, list) and len(spec) == 2 else None
+        got = type(pair).__name__
+        raise UserError("a Dataset must give pairs", where=where, expected="(image, label)", got=got, hint=hint)
     image, label = pair
     if isinstance(image, Image.Image):
         return from_pillow(image, where), label

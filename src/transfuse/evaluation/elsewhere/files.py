@@ -107,13 +107,13 @@ def as_scale(name: str, where: str) -> Scale:
     raise unknown_name("scale", name, SCALES, where=where)
 
 
-def array_of(values: Any, where: str) -> np.ndarray:
+def array_of(values: Any, where: str, expected: str = "one label an item, or [N, C] of 0 and 1") -> np.ndarray:
     """What was given in Python as an array. Raises: `UserError` for rows of different lengths, such as names."""
     try:
         return np.asarray(values)
     except ValueError as error:
-        expected = "one label an item, or of a multilabel task [N, C] of 0 and 1"
         hint = "scikit-learn's MultiLabelBinarizer().fit_transform(labels) makes names into such columns"
+        hint = hint if where.startswith("labels") else None
         raise UserError("rows of different lengths are no array", where=where, expected=expected, hint=hint) from error
 
 
@@ -181,9 +181,10 @@ def read_predictions(name: str, source: Any, kind: TaskKind = "multiclass") -> S
         if path.suffix == ".npy":
             return _from_arrays(name, _widened({"scores": read_npy(path)}, kind), str(path))
         return _from_csv(name, path, kind)
-    arrays = {str(key): np.asarray(value) for key, value in source.items()} if isinstance(source, Mapping) else {}
-    arrays = arrays or {"scores": np.asarray(source)}
-    return _from_arrays(name, _widened(arrays, kind), f"predictions '{name}'")
+    given = source if isinstance(source, Mapping) and source else {"scores": source}
+    where = f"predictions '{name}'"
+    arrays = {str(key): array_of(value, f"{where}, '{key}'", "[N, C]") for key, value in given.items()}
+    return _from_arrays(name, _widened(arrays, kind), where)
 
 
 def _widened(arrays: Mapping[str, np.ndarray], kind: TaskKind) -> Mapping[str, np.ndarray]:
