@@ -132,3 +132,11 @@ def test_only_a_reader_that_says_so_is_asked_for_parts(tmp_path, monkeypatch):
     assert with_columns(spec) is spec
     assert with_parts(spec, ("image", "text"), []) is spec
     assert open_data(spec, tmp_path).further == {}
+
+
+def test_a_column_that_is_always_the_same_is_told(tmp_path):
+    (tmp_path / "t.csv").write_text("path,label,same,gap,place\na.png,x,7,1,sea\nb.png,y,7,,sea\nc.png,y,7.0,1,sea\n")
+    (sentence,) = columns({"csv": "t.csv", "columns": ["same", "gap", "place"]}, tmp_path)[1]
+    assert "gap (a number, 1 of 3 missing, the same wherever it stands)" in sentence
+    assert "place (1 category, always the same: says nothing)" in sentence
+    assert "same (a number, always the same: says nothing)" in sentence

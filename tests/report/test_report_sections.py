@@ -147,3 +147,14 @@ def test_a_measure_that_nobody_judged_has_no_column() -> None:
 )
 def test_a_cost_is_told_in_as_many_digits_as_help(ratio, said):
     assert verdict._times(ratio) == said
+
+
+def test_what_is_to_be_said_of_a_source_alone_stands_among_the_sources() -> None:
+    from transfuse.report.sections import sources
+
+    record = example.evidence()
+    alone = next(arm["name"] for arm in record["arms"] if arm["name"].startswith("frozen/"))
+    for row in record["evidence"]:
+        if (row["arm"], row["quantity"]) == (alone, "train_flops"):
+            row["provenance"] = {"notes": ["columns that say nothing: 2 of 9"]}
+    assert "columns that say nothing: 2 of 9" in str(sources.blocks(View(record)))

@@ -56,8 +56,11 @@ class Columns:
                 continue
             made[name] = cells.NUMBER if kind == cells.NUMBER else names
             gone = len(column) - len(there)
-            what = "a number" if kind == cells.NUMBER else f"{len(names)} categories"
-            told.append(f"{name} ({what}{f', {gone:,} of {len(column):,} missing' if gone else ''})")
+            what = "a number" if kind == cells.NUMBER else f"{len(names)} categor{'y' if len(names) == 1 else 'ies'}"
+            said = [what, *([f"{gone:,} of {len(column):,} missing"] if gone else [])]
+            if len(set(map(float, names)) if kind == cells.NUMBER else names) == 1:
+                said.append("the same wherever it stands" if gone else "always the same: says nothing")
+            told.append(f"{name} ({', '.join(said)})")
         if not made:
             raise UserError("no column can be read", where=where, got="; ".join(left) or "none")
         sentences = [f"columns beside the items: {', '.join(told)}"]

@@ -13,11 +13,13 @@ class Standardise(nn.Module):
 
     Blocks are vectors [N, D], maps [N, C, H, W] or tokens [N, T, D]; statistics are per D or C.
     A column that is constant up to rounding becomes 0 (`varying`). The statistics are buffers, settled once before
-    training, so rows never depend on the rest of their batch.
+    training, so rows never depend on the rest of their batch. `idle` are the numbers of the columns that were constant,
+    known until the network is written down.
     """
 
     mean: Tensor
     std: Tensor
+    idle: tuple[int, ...] = ()
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -31,8 +33,12 @@ class Standardise(nn.Module):
         axes = [axis for axis in range(block.dim()) if axis != 1]
         spread = wide.std(dim=axes, unbiased=False)
         mean = wide.mean(dim=axes)
+        self._take(mean, spread, varying(spread, mean))
+
+    def _take(self, mean: Tensor, spread: Tensor, varies: Tensor) -> None:
         self.mean.copy_(mean.to(self.mean.dtype))
-        self.std.copy_(torch.where(varying(spread, mean), spread, torch.ones_like(spread)).to(self.std.dtype))
+        self.std.copy_(torch.where(varies, spread, torch.ones_like(spread)).to(self.std.dtype))
+        self.idle = tuple(torch.nonzero(~varies).flatten().tolist())
 
     def forward(self, block: Tensor) -> Tensor:
         shape = (1, -1) + (1,) * (block.dim() - 2) if block.dim() != 3 else (1, 1, -1)
@@ -61,8 +67,7 @@ class Completed(Standardise):
         spread = (((wide - mean) * there).square().sum(0) / count).sqrt()
         # Each column has its own unit, so none is nothing beside another.
         varies = spread > (SMALLEST_SPREAD * mean.abs()).clamp(min=LEAST)
-        self.mean.copy_(mean.to(self.mean.dtype))
-        self.std.copy_(torch.where(varies, spread, torch.ones_like(spread)).to(self.std.dtype))
+        self._take(mean, spread, varies)
         self.kept.copy_(varies.to(self.kept.dtype))
 
     def forward(self, block: Tensor) -> Tensor:

@@ -38,6 +38,12 @@ def metric_of(row: Evidence) -> str:
     return quantity(str(row.provenance.get("metric") or row.quantity)).title
 
 
+def notes_on(view: View, arm: str) -> list[str]:
+    """What is to be said of how an arm was made."""
+    row = view.level(arm, "train_flops")
+    return [] if row is None else [str(note) for note in row.provenance.get("notes") or ()]
+
+
 def diverging(value: float, largest: float, direction: Direction) -> Shade | None:
     """The shade of a difference: better or worse, as strong as its share of the largest one."""
     if not value or not largest:

@@ -13,7 +13,7 @@ from transfuse.evaluation import temperature
 from transfuse.evaluation.metric import metric as find_metric
 from transfuse.evaluation.tables import Table, table
 from transfuse.kinds import kind_of
-from transfuse.steps import _sizes, _spent
+from transfuse.steps import _idle, _sizes, _spent
 from transfuse.steps._fitted import task_of
 from transfuse.store import Artifact
 from transfuse.types import Arm, Cost, ItemTable, Predictions
@@ -192,6 +192,7 @@ def arm_record(entry: Entry, described: Described, found: Cost, most_trials: int
     names = sorted({shown(identity) for identity in identities})
     facts = described[identities[0]]
     members = tuple(dict.fromkeys(member for identity in identities for member in described[identity]["members"]))
+    told = [note for fit in entry.fits.values() for note in notes(fit, most_trials)]
     return Arm(
         name=entry.name,
         role=facts["role"],
@@ -201,7 +202,7 @@ def arm_record(entry: Entry, described: Described, found: Cost, most_trials: int
         form=facts["form"],
         cost=found,
         seeds=len(entry.fits),
-        notes=tuple(dict.fromkeys(note for fit in entry.fits.values() for note in notes(fit, most_trials))),
+        notes=tuple(dict.fromkeys([*told, *_idle.notes([fit.meta for fit in entry.fits.values()])])),
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transfuse.train.health import Watch
     from transfuse.train.learner import Learner
 
-REVISION = 8
+REVISION = 9
 NEEDS = ("torch",)
 MOST_TRAINED = 1024
 # Rows that BatchNorms are estimated on, and how many at once.
@@ -32,7 +32,7 @@ MOST_REFRESHED, REFRESHED_BATCH = 256, 32
 
 def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Context) -> Result:
     """Choose rate and epoch on held rows, keep the final network, score what choices and temperature need."""
-    from transfuse.steps import _networks
+    from transfuse.steps import _idle, _networks
     from transfuse.train.loop import DivergedError, score
     from transfuse.train.ranks import here
 
@@ -68,6 +68,9 @@ def run(params: Mapping[str, Any], inputs: Mapping[str, Artifact], context: Cont
         calibrate = score(lesson, tuned.model, rows["calibrate"])
     scores = {"held": (tuned.held, tuned.held_scores), "calibrate": (rows["calibrate"], calibrate)}
     facts = {"kind": "train", **told, "made_of": made_of(params, context), **told_of_merge(inputs)}
+    if plan.regime == "frozen":
+        # What a member that learns gives is not what its joint was settled on.
+        facts["idle"] = _idle.told(tuned.model, params["reads"], _networks.cards(inputs))
     if "stream" in params:
         facts["stream_rows"] = len(inputs["pool|rows"]["judge"])
     if "match" in inputs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from transfuse.report.blocks import Block, Column, Heading, Items, Row, Span, Table, Text
 from transfuse.report.numbers import spell
-from transfuse.report.pieces import defined
+from transfuse.report.pieces import defined, notes_on
 from transfuse.report.quantities import quantity
 from transfuse.report.sections.cost import drawn
 from transfuse.report.view import View
@@ -51,13 +51,8 @@ def blocks(view: View) -> list[Block]:
     heading = Heading(title, "compression", "Compression", _finding(view, pairs), folded=True)
     drawing = drawn(view, "stored_bytes")
     found = [heading, *([drawing] if drawing else []), Text((told,)), Table("Compressed arms", columns, lines)]
-    notes = tuple((arm, f": {note}") for arm in dict.fromkeys(arm for arm, _ in pairs) for note in _notes(view, arm))
+    notes = tuple((arm, f": {note}") for arm in dict.fromkeys(arm for arm, _ in pairs) for note in notes_on(view, arm))
     return [*found, Items(notes)] if notes else found
-
-
-def _notes(view: View, arm: str) -> list[str]:
-    row = view.level(arm, "train_flops")
-    return [] if row is None else [str(note) for note in row.provenance.get("notes") or ()]
 
 
 def _shown(view: View, arm: str, whole: str, metric: str) -> str:

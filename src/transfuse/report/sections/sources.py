@@ -8,7 +8,7 @@ from typing import Any
 from transfuse.figures import scaled
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
 from transfuse.report.numbers import plural, spell
-from transfuse.report.pieces import ALONE
+from transfuse.report.pieces import ALONE, notes_on
 from transfuse.report.view import View
 from transfuse.report.words import CHOSEN, what
 
@@ -27,8 +27,10 @@ def blocks(view: View) -> list[Block]:
     if sources:
         found.append(_origins(sources))
     found.append(_alone(view, alone) if alone else Text(("No source was judged alone.",)))
-    notes = tuple(note for source in sources for note in _notes(source))
-    return [*found, Items(notes)] if notes else found
+    notes = [note for source in sources for note in _notes(source)]
+    for name in (str(arm["name"]) for arm in alone):
+        notes += [(Span(name, tone="name"), f": {note}") for note in notes_on(view, name)]
+    return [*found, Items(tuple(notes))] if notes else found
 
 
 def _finding(view: View, sources: tuple[Mapping[str, Any], ...]) -> str:
