@@ -7,9 +7,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
+import transfuse
 from transfuse.doors.cli import app
 from transfuse.doors.merging import named_method, named_sources, numbers, parameters
 from transfuse.errors import UserError
+from transfuse.registry import shelf
 
 RUN = CliRunner()
 
@@ -163,3 +165,30 @@ def test_a_file_with_a_word_before_each_name_is_told_to_lose_it(tmp_path, monkey
     ):
         done = RUN.invoke(app, ["merge", "mean", *words, "--out", "o.safetensors"])
         assert isinstance(done.exception, UserError) and str(done.exception.hint).startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("method", "word", "hint"),
+    [
+        ("slerp", "t=", "t=0.3 is --weights 0.7,0.3"),
+        ("slerp", "t=0.3", "t=0.3 is --weights 0.7,0.3"),
+        ("mean", "weight=0.5", "--weights 0.5,0.5"),
+        ("mean", "weights=1,2", "an option of its own"),
+        ("ties", "lambda=0.5", "called scale"),
+        ("slerp", "lambda=0.5", "None"),
+    ],
+)
+def test_what_others_call_a_parameter_is_told_with_what_it_is_here(method: str, word: str, hint: str):
+    with pytest.raises(UserError, match=f"unknown parameter of weights/{method} '{word.split('=')[0]}'") as found:
+        parameters(shelf("fusion/weights")[method], [word])
+    assert hint in str(found.value.hint)
+
+
+def test_a_parameter_without_a_value_is_told_with_those_that_there_are():
+    with pytest.raises(UserError, match=r"(?s)key=value.*parallel=….*got: t"):
+        parameters(shelf("fusion/weights")["slerp"], ["t"])
+
+
+def test_python_tells_the_same():
+    with pytest.raises(UserError, match=r"weights=\[0\.7, 0\.3\]"):
+        transfuse.merge("weights/slerp", [{"w": np.ones(2)}, {"w": np.ones(2)}], t=0.3)

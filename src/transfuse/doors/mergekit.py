@@ -10,12 +10,13 @@ name, tokenizers and chat templates are refused, and so are negative weights in 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transfuse.errors import UserError, many_problems, unknown_name
+from transfuse.registry import Entry
 
 METHODS = {
     "linear": "mean",
@@ -38,6 +39,14 @@ THEIRS: dict[str, dict[str, Any]] = {
     "dare_linear": {"rescale": "l1"},
     "slerp": {"edges": "mergekit"},
     "model_stock": {"hold": False},
+}
+# What mergekit calls a parameter of its own, and what it is here.
+WORDS = {
+    "t": "t is how much the second source weighs: t=0.3 is --weights 0.7,0.3 (in Python weights=[0.7, 0.3])",
+    "weight": "--weights 0.5,0.5 has one number a source (in Python weights=[0.5, 0.5])",
+    "weights": "--weights 0.5,0.5 is an option of its own",
+    "lambda": "lambda is called scale",
+    "base_model": "--base FILE is an option of its own (in Python base=...)",
 }
 
 
@@ -86,6 +95,15 @@ def translated(given: Any, *, where: str) -> Translated:
     if name == "model_stock":
         weights = None
     return Translated(METHODS[name], sources, weights, base if name != "linear" else None, settings)
+
+
+def check_words(entry: Entry, names: Iterable[str]) -> None:
+    """Refuse what mergekit calls a parameter and we otherwise, with what it is here; other names are the method's."""
+    for name in names:
+        if name in WORDS and name not in entry.parameters:
+            told = unknown_name(f"parameter of {entry.full_name}", name, entry.parameters)
+            hint = WORDS[name] if name != "lambda" or "scale" in entry.parameters else None
+            raise UserError(told.what, expected=told.expected, hint=hint)
 
 
 def _models(given: Mapping[str, Any], problems: list[str]) -> tuple[list[str], list[float] | None]:

@@ -190,11 +190,15 @@ def numbers(text: str | None) -> list[float] | None:
 
 def parameters(entry: Entry, given: Sequence[str]) -> dict[str, Any]:
     """`key=value` words as the settings that the method declares; it checks names and ranges itself."""
+    from transfuse.doors.mergekit import check_words
+
     found: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
-            raise UserError("a parameter is key=value", got=text)
+            known = ", ".join(f"{each}=…" for each in entry.parameters) or f"{entry.full_name} has none"
+            raise UserError("a parameter is key=value", expected=known, got=text)
+        check_words(entry, [name])
         declared = entry.parameters.get(name)
         found[name] = value if declared is None else _value(declared, value)
     return found

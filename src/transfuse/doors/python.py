@@ -133,12 +133,14 @@ def merge(
     need to know something of the members' data (Fisher, RegMean) collect it there.
     """
     from transfuse.doors.merged import Wanted, merged
+    from transfuse.doors.mergekit import check_words
 
     entry = find_method(method)
     if entry.shelf != "fusion/weights":
         raise UserError(
             f"{method} does not merge weights", expected="a method of weights/", hint="fuse(...) connects networks"
         )
+    check_words(entry, params)
     return merged(entry, dict(_named(sources)), Wanted(base, weights, align, data, entry.settings(params)))
 
 
