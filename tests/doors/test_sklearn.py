@@ -5,12 +5,18 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.exceptions import SkipTestWarning
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -88,3 +94,63 @@ def test_a_class_with_a_single_row_is_no_reason_to_fail():
 def test_what_cannot_be_is_told(settings, says):
     with pytest.raises(UserError, match=says):
         FusionClassifier(**settings).fit(X, Y)
+
+
+def test_parameters_inside_are_known_by_the_names_scikit_learn_gives_them():
+    made = FusionClassifier([("near", KNeighborsClassifier(9)), ("bayes", GaussianNB())])
+    known = made.get_params()
+    assert known["near__n_neighbors"] == 9 and known["bayes"] is made.estimators[1][1]
+    assert known["settings__steps"] == 300
+    assert not [name for name in made.get_params(deep=False) if "__" in name]
+    made.set_params(near__n_neighbors=3, bayes=DecisionTreeClassifier(max_depth=2), bayes__max_depth=4)
+    assert made.get_params()["near__n_neighbors"] == 3 and made.get_params()["bayes__max_depth"] == 4
+    with pytest.raises(ValueError, match="Invalid parameter"):
+        made.set_params(far__n_neighbors=3)
+
+
+def test_a_clone_has_the_same_parameters_and_shares_no_member():
+    pair = [("near", KNeighborsClassifier(3)), ("bayes", GaussianNB())]
+    made = FusionClassifier(pair).set_params(settings__steps=50)
+    again = clone(made)
+    assert again.get_params()["near__n_neighbors"] == 3 and again.get_params()["settings__steps"] == 50
+    again.set_params(near__n_neighbors=7, settings__steps=90)
+    assert pair[0][1].n_neighbors == 3 and made.get_params()["settings__steps"] == 50
+
+
+def test_a_search_reaches_members_settings_and_the_method():
+    grid = {"near__n_neighbors": [1, 15], "settings__steps": [5, 300], "bayes": [GaussianNB()]}
+    found = GridSearchCV(FusionClassifier(PAIR, folds=2), grid, cv=2).fit(X, NAMES)
+    assert set(found.best_params_) == set(grid)
+    assert found.best_estimator_.estimators_[0].n_neighbors == found.best_params_["near__n_neighbors"]
+    with pytest.raises(UserError, match="strength"):
+        FusionClassifier(PAIR).set_params(settings__strength=1).fit(X, Y)
+
+
+def words(rows: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    kind = np.arange(rows) % 2
+    text = [f"{'cheap offer' if each else 'kind regards'} {rng.integers(9)}" for each in kind]
+    return pd.DataFrame({"text": text, "size": rng.normal(size=rows) + kind, "kind": kind})
+
+
+def test_frames_with_texts_and_lists_of_texts_go_to_members_that_read_them():
+    frame = words(40)
+    reads = make_pipeline(ColumnTransformer([("t", TfidfVectorizer(), "text")]), LogisticRegression())
+    sizes = make_pipeline(ColumnTransformer([("n", "passthrough", ["size"])]), LogisticRegression())
+    made = FusionClassifier([("text", reads), ("size", sizes)], folds=2).fit(frame[["text", "size"]], frame["kind"])
+    assert made.score(frame[["text", "size"]], frame["kind"]) == 1
+    assert list(made.feature_names_in_) == ["text", "size"]
+    with pytest.raises(ValueError, match="feature names should match"):
+        made.predict(frame[["size", "text"]])
+    alone = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    for texts in (frame["text"], frame["text"].tolist(), frame["text"].to_numpy()):
+        assert FusionClassifier([("t", alone), ("u", alone)], folds=2).fit(texts, frame["kind"]).score(
+            texts, frame["kind"]
+        ) == 1  # fmt: skip
+
+
+def test_texts_without_a_member_that_reads_them_are_told():
+    with pytest.raises(UserError, match="(?s)need members that read them.*TfidfVectorizer"):
+        FusionClassifier().fit(words(10)[["text"]], [0, 1] * 5)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        FusionClassifier(PAIR).fit(["a", "b", "c"], [0, 1])

@@ -3,7 +3,8 @@
     FusionClassifier([("forest", RandomForestClassifier()), ("line", LogisticRegression())]).fit(X, y)
 
 Members answer with probabilities; a method of `outputs/` fuses them. What the method learns it learns from answers out
-of fold, so that no member is believed for what it has memorised.
+of fold, so that no member is believed for what it has memorised. Searches reach inside: `forest__max_depth` is a
+member's parameter, `settings__NAME` one of the method's, and a member is exchanged by its name.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, clone
+from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
 from transfuse import partial
 from transfuse.errors import UserError
@@ -26,9 +28,11 @@ from transfuse.registry import method as find_method
 from transfuse.seeds import integer
 
 MOST_FOLDS = 20
+# Before the name of a method's setting, as scikit-learn names what is inside.
+WITHIN = "settings__"
 
 
-class FusionClassifier(ClassifierMixin, BaseEstimator):
+class FusionClassifier(ClassifierMixin, _BaseComposition):
     """Several classifiers, fused by their probabilities.
 
     `estimators`: a list of `(name, estimator)`, each with `predict_proba`; by default a logistic regression and a tree.
@@ -36,6 +40,9 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
     a class with fewer rows lowers it to 2 at least. `prefit`: the estimators are fitted already and are taken as they
     are; the rows given to `fit` must be others than they have seen. `seed` decides the folds, and stands for the
     `random_state` of members that have none.
+
+    A frame with columns that are no numbers, and a list of texts, go to the members as they are, by name:
+    `make_pipeline(ColumnTransformer(...), LogisticRegression())` says what a member makes of them.
 
     After `fit`: `classes_`, `estimators_` (fitted, in order), `state_` (what the method learned),
     `out_of_fold_ [K, N, C]`, the answers it learned from (None where nothing is learned). Raises UserError for unknown
@@ -59,9 +66,28 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         self.prefit = prefit
         self.seed = seed
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's words; with `deep` also the members by name, their parameters, and the method's settings as
+        `settings__NAME`, with its defaults."""
+        found = self._get_params("estimators", deep=deep)
+        if deep and isinstance(self.settings, dict | None):
+            settings = self.settings or {}
+            with contextlib.suppress(UserError):
+                settings = find_method(str(self.method)).settings(settings)
+            found |= {f"{WITHIN}{name}": value for name, value in settings.items()}
+        return found
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets any of `get_params(deep=True)`; settings that the method does not have are told by `fit`."""
+        inner = {name.removeprefix(WITHIN): params.pop(name) for name in [*params] if name.startswith(WITHIN)}
+        self._set_params("estimators", **params)
+        if inner:
+            self.settings = {**(self.settings or {}), **inner}
+        return self
+
     def fit(self, X: Any, y: Any) -> Self:
-        """`X [N, D]`, `y [N]` -> fitted members and what fuses them."""
-        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        """`X [N, D]`, or a frame or texts; `y [N]` -> fitted members and what fuses them."""
+        X, y = self._read(X, y)
         check_classification_targets(y)
         self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -86,15 +112,33 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """`X [N, D]` -> fused probabilities [N, C], columns as `classes_`."""
+        """`X` as in `fit` -> fused probabilities [N, C], columns as `classes_`."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False)
+        X, _ = self._read(X)
         return outputs_lift.apply(self._entry(), self.state_, self._answers(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        """`X [N, D]` -> the likeliest class of each row [N]."""
+        """`X` as in `fit` -> the likeliest class of each row [N]."""
         likeliest = self.predict_proba(X).argmax(axis=1)
         return self.classes_[likeliest]
+
+    def _read(self, X: Any, y: Any = None) -> tuple[Any, Any]:
+        """Rows as members get them, and labels when fitting: numbers are checked, what is more stays as it is."""
+        fits = y is not None
+        if not _worded(X):
+            return validate_data(self, X, y, ensure_min_samples=2) if fits else (validate_data(self, X, reset=False), y)
+        if self.estimators is None:
+            raise UserError(
+                "rows with texts or categories need members that read them", where="FusionClassifier, estimators",
+                hint="('words', make_pipeline(TfidfVectorizer(), LogisticRegression())), or a ColumnTransformer first",
+            )  # fmt: skip
+        X = X if hasattr(X, "iloc") else np.asarray(X, dtype=object)
+        if X.ndim == 2:
+            validate_data(self, X, skip_check_array=True, reset=fits)
+        if fits:
+            y = column_or_1d(y, warn=True)
+            check_consistent_length(X, y)
+        return X, y
 
     def _entry(self) -> Any:
         entry = find_method(self.method, where="FusionClassifier, method")
@@ -144,17 +188,17 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
             made.set_params(random_state=integer("sklearn", name, self.seed) % 2**31)
         return made
 
-    def _crossed(self, members: list[tuple[str, Any]], X: np.ndarray, y: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def _crossed(self, members: list[tuple[str, Any]], X: Any, y: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Answers [K, N, C] for rows that the member which gives them was not fitted to."""
         parts = max(2, min(int(self.folds), MOST_FOLDS))
         found = np.empty((len(members), len(targets), len(self.classes_)))
         for fit, held in _folds(targets, parts, self.seed):
             for index, (name, member) in enumerate(members):
-                fitted = self._fresh(member, name).fit(X[fit], y[fit])
-                found[index, held] = _spread(fitted, X[held], self.classes_)
+                fitted = self._fresh(member, name).fit(_rows(X, fit), y[fit])
+                found[index, held] = _spread(fitted, _rows(X, held), self.classes_)
         return found
 
-    def _opened_apart(self, X: np.ndarray, targets: np.ndarray, known: np.ndarray) -> np.ndarray:
+    def _opened_apart(self, X: Any, targets: np.ndarray, known: np.ndarray) -> np.ndarray:
         """The answers [K, N, C] of fitted members; one that lacks classes learns, apart, when a row is none of its."""
         fold = np.empty(len(targets), dtype=int)
         for number, (_, held) in enumerate(_folds(targets, min(MOST_FOLDS, max(2, self.folds)), self.seed)):
@@ -165,7 +209,7 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
             found[index], self.openings_[index] = partial.crossfitted(q, evidence, own, targets, fold)
         return found
 
-    def _evidence(self, index: int, X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _evidence(self, index: int, X: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What a member says among the classes it knows, how sure it is of any of them, and which they are."""
         member = self.estimators_[index]
         places = {label: place for place, label in enumerate(self.classes_.tolist())}
@@ -173,11 +217,24 @@ class FusionClassifier(ClassifierMixin, BaseEstimator):
         q, evidence = partial.grouped(member.predict_proba(X), columns, len(self.classes_), "probability")
         return q, evidence, np.isin(self.classes_, member.classes_)
 
-    def _answers(self, X: np.ndarray) -> np.ndarray:
+    def _answers(self, X: Any) -> np.ndarray:
         found = np.stack([_spread(member, X, self.classes_) for member in self.estimators_])
         for index, opening in self.openings_.items():
             found[index] = partial.opened(*self._evidence(index, X), opening)
         return found
+
+
+def _worded(X: Any) -> bool:
+    """Whether rows are a frame with columns that are no numbers, or texts: what a check of numbers would refuse."""
+    if hasattr(X, "iloc"):
+        types = X.dtypes if X.ndim == 2 else [X.dtype]
+        return any(getattr(each, "kind", "O") not in "biuf" for each in types)
+    single = isinstance(X, list | tuple) or (isinstance(X, np.ndarray) and X.ndim == 1)
+    return single and len(X) > 0 and all(isinstance(each, str) for each in X)
+
+
+def _rows(X: Any, rows: np.ndarray) -> Any:
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
 
 
 @contextlib.contextmanager
@@ -208,7 +265,7 @@ def _folds(targets: np.ndarray, parts: int, seed: int) -> list[tuple[np.ndarray,
     return [(fit if len(np.unique(targets[fit])) > 1 else every, held) for fit, held in pairs]
 
 
-def _spread(member: Any, X: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def _spread(member: Any, X: Any, classes: np.ndarray) -> np.ndarray:
     """A member's probabilities [N, C] in the order of `classes`; of those it lacks it says 0."""
     given = np.asarray(member.predict_proba(X), dtype=np.float64)
     found = np.zeros((len(given), len(classes)))
