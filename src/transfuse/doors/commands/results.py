@@ -62,10 +62,6 @@ def evaluate(
         if len(predictions) != 1:
             raise UserError("without --labels there is one file of per-item scores", expected="item,candidate,score")
         given = predictions[0]
-    asked: dict[str, Any] = {"classes": mapped} if mapped else {}
-    if task is not None:
-        kind, *metrics = [word.strip() for word in task.split(",")]
-        asked |= {"kind": kind, **({"metric": metrics[0], "also": metrics[1:]} if metrics else {})}
     study = judged(
         given,
         None if labels is None else str(labels),
@@ -73,11 +69,20 @@ def evaluate(
         versus=versus,
         margin=margin,
         scale=scale,
-        **asked,
+        **({"classes": mapped} if mapped else {}),
+        **_asked(task),
     )
     # The verdict first: a folder that is taken must not cost the work.
     say(str(study))
     say(f"report: {study.write(out or study.free(USUAL))}")
+
+
+def _asked(task: str | None) -> dict[str, Any]:
+    """`KIND[,METRIC,METRIC...]` as the words of a task."""
+    if task is None:
+        return {}
+    kind, *metrics = [word.strip() for word in task.split(",")]
+    return {"kind": kind, **({"metric": metrics[0], "also": metrics[1:]} if metrics else {})}
 
 
 def named_files(words: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
