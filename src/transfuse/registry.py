@@ -26,6 +26,9 @@ from transfuse.errors import UserError, many_problems, unknown_name
 
 PACKAGE = Path(__file__).parent
 DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER", "READS", "COST")
+# What a file of `compress` may state of its cost: CPU seconds, these for each tap of the members, forward passes and
+# those with a backward one over the rows it is shown, and how many times its member's time the result takes.
+COMPRESS, COMPRESSING = "compress", ("seconds", "tap_seconds", "passes", "backward", "pace")
 TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "list": (list, tuple),
 }  # fmt: skip
@@ -118,6 +121,17 @@ class Entry:
         numbers = members * min(pairs, self.cost.get("pairs", pairs))
         return 1e-6 * self.cost["microseconds"] * numbers * math.prod(settings[name] for name in self.cost["times"])
 
+    def compressing(self, settings: Mapping[str, Any]) -> dict[str, float]:
+        """What a compression costs with these settings, by its `COST`; what it does not state is 0, its `pace` 1. Other
+        numbers stand `where` a parameter has a value; True is any that says something."""
+        found = dict.fromkeys(COMPRESSING, 0.0) | {"pace": 1.0}
+        found |= {name: float(value) for name, value in self.cost.items() if name != "where"}
+        for name, value, others in self.cost.get("where", ()):
+            held = settings.get(name)
+            if held == value or (value is True and held):
+                found |= {key: float(each) for key, each in others.items()}
+        return found
+
     def settings(self, given: Mapping[str, Any], *, where: str | None = None) -> dict[str, Any]:
         """The declared defaults overlaid with `given`; unknown names and bad values are one error."""
         for name in given:
@@ -166,15 +180,19 @@ def read_file(shelf: str, path: Path, module: str) -> Entry:
         order=found.get("ORDER", 100),
         digest=hashlib.sha256(text.encode()).hexdigest(),
         reads=tuple(found.get("READS", ())),
-        cost=_cost(found.get("COST", {}), parameters, path),
+        cost=_cost(shelf, found.get("COST", {}), parameters, path),
     )
 
 
-def _cost(facts: Mapping[str, Any], parameters: Mapping[str, Parameter], path: Path) -> Mapping[str, Any]:
+def _cost(shelf: str, facts: Mapping[str, Any], parameters: Mapping[str, Parameter], path: Path) -> Mapping[str, Any]:
     expected = "{'microseconds': a number, 'times': [names of parameters], 'pairs': a number}"
-    if facts and not {"microseconds", "times"} <= set(facts) <= {"microseconds", "times", "pairs"}:
+    sound = {"microseconds", "times"} <= set(facts) <= {"microseconds", "times", "pairs"}
+    if shelf == COMPRESS:
+        expected = f"{{{', '.join(COMPRESSING)}: numbers, 'where': [[parameter, value, other numbers]]}}"
+        sound = set(facts) <= {*COMPRESSING, "where"}
+    if facts and not sound:
         raise UserError("COST is not declared as it should be", where=str(path), expected=expected, got=repr(facts))
-    for name in facts.get("times", ()):
+    for name in (*facts.get("times", ()), *(name for name, *_ in facts.get("where", ()))):
         if name not in parameters:
             raise unknown_name("parameter in COST", name, parameters, where=str(path))
     return facts

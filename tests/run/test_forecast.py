@@ -48,12 +48,45 @@ def test_seconds_grow_with_items_and_backward_passes():
     assert forecast.seconds(tuned) > forecast.seconds(frozen)
 
 
-def test_compressing_is_forecast_by_what_tracing_and_checking_take():
-    candidates = {"plain": {"fuse": "features/concat"}, "small": {"compress": "bfloat16", "of": "plain"}}
-    made = plan(setting(candidates=candidates))
-    forecast = Forecast({"a": 0.0, "b": 0.0}, {})
-    assert made.steps["fit small s0"].kind == "compress"
-    assert forecast.seconds(made.steps["fit small s0"]) >= 4.0
+def of_compressing(how: dict, **more: object) -> Step:
+    candidates = {"plain": {"fuse": "features/concat"}, "small": {"of": "plain", **how}}
+    return plan(setting(candidates=candidates, **more)).steps["fit small s0"]
+
+
+# Of the rows that are shown so many are asked of both forms.
+BOTH, TAPS = 64, sum(len(card.taps) for card in setting().cards.values())
+SHOWN, HELD = setting().runs[0].train_count, setting().runs[0].held_count
+
+
+@pytest.mark.parametrize(
+    ("how", "forward", "backward", "seconds"),
+    [
+        ({"compress": "magnitude"}, 2 * BOTH + HELD, 0, 0.0),
+        ({"compress": "bfloat16"}, 16 * BOTH + 15 * HELD, 0, 0.0),
+        ({"compress": "views"}, 6 * BOTH + 5 * HELD, 0, 0.0),
+        ({"compress": "views", "mirror": True}, 11 * BOTH + 10 * HELD, 0, 0.0),
+        ({"compress": "drop_branch"}, SHOWN + 2 * BOTH + HELD, 0, 0.0),
+        ({"compress": "prune"}, 2 * BOTH + HELD, 0, 1.0),
+        ({"compress": "prune", "by": "taylor"}, 2 * BOTH + HELD, SHOWN, 1.0),
+        ({"compress": "quantise"}, 3 * SHOWN + 2 * BOTH + HELD, 0, 0.065 * TAPS),
+        ({"compress": "quantise", "spare": 0.1}, 13 * SHOWN + 2 * BOTH + HELD, 0, 0.095 * TAPS),
+    ],
+)
+def test_compressing_is_forecast_by_rows_form_and_size_of_the_network(how, forward, backward, seconds):
+    step = of_compressing(how)
+    work = step.work
+    assert (work.forward, work.backward, work.seconds) == (forward, backward, pytest.approx(seconds))
+    slow, quick = Forecast({"a": 7.0, "b": 3.0}, {"a": 20.0, "b": 10.0}), Forecast({}, {})
+    assert slow.seconds(step) - quick.seconds(step) == pytest.approx((10 * forward + 30 * backward) / 1000)
+    assert quick.seconds(step) == pytest.approx(0.4 + seconds)
+
+
+def test_processes_that_train_together_are_paid_for_to_start():
+    steps = [plan(setting(ladder="standard", run={"ranks": ranks})).steps for ranks in (1, 4)]
+    forecast = Forecast({}, {})
+    started = [forecast.seconds(each["fit tuned/a s0"]) for each in steps]
+    assert started[1] - started[0] == pytest.approx(3 * 3.3)
+    assert forecast.seconds(steps[1]["predict tuned/a s0"]) == forecast.seconds(steps[0]["predict tuned/a s0"])
 
 
 def test_a_frozen_source_that_learning_runs_through_is_paid_for_again():

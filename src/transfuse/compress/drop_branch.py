@@ -32,6 +32,7 @@ PARAMETERS = {
     "branch": {"type": "str", "default": "", "doc": "the branch that goes, where `by` is name"},
 }  # fmt: skip
 TRAITS = {"trains": True, "smaller": True, "faster": True}
+COST = {"passes": 1.0}
 NEEDS = ("rows",)
 MOST_BRANCHES = 6
 

@@ -45,6 +45,7 @@ PARAMETERS = {
     },
 }  # fmt: skip
 TRAITS = {"trains": True, "smaller": True, "faster": True}
+COST = {"seconds": 1.0, "where": (("by", "taylor", {"backward": 1.0}),)}
 NEEDS = ("rows",)
 
 

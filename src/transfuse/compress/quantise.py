@@ -47,6 +47,15 @@ PARAMETERS = {
     },
 }  # fmt: skip
 TRAITS = {"trains": False, "smaller": True, "faster": True, "near": 0.5}
+# The graph is written and made ready, then activations' ranges are found; branch by branch where that is asked for.
+COST = {
+    "tap_seconds": 0.065,
+    "passes": 3.0,
+    "where": (
+        ("sensitivity", True, {"tap_seconds": 0.095, "passes": 13.0}),
+        ("spare", True, {"tap_seconds": 0.095, "passes": 13.0}),
+    ),
+}
 NEEDS = ("rows",)
 METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
 

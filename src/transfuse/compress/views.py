@@ -20,6 +20,7 @@ PARAMETERS = {
     "mirror": {"type": "bool", "default": False, "doc": "mirrored views too, where left and right mean the same"},
 }
 TRAITS = {"trains": False, "smaller": False, "faster": False}
+COST = {"pace": 5.0, "where": (("mirror", True, {"pace": 10.0}),)}
 
 
 def compress(model: Source, rows: Rows, *, reach: float, mirror: bool) -> Source:

@@ -29,6 +29,8 @@ KINDS = (COMPRESS, RETRAIN)
 WORDS = ("compress", "of", "then")
 # So many training rows are shown to a method at most.
 ROWS = 256
+# On so many of them both forms are asked whether they answer alike.
+CHECKED = 64
 
 
 def check_fuses(how: Entry, where: str) -> None:
@@ -151,14 +153,27 @@ def compressing(build: Builder, arm: ArmSpec, run: RunRows) -> Fitting:
     how = method(arm.method)
     if arm.schedule is None:
         params: dict[str, Any] = {"method": arm.method, "settings": dict(arm.settings), "most": ROWS}
-        seen = min(ROWS, run.train_count) + run.held_count
-        return Fitting(params, inputs, (how.digest,), Work(arm.members, forward=seen))
+        return Fitting(params, inputs, (how.digest,), _work(build, arm, how, run))
     if run.final_fit:
         raise crossfitted(f"'{arm.name}'")
     fits = arm.schedule.tries * arm.schedule.lasting(run.train_count).epochs
     work = Work(arm.members, forward=fits * run.held_count, backward=fits * run.train_count)
     params = {"schedule": arm.schedule.record(), "classes": list(build.setting.classes)}
     return Fitting(params, inputs, tuple(entry.digest for entry in arm.schedule.entries), work)
+
+
+def _work(build: Builder, arm: ArmSpec, how: Entry, run: RunRows) -> Work:
+    """What compressing takes beside a start: what the method states, the check of both forms, and the held rows, which
+    under cross-fitting the member answers too."""
+    cost, shown = how.compressing(arm.settings), min(ROWS, run.train_count)
+    taps = sum(len(build.setting.cards[name].taps) for name in arm.members if name in build.setting.cards)
+    asked = min(CHECKED, shown) * (1 + cost["pace"]) + run.held_count * (cost["pace"] + run.final_fit)
+    return Work(
+        arm.members,
+        forward=round(cost["passes"] * shown + asked),
+        backward=round(cost["backward"] * shown),
+        seconds=cost["seconds"] + cost["tap_seconds"] * taps,
+    )
 
 
 def counting(build: Builder, arm: ArmSpec, run: RunRows | None) -> Step:

@@ -23,10 +23,11 @@ from transfuse.run.worker import Job, Place, carry_out
 CROWN_STEP_SECONDS = 0.0009
 # Where no source was counted; one core of a common machine.
 FLOPS_PER_MS = 1e7
-# Compressing traces a network or writes it as a graph, and checks both forms: of two demo networks 0.4 to 9 s.
+# What each further process of a training over several ranks takes to start.
+RANK_SECONDS = 3.3
 START_SECONDS = {
     "train": 0.3, "extract": 0.3, "predict": 0.15, "retain": 0.3, "count": 0.4, "measure": 12.0, "evaluate": 1.5,
-    "compress": 4.0, "retrain": 0.3,
+    "compress": 0.4, "retrain": 0.3,
 }  # fmt: skip
 
 
@@ -48,7 +49,9 @@ class Forecast:
             sum(self.backward_ms.get(name, 0.0) for name in work.members),
         )
         items = work.forward * forward + work.backward * backward
-        return START_SECONDS.get(step.kind, 0.01) + items / 1000 + work.crown * CROWN_STEP_SECONDS + work.seconds
+        others = int(step.params.get("ranks", 1)) - 1 if step.kind == "train" else 0
+        start = START_SECONDS.get(step.kind, 0.01) + others * RANK_SECONDS
+        return start + items / 1000 + work.crown * CROWN_STEP_SECONDS + work.seconds
 
 
 def probe(prepared: Prepared, place: Place, emit: Callable[..., None], modules: Mapping[str, object]) -> Forecast:
