@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from transfuse.errors import UserError, printable
 
+if TYPE_CHECKING:
+    from transfuse.run.run import Outcome
+
 Sources = Annotated[
-    list[str], typer.Argument(metavar="SOURCE...", help="e.g. torchvision:resnet18 timm:vit_tiny_patch16_224")
+    list[str], typer.Argument(metavar="SOURCE", help="e.g. torchvision:resnet18 timm:vit_tiny_patch16_224")
 ]
-Data = Annotated[
-    str, typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE, wds:DIR or sklearn:digits")
-]
+DATA = typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE, wds:DIR or sklearn:digits")
+Data = Annotated[str, DATA]
 
 
 def place(text: str | Path) -> Path:
@@ -47,6 +49,16 @@ Out = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="steps at once; results do not depend on it")]
 Ladder = Annotated[str, typer.Option("--ladder", help="quick, standard or full: which comparisons are made")]
+
+
+def say_outcome(outcome: Outcome) -> None:
+    """The verdict of a run or of a look before it, what it took, and where its report lies."""
+    from transfuse.report.terminal import render_terminal
+
+    say(render_terminal(outcome.evidence))
+    made = "nothing had to be computed" if outcome.executed == 0 else f"{outcome.executed} steps computed"
+    say(f"{made}, {outcome.reused} taken from the store, {outcome.cpu_seconds:.0f} CPU seconds")
+    say(f"report: {outcome.folder.report}")
 
 
 def say(text: str) -> None:

@@ -8,16 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from transfuse.doors.commands._common import Out, Workers, say
+from transfuse.doors.commands._common import DATA, Out, Workers, say, say_outcome
 from transfuse.errors import UserError
 
 
 def choose(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="specs, or one recipe.yaml without --data")],
-    data: Annotated[
-        str | None,
-        typer.Option("--data", help="a folder of class folders, a CSV, idx:DIR, npz:FILE, wds:DIR or sklearn:digits"),
-    ] = None,
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE", help="specs, or one recipe.yaml without --data")],
+    data: Annotated[str | None, DATA] = None,
     out: Out = None,
     all_scores: Annotated[bool, typer.Option("--all-scores", help="also NCE, N-LEEP, TransRate, GBC and PARC")] = False,
     canvas: Annotated[int | None, typer.Option(help="side of the images in pixels; default as in a run")] = None,
@@ -25,10 +22,10 @@ def choose(
     json: Annotated[bool, typer.Option("--json", help="the evidence as JSON instead of a summary")] = False,
     workers: Workers = None,
 ) -> None:
-    """Which source, which pair, and is a second model worth it? A look at frozen features; no test row is opened."""
+    """Rank sources and pairs before the run. Is a second model worth it? It looks at frozen features; no test row is
+    opened."""
     from transfuse.doors.console import Progress
     from transfuse.jsonio import pretty
-    from transfuse.report.terminal import render_terminal
     from transfuse.run.choosing import Asked, choose
     from transfuse.run.run import Request
 
@@ -44,10 +41,7 @@ def choose(
     if json:
         say(pretty(outcome.evidence).rstrip())
         return
-    say(render_terminal(outcome.evidence))
-    made = "nothing had to be computed" if outcome.executed == 0 else f"{outcome.executed} steps computed"
-    say(f"{made}, {outcome.reused} taken from the store, {outcome.cpu_seconds:.0f} CPU seconds")
-    say(f"report: {outcome.folder.report}")
+    say_outcome(outcome)
 
 
 def _recipe(sources: list[str], data: str | None, canvas: int | None) -> tuple[Any, Path]:

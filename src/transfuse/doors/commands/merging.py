@@ -20,7 +20,7 @@ def merge(  # noqa: PLR0913 - a command's options are its parameters
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="safetensors, folders of shards, URLs of both, .pt, specs, FILE+LORA; or NAME=FILE",
         ),
     ] = None,
@@ -44,7 +44,7 @@ def merge(  # noqa: PLR0913 - a command's options are its parameters
     statistics: Annotated[str, typer.Option(help="BatchNorm's statistics: mean, moments or first")] = "mean",
     counters: Annotated[str, typer.Option(help="BatchNorm's counters: largest, sum or first")] = "largest",
 ) -> None:
-    """Merge checkpoints of one architecture into one, tensor by tensor, without loading them."""
+    """Merge checkpoints of one architecture into one. Tensor by tensor, without loading them."""
     from transfuse.doors.merging import Order, carried_out, configured
     from transfuse.files.remote import place
 
@@ -95,15 +95,13 @@ def _stoppable() -> Iterator[None]:
 def inspect(
     models: Annotated[
         list[str],
-        typer.Argument(
-            metavar="MODEL...", help="weight files, also by URL, graphs, arrays, images, or a model's folder"
-        ),
+        typer.Argument(metavar="MODEL", help="weight files, also by URL, graphs, arrays, images, or a model's folder"),
     ],
     base: Annotated[str | None, typer.Option(help="the checkpoint they are said to start from")] = None,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """What a file is, whether it is safe to load and where it comes from; of several weight files, whether they come
-    from one start. Nothing in a file is run."""
+    """Tell what a file is, and whether it is safe to load. Also where it comes from; of several weight files, whether
+    they come from one start. Nothing in a file is run."""
     from transfuse.doors.catalogue import related
     from transfuse.doors.inspecting import inspected
     from transfuse.files.remote import Remote, place

@@ -16,7 +16,7 @@ def methods(
     name: Annotated[str | None, typer.Argument(help="one method, e.g. features/gate")] = None,
     json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
-    """Every method that fuses or compresses: what it does, its parameters and its source."""
+    """List what fuses or compresses, or tell all of one method. What it does, its parameters and its source."""
     from transfuse.doors.catalogue import as_json, as_text
 
     say(as_json(name) if json else as_text(name))
@@ -49,7 +49,7 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="of the new file, e.g. my_gate")],
     out: Annotated[Path, typer.Option("--out", help="folder for NAME.py and test_NAME.py")] = Path(),
 ) -> None:
-    """Begin a new method, metric, question ...: a file that lacks only its law, and the test that holds it to it."""
+    """Begin a method, metric or question of your own. Writes a file that lacks only its law, and the test of it."""
     from transfuse.doors.writing import entry_point, write
 
     for path in write(shelf, name, out):

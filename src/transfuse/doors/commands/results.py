@@ -19,7 +19,7 @@ def evaluate(
     predictions: Annotated[
         list[str],
         typer.Argument(
-            metavar="PREDICTIONS...",
+            metavar="PREDICTIONS",
             help="files (CSV, npz), or NAME=FILE; FILE?classes=MAP.csv maps its classes; NAME=outputs/METHOD fuses all",
         ),
     ],
@@ -52,7 +52,7 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """The whole evaluation of predictions made elsewhere, without any model."""
+    """Judge predictions that were made elsewhere. The whole evaluation, without any model."""
     from transfuse.doors.study import judged
 
     given, mapped = named_files(predictions)
@@ -106,7 +106,7 @@ def report(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="file for the two side by side; .html or .md")] = None,
 ) -> None:
-    """Make a run's report anew from its evidence, and print the verdict; of two runs, put them side by side."""
+    """Print a run's verdict and make its report anew. Of two runs, put them side by side."""
     from transfuse.doors.study import Study, side_by_side
     from transfuse.folder import Folder
 
@@ -130,7 +130,7 @@ def export(
     ] = "model_card",
     out: Annotated[Path | None, typer.Option("--out", help="file to write; default WHAT in the folder")] = None,
 ) -> None:
-    """A run's result in another form: a model card, a checklist, all evidence as CSV, or its model as one graph."""
+    """Write a run in another form. A model card, a checklist, all evidence as CSV, or its model as one graph."""
     from transfuse.doors.exporting import exported_model, forms
     from transfuse.doors.study import Study
     from transfuse.errors import unknown_name
@@ -152,7 +152,7 @@ def predict(
         "predictions.csv"
     ),
 ) -> None:
-    """Let the recommended model of a run answer for images; `evaluate` reads what it writes."""
+    """Let the recommended model of a run answer. `evaluate` reads what it writes."""
     from transfuse.doors.asking_again import earlier, files_of
     from transfuse.doors.predicting import predict as answers_of
     from transfuse.doors.predicting import written
@@ -172,7 +172,7 @@ def runs(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="a folder with runs in it")] = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="all that is known, as JSON")] = False,
 ) -> None:
-    """Every run in a folder: what it ships, whether fusing paid, and which were judged on the same items."""
+    """List the runs in a folder. What each ships, whether fusing paid, and which were judged on the same items."""
     from transfuse.doors.finding import runs as found_in
     from transfuse.jsonio import pretty
     from transfuse.report.overview import rows, table

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from transfuse.doors.commands._common import Data, Ladder, Out, Sources, Workers, new_file, say
+from transfuse.doors.commands._common import Data, Ladder, Out, Sources, Workers, new_file, say, say_outcome
 
 
 def demo(
@@ -15,7 +15,7 @@ def demo(
     per_class: Annotated[int, typer.Option(min=2, max=100, help="training images per class")] = 10,
     workers: Workers = None,
 ) -> None:
-    """The whole job on an embedded example, offline: three small networks on scikit-learn's digits."""
+    """See the whole job on an embedded example. Offline: three small networks on scikit-learn's digits."""
     from transfuse.doors.demo import recipe
 
     carry_out(recipe(per_class), Path.cwd(), out or Path("runs/demo"), workers)
@@ -32,7 +32,7 @@ def compare(
     task: Annotated[str, typer.Option(help="kind of task: multiclass, multilabel or regression")] = "multiclass",
     workers: Workers = None,
 ) -> None:
-    """Is a fusion of these sources better than the best of them? The whole job without a recipe."""
+    """Find out whether fusing these sources pays. The whole job without a recipe."""
     from transfuse.plan.recipe import validated
 
     given: dict[str, Any] = {"sources": sources, "data": data, "ladder": ladder, "task": {"kind": task}}
@@ -52,7 +52,7 @@ def run(
         str | None, typer.Option(help="tell of the run once it has ended: mlflow:runs.db, mlflow:http://host:5000")
     ] = None,
 ) -> None:
-    """Carry out a recipe; run again to resume, or to get the same results at no cost."""
+    """Carry out a recipe. Run again to resume, or to get the same results at no cost."""
     from transfuse.errors import unknown_name
     from transfuse.plan.recipe import read
     from transfuse.registry import shelf
@@ -63,7 +63,8 @@ def run(
 
 
 def plan(recipe: Annotated[Path, typer.Argument(help="a YAML recipe")]) -> None:
-    """What a recipe will do: its steps, what is in the store already, what follows a choice, and what it will cost."""
+    """Show what a recipe will do, and what it will cost. Its steps, what is in the store already, and what follows a
+    choice."""
     from transfuse.doors.planned import describe
     from transfuse.plan.recipe import read
 
@@ -77,12 +78,13 @@ def init(
     sources: Sources,
     out: Annotated[Path, typer.Option("--out", help="where the recipe goes")] = Path("recipe.yaml"),
 ) -> None:
-    """Write a recipe for this data and these sources, after looking at both."""
+    """Write a recipe for this data and these sources. It looks at both."""
     from transfuse.doors.planned import written_recipe
+    from transfuse.store import write_text
 
     new_file(out)
     text, summary = written_recipe(data, sources, Path.cwd(), out)
-    out.write_text(text, encoding="utf-8")
+    write_text(out, text)
     say(f"{summary}\nwritten: {out}\nnext: transfuse plan {out}; transfuse run {out}")
 
 
@@ -91,7 +93,6 @@ def carry_out(
 ) -> None:
     """Run a recipe with progress, then say what came out and where it is."""
     from transfuse.doors.console import Progress
-    from transfuse.report.terminal import render_terminal
     from transfuse.run.run import Request, run
 
     progress = Progress()
@@ -99,10 +100,7 @@ def carry_out(
         outcome = run(Request(recipe, root, out, listeners=(progress,), workers=workers, engine=engine, track=track))
     finally:
         progress.close()
-    say(render_terminal(outcome.evidence))
-    made = "nothing had to be computed" if outcome.executed == 0 else f"{outcome.executed} steps computed"
-    say(f"{made}, {outcome.reused} taken from the store, {outcome.cpu_seconds:.0f} CPU seconds")
-    say(f"report: {outcome.folder.report}")
+    say_outcome(outcome)
 
 
 COMMANDS = (demo, compare, run, plan, init)

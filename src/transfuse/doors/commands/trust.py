@@ -18,7 +18,7 @@ def sign(
     key: Annotated[Path | None, typer.Option("--key", help="your private key (PEM, Ed25519)")] = None,
     new_key: Annotated[Path | None, typer.Option("--new-key", help="first make a key pair: FILE and FILE.pub")] = None,
 ) -> None:
-    """Sign a run, a model or a file with a key of your own, so that others can tell that it is unchanged."""
+    """Sign a run, a model or a file with a key of your own. Others can tell by it that nothing was changed."""
     from transfuse.trust import signing
 
     if new_key is not None:
@@ -41,7 +41,7 @@ def verify(
     key: Annotated[Path | None, typer.Option("--key", help="the signer's public key (FILE.pub)")] = None,
     fingerprint: Annotated[str | None, typer.Option(help="or its fingerprint")] = None,
 ) -> None:
-    """Whether a run, a model or a file is what the holder of a key signed: whole and unchanged."""
+    """Check that what was signed is whole and unchanged. A run, a model or a file."""
     from transfuse.trust import signing
 
     done = signing.verify(path, key=key, print_of_key=fingerprint)
