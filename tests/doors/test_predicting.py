@@ -248,3 +248,11 @@ def test_an_unknown_form_is_told_with_every_form_there_is(tmp_path):
     found = CliRunner().invoke(app, ["export", str(tmp_path), "--what", "onxx"]).exception
     assert isinstance(found, UserError) and found.hint == "onnx"
     assert {"onnx", "torch_export", "model_card", "rows"} <= set(str(found.expected).replace(",", "").split())
+
+
+@pytest.mark.parametrize(
+    ("data", "says"), [("photos/00.png", "(?s)one image is no data set.*photos/"), (" ", "no data")]
+)
+def test_one_image_and_no_name_are_told_with_what_to_give(data: str, says: str, model: Path, photos: Path):
+    with pytest.raises(UserError, match=says):
+        predict(model, data, photos.parent)

@@ -95,9 +95,20 @@ def test_two_reports_side_by_side_replace_no_other_file_or_folder(desk: Path):
     assert beside("one", "two", "--out", "page.html").exit_code == 0
     page = (desk / "page.html").read_bytes()
     assert beside("one", "two", "--out", "page.html").exit_code == 0, "the same page may be asked for again"
-    (desk / "folder").mkdir()
-    for out in ("labels.csv", "page.html", "folder"):
+    (desk / "folder.md").mkdir()
+    (desk / "mine.md").write_text("mine")
+    for out in ("mine.md", "page.html", "folder.md"):
         found = beside("two", "one", "--out", out).exception
         assert isinstance(found, UserError) and "of that name already" in found.what
-    assert (desk / "page.html").read_bytes() == page and not list((desk / "folder").iterdir())
-    assert (desk / "labels.csv").read_text().startswith("item,label")
+    assert (desk / "page.html").read_bytes() == page and not list((desk / "folder.md").iterdir())
+    assert (desk / "mine.md").read_text() == "mine"
+
+
+def test_a_report_is_not_written_under_a_name_that_promises_another_kind_of_file(desk: Path):
+    judge("a.csv", "b.csv", "--out", "one")
+    judge("a.csv", "c.csv", "--out", "two")
+    found = CliRunner().invoke(app, ["report", "one", "two", "--out", "page.pdf"]).exception
+    assert isinstance(found, UserError) and found.hint == "page.html"
+    with pytest.raises(UserError, match="HTML or Markdown"):
+        Study.of_folder(desk / "one").report(desk / "page")
+    assert not list(desk.glob("page*"))

@@ -10,6 +10,7 @@ import pytest
 from transfuse import steps
 from transfuse.data import open as opening
 from transfuse.data.open import index
+from transfuse.errors import UserError
 from transfuse.steps import Context, table
 from transfuse.store import Artifact, Store
 
@@ -60,3 +61,9 @@ def test_only_the_last_few_are_kept(place) -> None:
         table(store.need(key))
     assert table(store.need("a" * 64)) is not first
     assert len(steps._memory) == steps._MOST_REMEMBERED
+
+
+def test_a_word_that_is_no_device_is_told_with_those_that_are(tmp_path):
+    with pytest.raises(UserError) as found:
+        Context(Store(tmp_path), tmp_path, device="gpu").torch_device()
+    assert (found.value.expected, found.value.hint) == ("auto, cpu, cuda, cuda:1 or mps", "device: cuda")

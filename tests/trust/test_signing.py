@@ -178,3 +178,10 @@ def test_without_the_package_the_install_command_is_named(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "pip install 'transfuse[sign]'" in done.stdout
+
+
+def test_no_key_is_made_for_what_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(app, ["sign", "nothing", "--new-key", "mine.pem"]).exception
+    assert isinstance(found, UserError) and "nothing to sign" in found.what
+    assert not list(tmp_path.iterdir()), "so that the same command can be given once more"

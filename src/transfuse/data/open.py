@@ -111,6 +111,9 @@ def settings(spec: Any) -> Settings:
         return spec
     if isinstance(spec, Path):
         return Settings(str(spec))
+    if isinstance(spec, str) and not spec.strip():
+        # As an unset variable gives: it would be the current folder.
+        raise UserError("no data are named", where="data", got=repr(spec), hint="a folder or a file; . for this folder")
     if not isinstance(spec, Mapping):
         return Settings(spec)
     rest = {key: value for key, value in spec.items() if key == "read" or key not in WRAPPER_KEYS}

@@ -50,8 +50,9 @@ class Earlier:
         place = {item: row for row, item in enumerate(items)}
         held = [row for row, item in enumerate(self.items) if item in place]
         new = values[[place[self.items[row]] for row in held]]
-        same = dict(zip(held, np.isclose(new, self.values[held], RELATIVE, ABSOLUTE).all(axis=1), strict=True))
-        if other := [item for row, item in enumerate(self.items) if not same.get(row, False)]:
+        far = np.abs(new - self.values[held]) > ABSOLUTE + RELATIVE * np.abs(self.values[held])
+        same = set(held) - {held[row] for row in np.flatnonzero(far.any(axis=1)).tolist()}
+        if other := [item for row, item in enumerate(self.items) if row not in same]:
             raise self._refusal(f"{len(other)} items have other answers there", listed(other))
 
     def _refusal(self, what: str, got: str) -> UserError:

@@ -126,7 +126,8 @@ class FusionClassifier(ClassifierMixin, _BaseComposition):
         """Rows as members get them, and labels when fitting: numbers are checked, what is more stays as it is."""
         fits = y is not None
         if not _worded(X):
-            return validate_data(self, X, y, ensure_min_samples=2) if fits else (validate_data(self, X, reset=False), y)
+            checked: Any = validate_data(self, X, y, ensure_min_samples=2) if fits else None
+            return checked if fits else (validate_data(self, X, reset=False), y)
         if self.estimators is None:
             raise UserError(
                 "rows with texts or categories need members that read them", where="FusionClassifier, estimators",

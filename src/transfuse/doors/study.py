@@ -121,11 +121,12 @@ class Study:
             return list(rows.values())
 
     def report(self, path: str | Path) -> Path:
-        """Write the report as HTML, or as Markdown where the name ends in `.md`; gives the path back."""
+        """Write the report as HTML, or as Markdown where the name ends in `.md`; gives the path back. Raises UserError
+        for a name that ends otherwise."""
         from transfuse.report.html import render_html
         from transfuse.report.text import render_markdown
 
-        target = Path(path)
+        target = as_report(Path(path))
         with self._read():
             text = render_markdown(self.record, self.measurements) if target.suffix == ".md" else None
             text = render_html(self.record, self.measurements, self.pictures) if text is None else text
@@ -219,6 +220,7 @@ def side_by_side(first: Path, second: Path, target: Path) -> Path:
     from transfuse.report.side_by_side import Pair
     from transfuse.report.view import View
 
+    target = as_report(target)
     folders = [path.resolve() for path in (first, second)]
     if folders[0] == folders[1]:
         raise UserError("these are one run, so there is nothing to put beside it", got=str(first))
@@ -232,6 +234,14 @@ def side_by_side(first: Path, second: Path, target: Path) -> Path:
         page = render(Pair(views[0], views[1], (names[0], names[1])).document())
     _write_new(target, page)
     return target
+
+
+def as_report(path: Path) -> Path:
+    """The path, if its name says what a report is. Raises UserError for a name that promises another kind of file."""
+    if path.suffix.lower() not in (".html", ".htm", ".md"):
+        got, hint = path.suffix or "no ending", str(path.with_suffix(".html"))
+        raise UserError("a report is HTML or Markdown", where=str(path), expected=".html or .md", got=got, hint=hint)
+    return path
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -52,11 +52,16 @@ def opened_data(spec: str, root: Path, reads: Reads) -> Data:
     cannot be read are items too.
     """
     from transfuse.data.file_digests import unchecked
-    from transfuse.data.open import is_path, open_data, read_as, unlabelled, with_parts
+    from transfuse.data.open import is_path, open_data, read_as, settings, unlabelled, with_parts
     from transfuse.data.open import reads as labels_for
     from transfuse.data.photos import images_in
+    from transfuse.files.images import SUFFIXES
 
+    settings(spec)
     folder = root / Path(spec).expanduser()
+    if is_path(spec) and folder.is_file() and folder.suffix.lower() in SUFFIXES:
+        hint = f"its folder, {Path(spec).parent}/; or a table with a column 'path'"
+        raise UserError("one image is no data set", where=spec, expected="a folder of images, or a table", hint=hint)
     if is_path(spec) and folder.is_dir() and reads.field == TEXT:
         spec = f"texts:{spec}"
     elif is_path(spec) and folder.is_dir() and images_in(folder, deep=False):

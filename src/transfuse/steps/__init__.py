@@ -83,12 +83,15 @@ class Context:
             device = torch.device(self.device)
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
-            first = str(error).splitlines()[0]
+            # For a word that is no device PyTorch lists two dozen kinds that it was ever built for.
+            told = str(error).splitlines()[0]
+            unknown = told.startswith(("Expected one of", "Invalid device"))
             raise UserError(
                 f"the device '{self.device}' cannot be used here",
                 where="recipe, run.device",
-                got=first,
-                hint="device: auto",
+                expected="auto, cpu, cuda, cuda:1 or mps" if unknown else None,
+                got=None if unknown else told,
+                hint="device: cuda" if "gpu" in self.device.lower() else "device: auto",
             ) from error
         return device
 

@@ -10,19 +10,20 @@ from transfuse.evaluation.tables import listed
 from transfuse.types import Card
 
 if TYPE_CHECKING:
-    from transfuse.fusion.fused import Crown
+    from torch import nn
 
 PLAIN = "plain"
 
 
-def told(crown: Crown, reads: Sequence[Sequence[Any]], cards: Sequence[Card]) -> list[dict[str, Any]]:
+def told(crown: nn.Module, reads: Sequence[Sequence[Any]], cards: Sequence[Card]) -> list[dict[str, Any]]:
     """`{of, idle, count}` of each block of a member with columns that are the same in all rows it was settled on: their
     number, or of a table's columns their names, and how many there are. Copies' views of a member are passed over."""
     from transfuse.steps._networks import member_names
 
     names, found = member_names(cards), []
+    joints: Any = crown.joints
     blocks = [read for read in reads if (*read, "block")[3] == "block"]
-    for (place, tap, view, *_), joint in zip(blocks, crown.joints, strict=True):
+    for (place, tap, view, *_), joint in zip(blocks, joints, strict=True):
         idle: tuple[int, ...] = getattr(joint, "idle", ())
         if place < 0 or view != PLAIN or not idle:
             continue

@@ -21,6 +21,9 @@ def sign(
     """Sign a run, a model or a file with a key of your own. Others can tell by it that nothing was changed."""
     from transfuse.trust import signing
 
+    if path is not None and not path.exists():
+        # Before a key is made, which would be in the way of asking again.
+        raise UserError("there is nothing to sign here", where=str(path), hint="a run's folder lies in runs/")
     if new_key is not None:
         fingerprint = signing.new_key(new_key)
         say(f"private key: {new_key} (keep it)\npublic key:  {new_key}.pub (give it to others)")
