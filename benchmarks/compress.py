@@ -26,7 +26,7 @@ from transfuse.files.graphs import graph_of, session_of
 from transfuse.fusion.connect import connect
 from transfuse.fusion.fused import Fused
 from transfuse.registry import find
-from transfuse.run.worker import set_threads
+from transfuse.run.worker import keep_memory
 from transfuse.source.open import make_card, open_source
 
 CLASSES = [str(digit) for digit in range(10)]
@@ -40,7 +40,8 @@ FLOAT = ("torch", "torch, channels last", "onnxruntime")
 
 def table() -> list[str]:
     """All rows."""
-    set_threads(1)
+    torch.set_num_threads(1)
+    keep_memory()
     return [
         *_pair("Lite0 + SqueezeNet", SMALL, 96, "lite0", pruned=True),
         *_pair("ResNet-18 + MobileNetV3", LARGE, 224, None, pruned=False),

@@ -16,7 +16,7 @@ from benchmarks.pairs import line, ratio
 from transfuse.fusion.connect import connect
 from transfuse.fusion.fused import Fused
 from transfuse.reads import Read
-from transfuse.run.worker import set_threads
+from transfuse.run.worker import keep_memory
 from transfuse.schedules import Schedule
 from transfuse.source.open import make_card, open_source
 from transfuse.train.loop import Lesson, fit
@@ -27,7 +27,8 @@ SIDE, BATCH = 96, 32
 
 def table() -> list[str]:
     """All rows."""
-    set_threads(1)
+    torch.set_num_threads(1)
+    keep_memory()
     card = make_card("lite0", SPEC, root=Path(), canvas=SIDE)
     source = open_source(card, root=Path())
     canvas = torch.rand(BATCH, 3, SIDE, SIDE)

@@ -15,6 +15,7 @@ from typing import Any
 from transfuse.errors import UserError, out_of_memory
 from transfuse.events import Emit, Journal
 from transfuse.registry import find
+from transfuse.run.guest import as_found
 from transfuse.run.ranked import together
 from transfuse.store import Artifact, LostArtifactError, Store
 from transfuse.threads import linear_algebra
@@ -60,7 +61,10 @@ class Done:
 def carry_out(
     job: Job, place: Place, emit: Emit, modules: Mapping[str, Any] | None = None, *, leads: bool = True
 ) -> Done:
-    """Load the inputs, run the step's file, keep its result; of several at one step the leading one does."""
+    """Load the inputs, run the step's file, keep its result; of several at one step the leading one does.
+
+    The process is left as it was found: it may be that of somebody who called a verb in Python.
+    """
     from transfuse.steps import Context
 
     store = place.store
@@ -83,10 +87,9 @@ def carry_out(
     )
     step = find("steps", job.kind)
     began = time.process_time()
-    if "torch" in step.needs:
-        set_threads(place.threads)
+    own = as_found(place.threads) if "torch" in step.needs else contextlib.nullcontext()
     try:
-        with linear_algebra(place.threads), together(job, place) if leads else contextlib.nullcontext():
+        with own, linear_algebra(place.threads), together(job, place) if leads else contextlib.nullcontext():
             meta, arrays = step.load().run(job.params, inputs, context)
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
@@ -115,18 +118,11 @@ def _table(store: Store, key: str) -> Artifact | None:
         return None
 
 
-def set_threads(count: int) -> None:
-    """Use so many threads inside one operation: the low bits depend on it, so it is part of the plan."""
-    import torch
-
-    torch.set_num_threads(count)
-    keep_memory()
-
-
 def keep_memory() -> None:
     """Ask glibc to keep freed memory for the next batch instead of giving it back; elsewhere this does nothing.
 
-    Returning and refetching the pages of every activation more than doubles the time of a forward pass of 64 images.
+    Returning and refetching the pages of every activation more than doubles the time of a forward pass of 64 images. It
+    holds for as long as the process lives, so only workers and commands ask for it, never a verb in Python.
     """
     import ctypes
 
@@ -139,7 +135,7 @@ def keep_memory() -> None:
 
 
 def start_worker(parent: int) -> None:
-    """Make this process a worker: it ends with its parent, however that ends and however early."""
+    """Make this process a worker: it keeps memory, and ends with its parent, however that ends and however early."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -147,6 +143,7 @@ def start_worker(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    keep_memory()
 
 
 def in_worker(job: Job, place: Place) -> Done:

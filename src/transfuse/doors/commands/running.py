@@ -67,7 +67,10 @@ def plan(recipe: Annotated[Path, typer.Argument(help="a YAML recipe")]) -> None:
     choice."""
     from transfuse.doors.planned import describe
     from transfuse.plan.recipe import read
+    from transfuse.run.worker import keep_memory
 
+    # The probe is kept for the runs that follow.
+    keep_memory()
     say(describe(read(recipe), recipe.parent))
 
 
@@ -94,7 +97,9 @@ def carry_out(
     """Run a recipe with progress, then say what came out and where it is."""
     from transfuse.doors.console import Progress
     from transfuse.run.run import Request, run
+    from transfuse.run.worker import keep_memory
 
+    keep_memory()
     progress = Progress()
     try:
         outcome = run(Request(recipe, root, out, listeners=(progress,), workers=workers, engine=engine, track=track))

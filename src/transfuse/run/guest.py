@@ -1,0 +1,42 @@
+"""What a step may change of the process that it runs in, put back: without it a verb would leave whoever called it with
+one thread, and with random numbers that depend on how much was in the store."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+
+@contextmanager
+def as_found(threads: int) -> Iterator[None]:
+    """Inside, torch uses `threads` threads in an operation; afterwards all that is global is as it was, also where
+    something is raised: threads, default type, grad mode, precision and determinism of torch, and the random states of
+    Python, NumPy and torch on every device that is in use.
+
+    Imports torch. What glibc keeps of freed memory cannot be asked for, so it cannot be put back: see `keep_memory`.
+    """
+    import torch
+
+    cudnn = torch.backends.cudnn
+    kept_python, kept_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the caller's
+    count, kind, grad = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled()
+    precision, how = torch.get_float32_matmul_precision(), (cudnn.benchmark, cudnn.deterministic)
+    strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    cards = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=cards):
+        # The low bits depend on the number, so it is part of the plan.
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(count)
+            torch.set_default_dtype(kind)
+            torch.set_grad_enabled(grad)
+            torch.set_float32_matmul_precision(precision)
+            torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+            cudnn.benchmark, cudnn.deterministic = how
+            random.setstate(kept_python)
+            np.random.set_state(kept_numpy)  # noqa: NPY002
