@@ -24,8 +24,9 @@ Blobs = tuple[np.ndarray, np.ndarray]
 def test_a_training_loss_that_is_no_number_is_given_up(lesson: Any, on_first: Any, blobs: Blobs) -> None:
     features, targets = blobs[0].copy(), blobs[1]
     features[7, 0] = np.inf
-    with pytest.raises(DivergedError, match=r"the training loss became .* in epoch 1 \(learning rate 0.1\)"):
+    with pytest.raises(DivergedError, match=r"the training loss became .* in epoch 1 \(learning rate 0.1\)") as caught:
         fit(lesson(features, targets), on_first(lambda: nn.Linear(5, 3)), np.arange(40), held=None, rate=0.1)
+    assert caught.value.items == 40
 
 
 @pytest.mark.parametrize("held", [None, np.arange(30, 40)])

@@ -15,9 +15,10 @@ from transfuse.reads import Read
 from transfuse.schedules import Schedule, schedule
 from transfuse.train.batches import Stream
 from transfuse.train.feed import BlockFeed
+from transfuse.train.fitted import Fitted
 from transfuse.train.health import Watch
 from transfuse.train.learner import OnBlocks
-from transfuse.train.loop import Lesson, fit, settle
+from transfuse.train.loop import DivergedError, Lesson, fit, settle
 from transfuse.train.stack import Track, fit_stacked, stackable
 from transfuse.train.stack_bodies import BodyStack
 from transfuse.train.stack_given import gathered
@@ -76,7 +77,7 @@ def test_stacked_is_one_by_one_within_rounding(method: str, settings: dict[str, 
     together = fit_stacked(lesson, given := tracks(method, **settings))
     for track, one, alone in zip(given, together, tracks(method, **settings), strict=True):
         wanted = fit(replace(lesson, seed=alone.seed), alone.model, alone.rows, held=alone.held, rate=alone.rate)
-        assert one is not None and one.scores is not None
+        assert isinstance(one, Fitted) and one.scores is not None
         assert (one.epoch, one.items, len(one.every)) == (wanted.epoch, wanted.items, len(wanted.every))
         np.testing.assert_allclose(one.scores, wanted.scores, rtol=1e-5, atol=1e-5)
         assert [point["train"] for point in one.curve] == pytest.approx([p["train"] for p in wanted.curve], abs=1e-5)
@@ -89,7 +90,7 @@ def test_stacked_is_one_by_one_within_rounding(method: str, settings: dict[str, 
 @pytest.mark.parametrize("method", ["features/concat", "features/gate"])
 def test_each_track_ends_by_its_own_patience(method: str) -> None:
     lesson = Lesson(OnBlocks, FEED, TARGETS, plan(epochs=30, patience=2), 0)
-    found = [one for one in fit_stacked(lesson, tracks(method)) if one is not None]
+    found = [one for one in fit_stacked(lesson, tracks(method)) if isinstance(one, Fitted)]
     lengths = [len(one.curve) for one in found]
     assert len(set(lengths)) > 1
     assert all(length == 30 or length == one.epoch + 2 for length, one in zip(lengths, found, strict=True))
@@ -99,10 +100,10 @@ def test_a_track_that_has_ended_is_left_out_and_the_others_go_on_as_they_were() 
     lesson = Lesson(OnBlocks, FEED, TARGETS, plan(epochs=30, patience=2), 0)
     given = tracks("features/gate", width=5)[:3]
     found = fit_stacked(lesson, given)
-    assert len({len(one.curve) for one in found if one is not None}) > 1
+    assert len({len(one.curve) for one in found if isinstance(one, Fitted)}) > 1
     for place, one in enumerate(found):
         (alone,) = fit_stacked(lesson, [tracks("features/gate", width=5)[place]])
-        assert one is not None and alone is not None and len(one.every) == len(alone.every)
+        assert isinstance(one, Fitted) and isinstance(alone, Fitted) and len(one.every) == len(alone.every)
         np.testing.assert_allclose(one.every[-1], alone.every[-1], rtol=1e-5, atol=1e-5)
 
 
@@ -124,16 +125,18 @@ def test_a_track_that_diverges_leaves_the_others_alone(method: str) -> None:
     wild = [replace(track, rate=1e39) if place == 1 else track for place, track in enumerate(given)]
     lesson = Lesson(OnBlocks, FEED, TARGETS, plan(), 0)
     found = fit_stacked(lesson, wild)
-    assert [one is None for one in found] == [False, True, False, False, False, False]
+    assert [isinstance(one, DivergedError) for one in found] == [False, True, False, False, False, False]
+    # It had gone through its rows when its loss was looked at, once or more.
+    assert isinstance(found[1], DivergedError) and found[1].items in {len(wild[1].rows) * epoch for epoch in (1, 2)}
     plain = fit_stacked(lesson, tracks(method))
-    assert found[0] is not None and plain[0] is not None
+    assert isinstance(found[0], Fitted) and isinstance(plain[0], Fitted)
     np.testing.assert_allclose(found[0].every[-1], plain[0].every[-1], atol=1e-6)
 
 
 def test_without_held_rows_the_last_epoch_is_kept_and_a_stop_is_kept_to() -> None:
     lesson = Lesson(OnBlocks, FEED, TARGETS, plan(), 0)
     given = [replace(track, held=None) for track in tracks("features/concat")]
-    assert [one.epoch for one in fit_stacked(lesson, given, stop_after=3) if one is not None] == [3] * 6
+    assert [one.epoch for one in fit_stacked(lesson, given, stop_after=3) if isinstance(one, Fitted)] == [3] * 6
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_the_track_that_is_ahead_is_told_and_its_branches_are_looked_at() -> Non
     batch = Stream(FEED, np.zeros(0, dtype=np.int64), TARGETS).batch
     watch = Watch(OnBlocks, batch, lambda epoch, found: looked.update({epoch: found}))
     lesson = Lesson(OnBlocks, FEED, TARGETS, plan(), 0, report=lambda *point: told.append(point), watch=watch)
-    found = [one for one in fit_stacked(lesson, tracks("features/concat")[:3]) if one is not None]
+    found = [one for one in fit_stacked(lesson, tracks("features/concat")[:3]) if isinstance(one, Fitted)]
     assert [epoch for epoch, *_ in told] == [1, 2, 3, 4, 5, 6]
     assert set(looked) == {1, 2, 4}
     least = [min(one.curve[0]["held"] for one in found), min(min(p["held"] for p in one.curve) for one in found)]

@@ -87,6 +87,8 @@ def test_an_interrupted_study_goes_on_and_ends_with_the_same(training, rows, tmp
     again = tune(resumed, rows)
     assert (again.rate, again.epoch, again.items, again.values) == (whole.rate, whole.epoch, whole.items, whole.values)
     np.testing.assert_array_equal(again.held_scores, whole.held_scores)
+    # What the two remembered trials took is counted, and told apart: it was not timed here.
+    assert (whole.remembered, again.remembered) == (0, 2 * sum(4 * len(of) for of, _ in rows.fits))
     # Two of four trials were remembered: two more, and the best once more.
     assert len(built) == (2 + 1) * len(rows.fits) + rows.final_fit
 
@@ -107,11 +109,13 @@ def test_a_trial_that_diverges_loses_and_if_all_do_the_arm_is_given_up(training,
 
     def diverging(lesson, model, rows, *, held, rate, stop_after=None):
         if rate > 0.1:
-            raise DivergedError("too fast")
+            raise DivergedError("too fast", 11)
         return real(lesson, model, rows, held=held, rate=rate, stop_after=stop_after)
 
     monkeypatch.setattr(module, "fit", diverging)
-    assert tune(training(Walking(1.0, 0.5)), LOCKED).rate < 0.1
+    tuned = tune(training(Walking(1.0, 0.5)), LOCKED)
+    # One diverged, one did not and is trained once more.
+    assert tuned.rate < 0.1 and tuned.items == 11 + 2 * 4 * 25
     with pytest.raises(DivergedError, match="every trial"):
         tune(training(Walking(1.0, 0.99)), LOCKED)
 

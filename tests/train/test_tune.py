@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import log_loss as sklearn_log_loss
 from torch import Tensor, nn
 
+from transfuse.train import tune as module
 from transfuse.train.held import log_loss
 from transfuse.train.loop import DivergedError, fit, score
 from transfuse.train.tune import Rows, Training, Tuned, tune
@@ -57,6 +58,27 @@ def test_locked_the_rate_with_the_lowest_held_loss_is_kept(training: Any, on_fir
 def test_a_rate_that_diverges_loses(training: Any, rows: Rows) -> None:
     tuned = tune(training(rates=(1e39, 0.1)), rows)
     assert (tuned.rate, tuned.trials) == (0.1, 2)
+
+
+def test_what_was_trained_in_vain_is_counted(training: Any, monkeypatch: Any) -> None:
+    """Of two rates one diverges in the second of three folds alone: its whole first and third fold count as well."""
+    plain = training(rates=(0.1,), epochs=4)
+    kept = tune(plain, CROSSED)
+    given = training(rates=(0.1, 0.2), epochs=4)
+    real, marked = module.fit, int(CROSSED.fits[1][1][0])
+
+    def failing(*args: Any, held: Any, rate: float, **more: Any) -> Any:
+        if rate == 0.2 and held is not None and marked in held:
+            raise DivergedError("too fast", 7)
+        return real(*args, held=held, rate=rate, **more)
+
+    monkeypatch.setattr(module, "fit", failing)
+    tuned = tune(given, CROSSED)
+    assert tuned.rate == kept.rate
+    assert tuned.items == kept.items + 7 + 2 * 4 * 20
+    with pytest.raises(DivergedError) as caught:
+        tune(training(rates=(1e39, 2e39), epochs=4), LOCKED)
+    assert caught.value.items >= 2 * 25
 
 
 @pytest.mark.parametrize("rows", [LOCKED, CROSSED])

@@ -60,6 +60,7 @@ def trained(
     """The network with the best rate and epoch on held rows, and the facts of its training.
 
     `rows` in the facts says how many one training goes through: under cross-fitting the mean of the inner folds'.
+    Seconds per item are those of this process: trials that an interrupted study had made before count on neither side.
     Raises DivergedError where no rate holds.
     """
     from transfuse.train.tune import Rows, Training, tune
@@ -78,6 +79,6 @@ def trained(
         "curve": found.curve,
         "health": None if found.health is None else found.health.record(),
         "rows": round(sum(len(fit) for fit, _ in folds) / len(folds)),
-        "seconds_per_item": seconds / max(found.items, 1),
+        "seconds_per_item": seconds / max(found.items - found.remembered, 1),
     }
     return found, facts

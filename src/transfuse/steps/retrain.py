@@ -15,7 +15,7 @@ from transfuse.steps._fitted import fitted, made_of, rows_of
 from transfuse.steps._tuned import lesson_of, trained
 from transfuse.store import Artifact
 
-REVISION = 1
+REVISION = 2
 NEEDS = ("torch",)
 
 

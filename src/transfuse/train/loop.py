@@ -82,17 +82,31 @@ def fit(
     """Train `model` on `rows`; keep the epoch that is best on `held`, or the last one when there are no held rows.
 
     `stop_after` ends early on the same schedule, which is how the final model repeats what inner folds found best.
-    Ends with the kept epoch's weights in place. Raises DivergedError when the loss, or a weight, stops being a number.
+    Ends with the kept epoch's weights in place. Raises DivergedError, with the items gone through,
+    when the loss, or a weight, stops being a number.
     """
-    with lesson.ranks.divided(model):
-        result = _trained(lesson, model, rows, held, rate, stop_after)
+    result = Fitted()
+    try:
+        with lesson.ranks.divided(model):
+            _train(result, lesson, model, rows, held, rate, stop_after)
+    except DivergedError as error:
+        # It is told from sums over all ranks, so all of them are here.
+        error.items += int(lesson.ranks.summed({"items": result.items})["items"])
+        raise
     result.health = None if lesson.watch is None or held is None else lesson.watch.after(model, held)
     return result
 
 
-def _trained(
-    lesson: Lesson, model: nn.Module, rows: np.ndarray, held: np.ndarray | None, rate: float, stop_after: int | None
-) -> Fitted:
+def _train(
+    result: Fitted,
+    lesson: Lesson,
+    model: nn.Module,
+    rows: np.ndarray,
+    held: np.ndarray | None,
+    rate: float,
+    stop_after: int | None,
+) -> None:
+    """`fit` on whole or divided weights; `result` says how far it came, also where it is given up."""
     schedule, forward = lesson.schedule, lesson.forward(model)
     goal = _objective(lesson, model, forward, rows)
     rows = goal.keep(rows, stream(lesson.seed, "keep"))
@@ -103,7 +117,6 @@ def _trained(
     average = averaging.Average(model, schedule, per_epoch * schedule.epochs)
     share = cosine(schedule, per_epoch)
     given = _given(lesson, rows, lesson.streams if goal.listens else {})
-    result = Fitted()
     with torch.random.fork_rng(devices=_accelerators(model)):
         torch.manual_seed(integer(lesson.seed, "dropout"))
         for epoch in range(1, (stop_after or schedule.epochs) + 1):
@@ -140,7 +153,6 @@ def _trained(
     if lesson.ranks.summed({"broken": broken})["broken"]:
         raise DivergedError(f"a weight stopped being a number by epoch {result.epoch} (learning rate {rate:g})")
     result.items = int(lesson.ranks.summed({"items": result.items})["items"]) + _finish(goal, forward, lesson)
-    return result
 
 
 def _means(lesson: Lesson, told: Mapping[str, float], rows: int, epoch: int, rate: float) -> dict[str, float]:

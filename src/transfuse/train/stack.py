@@ -32,7 +32,7 @@ from transfuse.seeds import stream
 from transfuse.train.batches import in_batches as cut
 from transfuse.train.fitted import Fitted
 from transfuse.train.held import held_loss
-from transfuse.train.loop import Lesson
+from transfuse.train.loop import DivergedError, Lesson
 from transfuse.train.rates import cosine
 from transfuse.train.stack_bodies import BodyStack
 from transfuse.train.stack_given import gathered
@@ -107,17 +107,20 @@ class _Way:
         elif epoch - result.epoch >= lesson.schedule.patience:
             self.going = False
 
-    def end(self) -> Fitted | None:
-        """The training with its kept weights in its network."""
+    def end(self) -> Fitted | DivergedError:
+        """The training with its kept weights in its network; or that it was given up."""
         if self.lost or not all(bool(value.isfinite().all()) for value in self.result.state.values()):
-            return None
+            reason = f"the loss stopped being a number (learning rate {self.track.rate:g})"
+            return DivergedError(reason, self.result.items)
         self.result.state = {**self.track.model.state_dict(), **self.result.state}
         self.track.model.load_state_dict(self.result.state)
         return self.result
 
 
-def fit_stacked(lesson: Lesson, tracks: Sequence[Track], *, stop_after: int | None = None) -> list[Fitted | None]:
-    """What `fit` finds for every track; None for a track whose loss stopped being a number.
+def fit_stacked(
+    lesson: Lesson, tracks: Sequence[Track], *, stop_after: int | None = None
+) -> list[Fitted | DivergedError]:
+    """What `fit` finds for every track; what it raises in the place of a track whose loss stopped being a number.
 
     Ends with each kept epoch's weights in its network. The lesson's own seed is not used.
     """

@@ -47,19 +47,22 @@ class Forgetful:
 
 @dataclass(frozen=True)
 class Tried:
-    """What a study came to: the schedule and rate with the lowest loss, all values, items gone through, and trials."""
+    """What a study came to: the schedule and rate with the lowest loss, all values, items gone through, how many of
+    them before this study went on, and trials."""
 
     schedule: Schedule
     rate: float
     values: Values
     items: int
+    remembered: int
     trials: int
 
 
 def study(
     training: Training, choose: Choose, memory: Memory, loss: Callable[[Training, float], tuple[float, int]]
 ) -> Tried | None:
-    """Try as often as the schedule says; `loss(training, rate)` gives a trial's held loss and the items it took.
+    """Try as often as the schedule says; `loss(training, rate)` gives a trial's held loss, infinite where it
+    diverged, and the items it took either way.
 
     None where every trial diverged. A trial that is remembered counts as if it were made now.
     """
@@ -69,14 +72,18 @@ def study(
         name: min(max(_coded(name, value), space[name][0]), space[name][1]) for name, value in starts(plan).items()
     }
     found: list[tuple[float, int, Values, int]] = []
+    remembered = 0
 
     def score(coded: Mapping[str, float]) -> float:
+        nonlocal remembered
         number, values = len(found), {name: _decoded(name, coded[name]) for name in space}
         facts = memory.recall(number, values)
         if facts is None:
             lost, items = loss(changed(training, values), values.get(RATE, plan.rates[0]))
             facts = {"loss": lost if math.isfinite(lost) else None, "items": items}
             memory.keep(number, values, facts)
+        else:
+            remembered += int(facts["items"])
         lost = math.inf if facts["loss"] is None else float(facts["loss"])
         found.append((lost, number, values, int(facts["items"])))
         return lost
@@ -86,7 +93,8 @@ def study(
     if not math.isfinite(best[0]):
         return None
     made = changed(training, best[2]).lesson.schedule
-    return Tried(made, best[2].get(RATE, plan.rates[0]), best[2], sum(trial[3] for trial in found), len(found))
+    items = sum(trial[3] for trial in found)
+    return Tried(made, best[2].get(RATE, plan.rates[0]), best[2], items, remembered, len(found))
 
 
 def changed(training: Training, values: Mapping[str, float]) -> Training:

@@ -24,7 +24,7 @@ from transfuse.train.stack import Track, fit_stacked, stackable
 from transfuse.train.study import Choose, Forgetful, Memory, study
 
 Builder = Callable[[np.ndarray], nn.Module]
-Attempt = tuple[nn.Module, Fitted] | str
+Attempt = tuple[nn.Module, Fitted] | DivergedError
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Rows:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The final model, with the scores on the held rows that chose it and what it took.
+    """The final model, with the scores on the held rows that chose it and what it took: `items` gone through in all
+    trials and inner folds, given up or not, of which `remembered` were before this process went on with a study.
 
     `curve` tells every epoch of the training that was kept: mean loss on its rows (`train`), loss and accuracy on the
     held rows (`held`, `accuracy`); under cross-fitting these are means over the inner folds. So is `health`, of the
@@ -55,6 +56,7 @@ class Tuned:
     items: int
     health: Health | None = None
     values: dict[str, float] | None = None
+    remembered: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,12 @@ class Training:
             return model, fit(self.lesson, model, rows, held=held, rate=rate, stop_after=stop_after)
         track = Track(model, rows, held, rate, self.lesson.seed)
         (fitted,) = fit_stacked(self.lesson, [track], stop_after=stop_after)
-        if fitted is None:
-            raise DivergedError(_diverged(rate))
+        if isinstance(fitted, DivergedError):
+            raise fitted
         return model, fitted
 
     def attempts(self, rows: np.ndarray, held: np.ndarray) -> dict[float, Attempt]:
-        """A training at each rate of the schedule, or why it was given up; together where the schedule says so."""
+        """A training at each rate of the schedule, or how it was given up; together where the schedule says so."""
         rates = self.lesson.schedule.rates
         if self.lesson.schedule.stack and stackable(self.lesson, first := self.build(rows)):
             return self._together(rows, held, first)
@@ -92,7 +94,7 @@ class Training:
             try:
                 found[rate] = self.run(rows, held, rate)
             except DivergedError as error:
-                found[rate] = str(error)
+                found[rate] = error
         return found
 
     def health(self, model: nn.Module, fitted: Fitted, held: np.ndarray) -> Health | None:
@@ -105,13 +107,9 @@ class Training:
         models = [first, *(copy.deepcopy(first) for _ in rates[1:])]
         tracks = [Track(model, rows, held, rate, lesson.seed) for model, rate in zip(models, rates, strict=True)]
         return {
-            track.rate: _diverged(track.rate) if fitted is None else (track.model, fitted)
+            track.rate: fitted if isinstance(fitted, DivergedError) else (track.model, fitted)
             for track, fitted in zip(tracks, fit_stacked(lesson, tracks), strict=True)
         }
-
-
-def _diverged(rate: float) -> str:
-    return f"the loss stopped being a number (learning rate {rate:g})"
 
 
 def tune(training: Training, rows: Rows) -> Tuned:
@@ -125,15 +123,15 @@ def tune(training: Training, rows: Rows) -> Tuned:
     (fit_rows, held), best, best_model, items, reason = rows.fits[0], None, None, 0, ""
     best_rate = training.lesson.schedule.rates[0]
     for rate, attempt in training.attempts(fit_rows, held).items():
-        if isinstance(attempt, str):
-            reason = attempt
+        items += _items(attempt)
+        if isinstance(attempt, DivergedError):
+            reason = str(attempt)
             continue
         model, fitted = attempt
-        items += fitted.items
         if best is None or fitted.loss < best.loss:
             best, best_model, best_rate = fitted, model, rate
     if best is None or best_model is None or best.scores is None:
-        raise DivergedError(reason)
+        raise DivergedError(reason, items)
     curve = _told(training.lesson, [best], [held])
     trials = len(training.lesson.schedule.rates)
     health = training.health(best_model, best, held)
@@ -147,10 +145,12 @@ def _searched(training: Training, rows: Rows) -> Tuned:
 
     def loss(tried: Training, rate: float) -> tuple[float, int]:
         once = replace(tried, lesson=replace(tried.lesson, schedule=replace(tried.lesson.schedule, rates=(rate,))))
+        folds: list[Fitted] = []
         try:
-            folds = [once.run(fit_rows, held, rate)[1] for fit_rows, held in rows.fits]
-        except DivergedError:
-            return math.inf, 0
+            for fit_rows, held in rows.fits:
+                folds.append(once.run(fit_rows, held, rate)[1])  # noqa: PERF401 - those before one that diverges count
+        except DivergedError as error:
+            return math.inf, sum(fold.items for fold in folds) + error.items
         told = _told(once.lesson, folds, [held for _, held in rows.fits])
         return min(point["held"] for point in told), sum(fold.items for fold in folds)
 
@@ -160,27 +160,28 @@ def _searched(training: Training, rows: Rows) -> Tuned:
     plan = replace(found.schedule, rates=(found.rate,), trials=0)
     best = tune(replace(training, lesson=replace(training.lesson, schedule=plan)), rows)
     # The best trial was trained once more, and that is counted too.
-    return replace(best, trials=found.trials, items=found.items + best.items, values=found.values)
+    items = found.items + best.items
+    return replace(best, trials=found.trials, items=items, values=found.values, remembered=found.remembered)
 
 
 def _crossfit(training: Training, rows: Rows) -> Tuned:
     best: tuple[float, float, int, list[tuple[nn.Module, Fitted]]] | None = None
-    items, reason = 0, ""
+    reason = ""
     tried = [training.attempts(fit_rows, held) for fit_rows, held in rows.fits]
+    items = sum(_items(attempt) for each in tried for attempt in each.values())
     for rate in training.lesson.schedule.rates:
-        failed = [attempt for each in tried if isinstance(attempt := each[rate], str)]
+        failed = [attempt for each in tried if isinstance(attempt := each[rate], DivergedError)]
         if failed:
-            reason = failed[0]
+            reason = str(failed[0])
             continue
-        pairs = [attempt for each in tried if not isinstance(attempt := each[rate], str)]
+        pairs = [attempt for each in tried if not isinstance(attempt := each[rate], DivergedError)]
         folds = [fitted for _, fitted in pairs]
-        items += sum(fold.items for fold in folds)
         losses = [point["held"] for point in _told(training.lesson, folds, [held for _, held in rows.fits])]
         epoch = int(np.argmin(losses)) + 1
         if best is None or losses[epoch - 1] < best[0]:
             best = (losses[epoch - 1], rate, epoch, pairs)
     if best is None:
-        raise DivergedError(reason)
+        raise DivergedError(reason, items)
     _, rate, epoch, pairs = best
     folds = [fitted for _, fitted in pairs]
     model, final = training.run(rows.train, None, rate, stop_after=epoch)
@@ -191,6 +192,11 @@ def _crossfit(training: Training, rows: Rows) -> Tuned:
     seen = [health for health in looked if health is not None]
     health, trials = mean_health(seen) if seen else None, len(training.lesson.schedule.rates)
     return Tuned(model, rate, epoch, held, scores, curve, trials, items + final.items, health)
+
+
+def _items(attempt: Attempt) -> int:
+    """The items that a training went through, kept or given up."""
+    return attempt.items if isinstance(attempt, DivergedError) else attempt[1].items
 
 
 def _told(lesson: Lesson, folds: Sequence[Fitted], helds: Sequence[np.ndarray]) -> list[dict[str, float]]:

@@ -31,7 +31,14 @@ Measure = Callable[[np.ndarray], Mapping[str, float]]
 
 
 class DivergedError(Exception):
-    """The loss stopped being a number, or an adaptation was given up; so is the arm, and the others go on."""
+    """The loss stopped being a number, or an adaptation was given up; so is the arm, and the others go on.
+
+    `items` is how many it had gone through: what was trained in vain was paid for too.
+    """
+
+    def __init__(self, reason: str, items: int = 0) -> None:
+        self.items = items
+        super().__init__(reason)
 
 
 @dataclass(frozen=True)

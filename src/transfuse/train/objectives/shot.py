@@ -75,7 +75,7 @@ class Objective(objectives.Objective):
             for place in stream("shot", "order", number).permutation(len(batches)):
                 loss = self._loss(learner(batches[place].inputs).float(), labels[place])
                 if not bool(loss.isfinite()):
-                    raise objectives.DivergedError("the loss of adapting to the unlabelled rows became no number")
+                    raise objectives.DivergedError("the loss of adapting to the unlabelled rows became no number", rows)
                 for each in model.parameters():
                     each.grad = None
                 loss.backward()
@@ -84,7 +84,9 @@ class Objective(objectives.Objective):
         after = _answered(learner, batches)
         if not after >= self.least * before:
             raise objectives.DivergedError(
-                f"adapting to the unlabelled rows was given up: its answers fell to {after:.1f} classes of {before:.1f}"
+                "adapting to the unlabelled rows was given up: its answers fell to"
+                f" {after:.1f} classes of {before:.1f}",
+                rows,
             )
         return rows
 
