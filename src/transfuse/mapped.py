@@ -106,13 +106,23 @@ def room(shape: Sequence[int], dtype: np.dtype, folder: Path | None = None, *, m
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as handle:
-        # A hole in a file on a full disk would end the process as soon as it is written to.
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle.fileno(), 0, size)
-        else:
-            handle.truncate(size)
+        reserve(handle.fileno(), size)
         content = mmap.mmap(handle.fileno(), size)
     return np.frombuffer(content, dtype).reshape(shape)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Make an open file so many bytes long, which the disk has from then on. Raises OSError where it is full.
+
+    A hole in a file on a full disk would end the process as soon as it is written to through a map. Systems without
+    `posix_fallocate` (macOS) make such a hole.
+    """
+    if not size:
+        return
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    elif os.fstat(descriptor).st_size < size:
+        os.ftruncate(descriptor, size)
 
 
 def picked(pieces: Sequence[np.ndarray], places: np.ndarray) -> np.ndarray:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 
 from transfuse.errors import UserError
+from transfuse.fusion import streamed
 from transfuse.fusion.streamed import INDEX, MANIFEST, Sizes, merge_files
 from transfuse.fusion.weights_lift import merge_states
 from transfuse.registry import method
@@ -139,6 +142,20 @@ def test_an_old_output_stays_until_the_new_one_is_whole(files, tmp_path):
     with pytest.raises(UserError):
         merge_files(MEAN, two(files), tmp_path / "out.safetensors")
     assert (tmp_path / "out.safetensors").read_bytes() == before
+
+
+def test_files_are_merged_where_no_room_can_be_promised(files, tmp_path, monkeypatch):
+    """As on macOS."""
+    merge_files(MEAN, two(files), tmp_path / "plain.safetensors")
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    merge_files(MEAN, two(files), tmp_path / "out.safetensors")
+    assert (tmp_path / "out.safetensors").read_bytes() == (tmp_path / "plain.safetensors").read_bytes()
+
+
+def test_no_signal_is_sent_where_it_would_be_more_than_a_question(monkeypatch):
+    system = SimpleNamespace(name="nt", getpid=os.getpid, kill=lambda *_: pytest.fail("a signal was sent"))
+    monkeypatch.setattr(streamed, "os", system)
+    assert streamed._running("7")
 
 
 def test_a_source_is_never_overwritten(files):

@@ -138,6 +138,16 @@ def test_a_full_disk_is_an_error_before_anything_is_written(tmp_path: Path, monk
         room.room((3, 4), np.dtype(np.float32), tmp_path)
 
 
+def test_room_is_reserved_also_where_the_system_cannot_promise_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(room.os, "posix_fallocate", raising=False)
+    with (tmp_path / "file").open("w+b") as handle:
+        for size, expected in ((7, 7), (3, 7), (0, 7)):
+            room.reserve(handle.fileno(), size)
+            assert (tmp_path / "file").stat().st_size == expected
+
+
 @pytest.mark.parametrize("most", [0, 1 << 20])
 def test_room_is_the_same_in_memory_and_in_a_file_and_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int

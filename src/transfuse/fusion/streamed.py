@@ -29,6 +29,7 @@ from transfuse.files.weights import ENDINGS
 from transfuse.fusion.uploaded import uploaded
 from transfuse.fusion.weights_lift import Job, carry_out, job
 from transfuse.jsonio import file_digest
+from transfuse.mapped import reserve
 from transfuse.registry import Entry
 from transfuse.source.ranged import reader_at, weight_files
 from transfuse.source.weights import INDEX, NUMPY_TYPES, Reader
@@ -181,8 +182,11 @@ def unfinished(out: Path) -> Iterator[Path]:
 
 
 def _running(process: str) -> bool:
-    """Whether another process of this number runs; what is no number is not ours to judge."""
+    """Whether another process of this number may run; what is no number, or cannot be asked, is not ours to judge."""
     if not process.isdecimal():
+        return True
+    if os.name != "posix":
+        # There signal 0 asks nothing: on Windows it is Ctrl-C to the whole group.
         return True
     if int(process) == os.getpid():
         return False
@@ -219,7 +223,7 @@ def written(
         handle.write(len(text).to_bytes(8, "little") + text)
         handle.flush()
         # The room is taken now: a full disk is then an error, where writing through a memory map would be a crash.
-        os.posix_fallocate(handle.fileno(), 0, max(8 + len(text) + begin, 1))
+        reserve(handle.fileno(), 8 + len(text) + begin)
     with path.open("r+b", buffering=0) as handle:
         yield {
             name: Room(handle.fileno(), 8 + len(text) + header[name]["data_offsets"][0], NUMPY_TYPES[dtype], shape)
