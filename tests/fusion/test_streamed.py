@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,10 +17,11 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 
 from transfuse.errors import UserError
-from transfuse.fusion import streamed
-from transfuse.fusion.streamed import INDEX, MANIFEST, Sizes, merge_files
+from transfuse.fusion import unfinished
+from transfuse.fusion.streamed import INDEX, MANIFEST, Given, Sizes, merge_files
 from transfuse.fusion.weights_lift import merge_states
 from transfuse.registry import method
+from transfuse.source.ranged import reader_at
 
 MEAN = method("weights/mean")
 
@@ -154,8 +156,27 @@ def test_files_are_merged_where_no_room_can_be_promised(files, tmp_path, monkeyp
 
 def test_no_signal_is_sent_where_it_would_be_more_than_a_question(monkeypatch):
     system = SimpleNamespace(name="nt", getpid=os.getpid, kill=lambda *_: pytest.fail("a signal was sent"))
-    monkeypatch.setattr(streamed, "os", system)
-    assert streamed._running("7")
+    monkeypatch.setattr(unfinished, "os", system)
+    assert unfinished._running("7")
+
+
+@pytest.mark.parametrize("out", ["out", "out.safetensors"])
+def test_a_disk_that_refuses_is_told_of_the_file_that_it_refused(out, files, tmp_path, monkeypatch):
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    sources = two(files) | {"b": Given(given := reader_at(files["b"]), (files["b"],), "b")}
+    with monkeypatch.context() as patched:
+        patched.setattr(given, "read", broken, raising=False)
+        with pytest.raises(OSError, match="Input/output"):
+            merge_files(MEAN, sources, tmp_path / out)
+    for name in ("pwrite", "posix_fallocate", "replace"):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, name, broken, raising=False)
+            with pytest.raises(UserError, match="output cannot be written") as caught:
+                merge_files(MEAN, two(files), tmp_path / out)
+            assert caught.value.where == str(tmp_path / out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.safetensors", "b.safetensors", "base.safetensors"]
 
 
 def test_a_source_is_never_overwritten(files):

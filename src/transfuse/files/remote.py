@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -194,8 +194,13 @@ def digest_of(place: Place) -> str:
 def fetched(place: Place, target: Path) -> None:
     """The bytes of a small file, copied to this machine."""
     with target.open("wb") as handle:
-        for block in place.blocks() if isinstance(place, Remote) else [place.read_bytes()]:
+        for block in blocks_of(place):
             handle.write(block)
+
+
+def blocks_of(place: Place) -> Iterable[bytes]:
+    """The bytes of a file, wherever it lies."""
+    return place.blocks() if isinstance(place, Remote) else [place.read_bytes()]
 
 
 @contextlib.contextmanager

@@ -8,12 +8,8 @@ behind URLs (`uploaded.py`). torch is needed only where a source is a PyTorch fi
 from __future__ import annotations
 
 import contextlib
-import glob
 import json
 import os
-import platform
-import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,8 +20,9 @@ import numpy as np
 
 from transfuse import __version__
 from transfuse.errors import UserError
-from transfuse.files.remote import Place, Remote, digest_of, fetched, same, size_of
+from transfuse.files.remote import Place, Remote, blocks_of, digest_of, same, size_of
 from transfuse.files.weights import ENDINGS
+from transfuse.fusion.unfinished import unfinished, writing
 from transfuse.fusion.uploaded import uploaded
 from transfuse.fusion.weights_lift import Job, carry_out, job
 from transfuse.jsonio import file_digest
@@ -40,7 +37,6 @@ SHARD_BYTES = 5 << 30
 OTHER_FILES = {*ENDINGS, ".h5", ".onnx", ".npz"} - {".safetensors"}
 # Files of a model folder that say what the weights are for; they go along unchanged.
 BESIDE = ("*.json", "*.txt", "*.model")
-_AT_WORK: set[Path] = set()
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def opened(source: Place | Given) -> Given:
 def _one_file(work: Job, out: Path, how: Sizes, metadata: Mapping[str, str]) -> None:
     if out.is_dir():
         raise UserError("the output is a folder", where=str(out), expected="a file, or a name without .safetensors")
-    with unfinished(out) as scratch, written(scratch, _metas(work.first), metadata) as rooms:
+    with unfinished(out) as scratch, written(scratch, out, _metas(work.first), metadata) as rooms:
         carry_out(work, rooms.__getitem__, workers=how.workers)
 
 
@@ -121,21 +117,25 @@ def _folder(work: Job, out: Path, how: Sizes, manifest: dict[str, Any], first: S
     shards = list(_shards(_metas(work.first), how.shard_bytes))
     names = [f"model-{place + 1:05}-of-{len(shards):05}.safetensors" for place in range(len(shards))]
     with unfinished(out) as scratch, contextlib.ExitStack() as files:
-        scratch.mkdir(parents=True)
+        with writing(out):
+            scratch.mkdir(parents=True)
         rooms: dict[str, Room] = {}
         for name, metas in zip(names, shards, strict=True):
-            rooms |= files.enter_context(written(scratch / name, metas, {"format": "pt"}))
+            rooms |= files.enter_context(written(scratch / name, out, metas, {"format": "pt"}))
         carry_out(work, rooms.__getitem__, workers=how.workers)
         where = {tensor: name for name, metas in zip(names, shards, strict=True) for tensor in metas}
         total = sum(room.nbytes for room in rooms.values())
         index = {"metadata": {"total_size": total}, "weight_map": where}
-        (scratch / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True), encoding="utf-8")
-        if how.hashes:
-            manifest = manifest | {"files": {name: file_digest(scratch / name) for name in names}}
-        (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
+        with writing(out):
+            (scratch / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True), encoding="utf-8")
+            if how.hashes:
+                manifest = manifest | {"files": {name: file_digest(scratch / name) for name in names}}
+            (scratch / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
         beside = {path.name: path for folder in first for pattern in BESIDE for path in folder.glob(pattern)}
         for name in sorted(beside.keys() - {INDEX, MANIFEST}):
-            fetched(beside[name], scratch / name)
+            content = b"".join(blocks_of(beside[name]))
+            with writing(out):
+                (scratch / name).write_bytes(content)
     return manifest
 
 
@@ -159,58 +159,11 @@ def _shards(
 
 
 @contextlib.contextmanager
-def unfinished(out: Path) -> Iterator[Path]:
-    """A place beside `out` that becomes `out` in one step when all went well, and is gone when not.
-
-    What merges into `out` that were killed on this machine left behind is removed first.
-    """
-    out.parent.mkdir(parents=True, exist_ok=True)
-    mark = f".{out.name}.{re.sub(r'[^A-Za-z0-9_-]', '-', platform.node())}."
-    for left in out.parent.glob(f"{glob.escape(mark)}*.tmp"):
-        if left not in _AT_WORK and not _running(left.name.removeprefix(mark).removesuffix(".tmp")):
-            _remove(left)
-    scratch = out.with_name(f"{mark}{os.getpid()}.tmp")
-    _AT_WORK.add(scratch)
-    try:
-        yield scratch
-        scratch.replace(out)
-    except OSError as error:
-        raise UserError("the output cannot be written", where=str(out), got=str(error)) from error
-    finally:
-        _remove(scratch)
-        _AT_WORK.discard(scratch)
-
-
-def _running(process: str) -> bool:
-    """Whether another process of this number may run; what is no number, or cannot be asked, is not ours to judge."""
-    if not process.isdecimal():
-        return True
-    if os.name != "posix":
-        # There signal 0 asks nothing: on Windows it is Ctrl-C to the whole group.
-        return True
-    if int(process) == os.getpid():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
 def written(
-    path: Path, metas: Mapping[str, tuple[tuple[int, ...], str]], metadata: Mapping[str, str]
+    path: Path, out: Path, metas: Mapping[str, tuple[tuple[int, ...], str]], metadata: Mapping[str, str]
 ) -> Iterator[dict[str, Room]]:
-    """A safetensors file of these tensors, whose numbers are filled in by name."""
+    """A safetensors file of these tensors, whose numbers are filled in by name; it is, or is part of, what becomes
+    `out`."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     begin = 0
     for name, (shape, dtype) in metas.items():
@@ -219,14 +172,14 @@ def written(
         begin = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with path.open("xb") as handle:
+    with writing(out), path.open("xb") as handle:
         handle.write(len(text).to_bytes(8, "little") + text)
         handle.flush()
         # The room is taken now: a full disk is then an error, where writing through a memory map would be a crash.
         reserve(handle.fileno(), 8 + len(text) + begin)
     with path.open("r+b", buffering=0) as handle:
         yield {
-            name: Room(handle.fileno(), 8 + len(text) + header[name]["data_offsets"][0], NUMPY_TYPES[dtype], shape)
+            name: Room(out, handle.fileno(), 8 + len(text) + header[name]["data_offsets"][0], NUMPY_TYPES[dtype], shape)
             for name, (shape, dtype) in metas.items()
         }
 
@@ -238,6 +191,7 @@ class Room:
     Written rather than mapped: each new page of a map costs more than its share of a copy.
     """
 
+    out: Path
     handle: int
     begin: int
     dtype: str
@@ -247,9 +201,10 @@ class Room:
         begin = 0 if part is Ellipsis else part.start
         data = np.ascontiguousarray(values, dtype=self.dtype).reshape(-1).view(np.uint8).data
         place = self.begin + begin * np.dtype(self.dtype).itemsize
-        while data:
-            written = os.pwrite(self.handle, data, place)
-            data, place = data[written:], place + written
+        with writing(self.out):
+            while data:
+                written = os.pwrite(self.handle, data, place)
+                data, place = data[written:], place + written
 
     @property
     def nbytes(self) -> int:
