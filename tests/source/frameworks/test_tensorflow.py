@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -169,6 +170,18 @@ def test_without_tensorflow_the_error_names_both_ways(tmp_path, monkeypatch):
     monkeypatch.setenv(INTERPRETER, str(tmp_path / "no-python"))
     with pytest.raises(UserError, match="names no interpreter"):
         card_of("tensorflow:m", tmp_path)
+
+
+def test_what_cannot_be_started_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv(INTERPRETER, str(tmp_path / "no-python"))
+    with pytest.raises(UserError, match="names no interpreter"):
+        Conversation(tmp_path, "serve", None, "m")
+    (tmp_path / "no-python").write_text("never to be run")
+    with pytest.raises(UserError, match="cannot be started"):
+        Conversation(tmp_path, "serve", None, "m")
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 # What follows needs TensorFlow itself.

@@ -76,16 +76,23 @@ class Conversation:
 
     def __init__(self, folder: Path, signature: str, output: str | None, where: str) -> None:
         self.where = where
+        python = interpreter()
         self._empty = tempfile.mkdtemp(prefix="transfuse-tensorflow-")
         surroundings = {
             "PATH": os.defpath, "HOME": self._empty, "TMPDIR": self._empty, "CUDA_VISIBLE_DEVICES": "",
             "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "OMP_NUM_THREADS": "1",
             "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1",
         }  # fmt: skip
-        self._process = subprocess.Popen(  # noqa: S603 - an interpreter of the user's, our own script
-            [interpreter(), "-I", str(CHILD)], cwd=self._empty, env=surroundings,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - an interpreter of the user's, our own script
+                [python, "-I", str(CHILD)], cwd=self._empty, env=surroundings,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        except OSError as error:
+            shutil.rmtree(self._empty, ignore_errors=True)
+            raise UserError(
+                "the interpreter with TensorFlow cannot be started", where=python, got=str(error)
+            ) from error
         self._end = weakref.finalize(self, _ended, self._process, self._empty)
         self.opened = self.ask("open", folder=str(folder.absolute()), signature=signature, output=output)[0]
 
