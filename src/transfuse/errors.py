@@ -72,6 +72,13 @@ def _rebuild(kind: type[UserError], what: str, *parts: str | None) -> UserError:
     return kind(what, where=where, expected=expected, got=got, hint=hint)
 
 
+def first_line(error: BaseException | str, most: int = 200) -> str:
+    """The first line of what an error says that is not blank, cut to `most` characters; of one that says nothing the
+    name of its class, so that no message ends in nothing."""
+    said = str(error).strip().splitlines()
+    return (said[0].rstrip() if said else type(error).__name__)[:most]
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory did not suffice, as Python, numpy, and PyTorch on any device spell it."""
     told = isinstance(error, RuntimeError) and "allocate memory" in str(error)

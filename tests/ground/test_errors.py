@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
+from transfuse import errors
 from transfuse.errors import (
     BusyError,
     MissingExtraError,
     UnsafeFileError,
     UserError,
+    first_line,
     many_problems,
     missing_extra,
     nearest,
@@ -72,3 +76,19 @@ def test_many_problems_are_one_error() -> None:
 
 def test_a_missing_extra_names_the_command() -> None:
     assert missing_extra("onnx", "onnx", "this source").hint == "pip install 'transfuse[onnx]'"
+
+
+def test_the_first_line_of_an_error_is_never_nothing():
+    assert first_line(ValueError("")) == first_line(ValueError(" \n\n")) == "ValueError"
+    assert first_line(ValueError("\n  what  \nand more")) == "what"
+    assert first_line(ValueError("x" * 300)) == "x" * 200
+    assert first_line("a reason\nin lines", 3) == "a r"
+
+
+def test_no_other_place_takes_the_first_line_of_an_error():
+    """`str(error).splitlines()[0]` is an IndexError where an error says nothing."""
+    apart = re.compile(r"str\(\w+\)(\.strip\(\))?\.splitlines\(\)")
+    package = Path(errors.__file__).parent
+    found = {path.name for path in package.rglob("*.py") if apart.search(path.read_text(encoding="utf-8"))}
+    # The second runs without the package, and joins lines.
+    assert found == {"errors.py", "tensorflow_child.py"}

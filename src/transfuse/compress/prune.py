@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from transfuse.compress import Rows
 from transfuse.compress._branches import Branch, branches, named, rebuilt
-from transfuse.errors import UserError, missing_extra
+from transfuse.errors import UserError, first_line, missing_extra
 from transfuse.fusion.joints import pooled
 from transfuse.source.base import Source
 from transfuse.train.losses import task_loss
@@ -121,9 +121,9 @@ def _prune(branch: Branch, canvas: Tensor, how: tuple[float, str, int]) -> None:
                 if not any(dependency.target.module in ends for dependency, _ in group):
                     group.prune()
     except (RuntimeError, ValueError, IndexError, KeyError, AttributeError, AssertionError, TypeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"the branch '{branch.name}' cannot be traced for pruning", where=branch.source.where, got=first[:200],
+            f"the branch '{branch.name}' cannot be traced for pruning", where=branch.source.where,
+            got=first_line(error),
             hint="compress/magnitude, compress/quantise and compress/bfloat16 need no tracing of channels",
         ) from error  # fmt: skip
     for name, each in network.named_parameters():

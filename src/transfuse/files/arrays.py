@@ -20,7 +20,7 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
-from transfuse.errors import UnsafeFileError, UserError
+from transfuse.errors import UnsafeFileError, UserError, first_line
 
 MAX_BYTES = 4 << 30
 # Real arrays shrink to a tenth, masks to a hundredth; what unfolds a thousandfold is made to fill memory.
@@ -51,7 +51,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             _refuse_bomb(members, path)
             return {info.filename[:-4]: _member(archive, info, where) for info in sorted(members, key=_name)}
     except DAMAGE as error:
-        raise UserError("npz file is damaged, or no npz file", where=where, got=str(error)[:200]) from error
+        raise UserError("npz file is damaged, or no npz file", where=where, got=first_line(error)) from error
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -65,7 +65,7 @@ def read_npy(path: Path) -> np.ndarray:
     try:
         return _array(lambda: path.open("rb"), size, where)
     except DAMAGE as error:
-        raise UserError("npy file is damaged, or no npy file", where=where, got=str(error)[:200]) from error
+        raise UserError("npy file is damaged, or no npy file", where=where, got=first_line(error)) from error
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -86,7 +86,7 @@ def read_idx(path: Path) -> np.ndarray:
             values = handle.read(size)
             surplus = handle.read(1)
     except DAMAGE as error:
-        raise UserError("IDX file is damaged", where=str(path), got=str(error)[:200]) from error
+        raise UserError("IDX file is damaged", where=str(path), got=first_line(error)) from error
     if len(values) != size or surplus:
         got = "more bytes than that" if surplus else f"{len(values)} bytes"
         expected = f"{size} bytes for shape {list(shape)}"
@@ -145,7 +145,7 @@ def _array(opened: Callable[[], IO[bytes]], size: int, place: str) -> np.ndarray
         try:
             shape, _, dtype = read_header(handle)
         except NO_HEADER as error:
-            raise UserError("array's header is damaged", where=place, got=str(error)[:200]) from error
+            raise UserError("array's header is damaged", where=place, got=first_line(error)) from error
         if dtype.hasobject:
             raise UnsafeFileError(
                 "array of Python objects refused: reading it could run code",

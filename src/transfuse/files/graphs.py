@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.errors import UnsafeFileError, UserError, missing_extra
+from transfuse.errors import UnsafeFileError, UserError, first_line, missing_extra
 from transfuse.files.arrays import DAMAGE as NO_ARCHIVE
 from transfuse.files.texts import parsed
 
@@ -126,7 +126,7 @@ def _cap_memory() -> None:
 
 
 def _refused(what: str, where: str, error: Exception) -> UserError:
-    return UserError(what, where=where, got=(str(error) or type(error).__name__).split("\n")[0][:200])
+    return UserError(what, where=where, got=first_line(error))
 
 
 def _refuse_unsafe(model: Any, path: Path) -> None:
@@ -188,7 +188,7 @@ def words_of_program(path: Path) -> dict[str, str]:
             found = [one for one in archive.infolist() if one.filename.endswith(PROGRAM_WORDS)]
             told = parsed(archive.read(found[0])) if found and found[0].file_size <= LARGEST_WORDS_BYTES else {}
     except NO_ARCHIVE as error:
-        raise UserError("this is no program of torch.export", where=str(path), got=str(error)[:200]) from error
+        raise UserError("this is no program of torch.export", where=str(path), got=first_line(error)) from error
     return {str(name): str(value) for name, value in told.items()} if isinstance(told, dict) else {}
 
 

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from transfuse.errors import UnsafeFileError, UserError, missing_extra
+from transfuse.errors import UnsafeFileError, UserError, first_line, missing_extra
 
 DEEPEST = 32
 # Numbers that compress better than this are no weights.
@@ -42,8 +42,7 @@ def opened_hdf(file: Path | IO[bytes], where: str) -> Iterator[Any]:
                 )
             yield opened
     except DAMAGE as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError("this is no HDF5 file, or a damaged one", where=where, got=first[:200]) from error
+        raise UserError("this is no HDF5 file, or a damaged one", where=where, got=first_line(error)) from error
 
 
 def _looked_through(root: Any, h5py: Any, where: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from transfuse.errors import UnsafeFileError, UserError
+from transfuse.errors import UnsafeFileError, UserError, first_line
 
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 1 << 30
@@ -72,7 +72,7 @@ def from_pillow(image: Image.Image, where: str) -> np.ndarray:
             upright = ImageOps.exif_transpose(image)
             return _pixels(upright, where)
         except DAMAGE as error:
-            raise UserError("image is damaged or cut short", where=where, got=_brief(error)) from error
+            raise UserError("image is damaged or cut short", where=where, got=first_line(error)) from error
 
 
 def stack(array: Any, where: str) -> np.ndarray:
@@ -117,7 +117,7 @@ def _open(data: bytes, where: str) -> Image.Image:
         try:
             image = Image.open(io.BytesIO(data), formats=FORMATS)
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-            raise _too_large(where, _brief(error)) from error
+            raise _too_large(where, first_line(error)) from error
         except DAMAGE as error:
             got = "an empty file" if not data else None
             expected = "an image file: " + ", ".join(FORMATS)
@@ -190,7 +190,3 @@ def _on_white(pixels: np.ndarray) -> np.ndarray:
     opacity = pixels[..., 3:].astype(np.float32) / scale
     laid = pixels[..., :3] * opacity + scale * (1 - opacity)
     return np.rint(laid).astype(np.uint8) if pixels.dtype == np.uint8 else laid.astype(np.float32)
-
-
-def _brief(error: Exception | Warning) -> str:
-    return str(error).split("\n", 1)[0][:200]

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from transfuse.errors import UnsafeFileError, UserError
+from transfuse.errors import UnsafeFileError, UserError, first_line
 from transfuse.files.arrays import DAMAGE as NO_ARCHIVE
 from transfuse.files.arrays import FREE_BYTES, LARGEST_RATIO
 from transfuse.files.hdf import opened_hdf
@@ -53,7 +53,7 @@ def check_archive(path: Path) -> dict[str, Any]:
             config = parsed(archive.read(CONFIG))
             weights = io.BytesIO(archive.read(WEIGHTS))
     except NO_ARCHIVE as error:
-        raise UserError("this is no Keras archive", where=where, got=str(error)[:200]) from error
+        raise UserError("this is no Keras archive", where=where, got=first_line(error)) from error
     if not isinstance(config, dict):
         raise UserError("this is no Keras archive", where=where, got="a configuration that is no mapping")
     # How it was trained is not read: the network is opened uncompiled.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 from transfuse.files.sheets import read_sheet
 
 LARGEST_BYTES = 16 << 20
@@ -25,7 +25,7 @@ def read_mapping(path: Path) -> dict[str, str | None]:
     try:
         pairs = _from_json(path.read_text(encoding="utf-8-sig")) if path.suffix == ".json" else _from_csv(path)
     except (ValueError, RecursionError) as error:
-        raise UserError("this mapping of classes cannot be read", where=where, got=str(error)[:200]) from error
+        raise UserError("this mapping of classes cannot be read", where=where, got=first_line(error)) from error
     found: dict[str, str | None] = {}
     for own, target in pairs:
         if own in found:

@@ -10,7 +10,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from transfuse.errors import UnsafeFileError, UserError, missing_extra
+from transfuse.errors import UnsafeFileError, UserError, first_line, missing_extra
 
 GRAPH, VARIABLES = "saved_model.pb", "variables"
 LARGEST_GRAPH_BYTES = (1 << 31) - 1
@@ -125,7 +125,7 @@ def _parsed(data: bytes, where: str) -> Any:
     try:
         return _kind().FromString(data)
     except DecodeError as error:
-        raise UserError("this is no SavedModel", where=where, got=str(error)[:200]) from error
+        raise UserError("this is no SavedModel", where=where, got=first_line(error)) from error
 
 
 # What is read of a SavedModel's messages: {message: {field: (number, message or "", repeated)}}, from the public

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from transfuse.errors import UserError, missing_extra
+from transfuse.errors import UserError, first_line, missing_extra
 from transfuse.jsonio import file_digest
 
 BLOCK_BYTES = 8 << 20
@@ -165,7 +165,9 @@ def place(text: str) -> Place:
         raise UserError(what, where=text, hint=f"pip install {driver}") from error
     except (ValueError, TypeError, OSError) as error:
         what = "this URL cannot be opened"
-        raise UserError(what, where=text, got=_first(error), expected="s3://, gs://, https://, file:// …") from error
+        raise UserError(
+            what, where=text, got=first_line(error), expected="s3://, gs://, https://, file:// …"
+        ) from error
     return Remote(text, system, str(path))
 
 
@@ -211,14 +213,10 @@ def _told(url: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - each driver raises errors of its own
-        raise UserError("this URL cannot be read or written", where=url, got=_first(error)) from error
+        raise UserError("this URL cannot be read or written", where=url, got=first_line(error)) from error
 
 
 def _below(folder: str, name: str) -> str:
     """What a web address asks after a question mark stays behind the name."""
     path, mark, asked = folder.partition("?")
     return f"{path.rstrip('/')}/{name}{mark}{asked}"
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__

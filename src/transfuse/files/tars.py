@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from transfuse.errors import UnsafeFileError, UserError
+from transfuse.errors import UnsafeFileError, UserError, first_line
 
 MAX_MEMBER_BYTES = 1 << 30
 MAX_NAME = 4096
@@ -50,7 +50,7 @@ def members(path: Path) -> Iterator[Member]:
         raise UserError(
             "tar archive is damaged, packed, or no tar archive",
             where=str(path),
-            got=str(error)[:200],
+            got=first_line(error),
             hint="unpack .tar.gz first: gzip -d FILE" if path.suffix != ".tar" else None,
         ) from error
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 
 LARGEST_BYTES = 256 << 20
 
@@ -26,7 +26,7 @@ def json_object(path: Path, what: str, *, hint: str | None = None, largest: int 
             raise UserError(what, where=where, expected=f"at most {largest >> 20} MiB", got=got, hint=hint)
         found = parsed(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise UserError(what, where=where, got=str(error)[:200], hint=hint) from error
+        raise UserError(what, where=where, got=first_line(error), hint=hint) from error
     if not isinstance(found, dict):
         raise UserError(what, where=where, expected="a JSON object", got=type(found).__name__, hint=hint)
     return found

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transfuse.errors import UserError, missing_extra
+from transfuse.errors import UserError, first_line, missing_extra
 from transfuse.files.texts import json_object
 
 NAME = "tokenizer.json"
@@ -33,8 +33,7 @@ def read_tokenizer(path: Path, where: str) -> Any:
         # The library is written in Rust, and what it did not expect comes as a panic, which is no Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(what, where=str(path), expected="a tokenizer", got=first[:200]) from error
+        raise UserError(what, where=str(path), expected="a tokenizer", got=first_line(error)) from error
     made.no_truncation()
     made.no_padding()
     return made

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfuse.errors import UnsafeFileError, UserError
+from transfuse.errors import UnsafeFileError, UserError, first_line
 from transfuse.files.checkpoints import state_dict_of, unwrapped
 from transfuse.files.pickles import judge
 from transfuse.jsonio import file_digest
@@ -222,11 +222,10 @@ def _restricted(path: Path) -> Any:
         raise UnsafeFileError(
             "this file is not safe to load, and nothing in it was run",
             where=str(path),
-            got=reason.splitlines()[0][:200],
+            got=first_line(reason),
         ) from error
     except Exception as error:  # noqa: BLE001 - the unpickler raises whatever the bytes provoke, IndexError and more
-        first = (str(error).splitlines() or [""])[0][:200]
-        raise UserError("this PyTorch file is damaged", where=str(path), got=first or type(error).__name__) from error
+        raise UserError("this PyTorch file is damaged", where=str(path), got=first_line(error)) from error
 
 
 def load_state(path: Path) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from transfuse.errors import UserError, unknown_name
+from transfuse.errors import UserError, first_line, unknown_name
 from transfuse.fields import IMAGE, check_works_on, joint_field
 from transfuse.fields import views as views_of
 from transfuse.fusion.contract import Front
@@ -115,9 +115,8 @@ def _try_shapes(entry: Entry, cards: Mapping[str, Card], reads: Sequence[Read], 
     except UnseenError:
         return
     except (RuntimeError, ValueError, IndexError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         ends = ", ".join(f"{front.name} {list(_shaped(front, side).shape)}".replace("[0,", "[N,") for front in fronts)
-        raise UserError(f"{entry.full_name} cannot join these blocks", where=ends, got=first[:200]) from error
+        raise UserError(f"{entry.full_name} cannot join these blocks", where=ends, got=first_line(error)) from error
 
 
 def _shaped(front: Front, side: int) -> torch.Tensor:

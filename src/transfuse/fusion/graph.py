@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from transfuse.errors import TransfuseError, UserError
+from transfuse.errors import TransfuseError, UserError, first_line
 from transfuse.fusion.graphed import Graphed, with_probabilities
 from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.outputs_lift import KNOWN
@@ -106,9 +106,8 @@ def program_of(model: Source, canvas: int, answering: nn.Module | None = None) -
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - a source's own code may fail in any way while it is traced
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            "this model cannot be traced into one graph", where=f"'{model.card.name}'", got=first[:300]
+            "this model cannot be traced into one graph", where=f"'{model.card.name}'", got=first_line(error, 300)
         ) from error
 
 

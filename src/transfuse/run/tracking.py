@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from transfuse.errors import TransfuseError
+from transfuse.errors import TransfuseError, first_line
 from transfuse.events import Emit, Journal
 from transfuse.folder import Folder
 from transfuse.registry import find
@@ -41,7 +41,7 @@ def tell(asked: str, folder: Path, evidence: Mapping[str, Any], emit: Emit) -> N
 def _brief(error: Exception) -> str:
     if isinstance(error, TransfuseError):
         return " ".join(str(error).split())
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"[:300]
+    return f"{type(error).__name__}: {first_line(error, 300)}"[:300]
 
 
 def curves(folder: Path) -> dict[str, list[dict[str, float]]]:

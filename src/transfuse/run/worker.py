@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transfuse.errors import UserError, out_of_memory
+from transfuse.errors import UserError, first_line, out_of_memory
 from transfuse.events import Emit, Journal
 from transfuse.registry import find
 from transfuse.run.guest import as_found
@@ -94,7 +94,7 @@ def carry_out(
     except (MemoryError, RuntimeError) as error:
         if not out_of_memory(error):
             raise
-        emit("out_of_memory", step=job.step, why=(str(error) or type(error).__name__).split("\n")[0][:200])
+        emit("out_of_memory", step=job.step, why=first_line(error))
         raise UserError(
             "this step needs more memory than there is",
             where=job.step,

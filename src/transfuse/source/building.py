@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfuse import seeds
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 from transfuse.files.weights import existing, load_state
 from transfuse.source.prepare import metadata, stated_prepare
 from transfuse.source.spec import Built, Spec
@@ -144,11 +144,10 @@ def class_count(spec: Spec) -> int:
 
 def cannot_download(spec: Spec, error: Exception) -> UserError:
     """The error for weights that could not be fetched."""
-    first = (str(error).splitlines() or [type(error).__name__])[0]
     return UserError(
         f"cannot download the weights of '{spec.target}'",
         where=spec.text,
-        got=first[:200],
+        got=first_line(error),
         hint=f"connect to the network, use your own copy (file:WEIGHTS?arch={spec.scheme}:{spec.target}), "
         f"or build it untrained ({spec.scheme}:{spec.target}@random)",
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfuse import cells
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 from transfuse.fields import COLUMNS, IMAGE, TEXT, check_field, field_of
 from transfuse.files.weights import existing
 from transfuse.jsonio import digest, file_digest
@@ -233,9 +233,8 @@ def _look(module: nn.Module, prepare: Prepare, side: int, where: str) -> dict[st
     except UserError as error:
         return error
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         what = f"the network does not accept images [N, {prepare.channels}, {side}, {side}]"
-        return UserError(what, where=where, got=first[:200], hint=what_to_state(module))
+        return UserError(what, where=where, got=first_line(error), hint=what_to_state(module))
 
 
 def _cuts(module: nn.Module, taps: Mapping[str, Tap], prepare: Prepare, side: int) -> tuple[bool, set[str]]:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfuse.errors import UserError, many_problems, unknown_name
+from transfuse.errors import UserError, first_line, many_problems, unknown_name
 from transfuse.files.texts import parsed
 from transfuse.files.weights import safetensors_header
 from transfuse.types import Prepare
@@ -96,7 +96,7 @@ def metadata(path: Path) -> dict[str, Any]:
     try:
         stated = parsed(text)
     except ValueError as error:
-        raise UserError(f"the metadata '{METADATA_KEY}' is no JSON", where=str(path), got=str(error)[:200]) from error
+        raise UserError(f"the metadata '{METADATA_KEY}' is no JSON", where=str(path), got=first_line(error)) from error
     if not isinstance(stated, dict):
         raise UserError(f"the metadata '{METADATA_KEY}' is no JSON object", where=str(path), got=text[:80])
     return stated

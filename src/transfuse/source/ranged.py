@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 from transfuse.files.remote import BLOCK_BYTES, Place, Remote
 from transfuse.files.texts import LARGEST_BYTES, parsed
 from transfuse.files.weights import header_of
@@ -92,7 +92,7 @@ def _json(remote: Remote) -> dict[str, object]:
             raise ValueError(f"{size:,} bytes are too many")
         found = parsed(remote.read(0, size))
     except ValueError as error:
-        raise UserError(UNREADABLE, where=str(remote), got=str(error)[:200]) from error
+        raise UserError(UNREADABLE, where=str(remote), got=first_line(error)) from error
     if not isinstance(found, dict):
         raise UserError(UNREADABLE, where=str(remote), expected="a JSON object", got=type(found).__name__)
     return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, fx, nn
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 from transfuse.source.base import HeldModule, Source
 from transfuse.source.door import block_of, raw_of
 from transfuse.source.hooked import by_hooks
@@ -45,12 +45,11 @@ class Section(HeldModule):
         try:
             found = main_tensor(self.part(raw))
         except (RuntimeError, AssertionError, IndexError, ValueError) as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
             raise UserError(
                 "this part of a source does not take such a block",
                 where=self.label,
                 expected="the grid the source has there" if self.begin is None else shape_text(self.begin),
-                got=f"{list(block.shape)}: {first[:160]}",
+                got=f"{list(block.shape)}: {first_line(error, 160)}",
             ) from error
         if found is None:
             raise UserError("this part of a source gives no single tensor", where=self.label)

@@ -15,7 +15,7 @@ from typing import Any
 from torch import fx, nn
 from torch.fx.proxy import TraceError
 
-from transfuse.errors import UserError, many_problems
+from transfuse.errors import UserError, first_line, many_problems
 from transfuse.source.taps import still
 from transfuse.types import Tap
 
@@ -64,11 +64,10 @@ def trace(network: nn.Module, *, where: str = "") -> Traced:
         with still(network):
             graph = tracer.trace(network, concrete_args=_defaults(network))
     except TRACE_FAILURES as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
             "this network cannot be cut: its code does not follow a fixed graph",
             where=where,
-            got=first,
+            got=first_line(error),
             hint="use its taps, or train it whole",
         ) from error
     return Traced(network, graph, tracer.entered, tracer.left)

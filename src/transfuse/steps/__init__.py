@@ -75,7 +75,7 @@ class Context:
         """The device this run computes on; `auto` is the first accelerator, else the CPU."""
         import torch
 
-        from transfuse.errors import UserError
+        from transfuse.errors import UserError, first_line
 
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -84,7 +84,7 @@ class Context:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             # For a word that is no device PyTorch lists two dozen kinds that it was ever built for.
-            told = str(error).splitlines()[0]
+            told = first_line(error)
             unknown = told.startswith(("Expected one of", "Invalid device"))
             raise UserError(
                 f"the device '{self.device}' cannot be used here",

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 
 WHERE = "recipe, run.shard_weights"
 # Layers of fewer numbers are not worth the messages.
@@ -58,7 +58,7 @@ def sharded(model: nn.Module, count: int) -> Iterator[None]:
             raise
         raise UserError(
             "this network reads weights without calling the layers that they belong to", where=WHERE,
-            got=str(error).splitlines()[0][:160], hint="run: {shard_weights: false}",
+            got=first_line(error, 160), hint="run: {shard_weights: false}",
         ) from error  # fmt: skip
     for holder, last, whole, part, orders in pairs:
         _back(whole, part, orders)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.data.items import ALIASES, SPLITS, Items, content_digest, table
-from transfuse.errors import UserError, many_problems
+from transfuse.errors import UserError, first_line, many_problems
 from transfuse.files.images import SUFFIXES, check_header, decode
 from transfuse.files.tars import Member, content, members
 
@@ -149,7 +149,7 @@ def _told(sample: Sample) -> tuple[str | None, str | None]:
         try:
             record = json.loads(_text(sample, RECORD))
         except (ValueError, RecursionError) as error:
-            raise UserError("its .json cannot be read", got=str(error)[:80]) from error
+            raise UserError("its .json cannot be read", got=first_line(error, 80)) from error
         values = (record.get(name) for name in ("label", "group")) if isinstance(record, dict) else (None, None)
         label, group = (None if value is None else str(value) for value in values)
     if CLASS in sample.parts:
@@ -164,7 +164,7 @@ def _text(sample: Sample, suffix: str) -> str:
     try:
         return content(sample.archive, member).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"its {suffix} is no text", got=str(error)[:80]) from error
+        raise UserError(f"its {suffix} is no text", got=first_line(error, 80)) from error
 
 
 def _part(place: Path) -> str | None:

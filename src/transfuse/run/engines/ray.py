@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from transfuse.errors import TransfuseError, UserError, missing_extra
+from transfuse.errors import TransfuseError, UserError, first_line, missing_extra
 from transfuse.registry import find
 from transfuse.run.engines import Pool
 from transfuse.run.needs import memory
@@ -93,7 +93,7 @@ def _connect(ray: Any, workers: int | None, threads: int) -> None:
         raise UserError(
             "no Ray cluster answers",
             where=f"${ADDRESS}",
-            got=f"{address}: {(str(error).splitlines() or [''])[0][:160]}",
+            got=f"{address}: {first_line(error, 160)}",
             hint=f"ray start --head there; RAY_AUTH_MODE=token where it asks for one, and its token; or unset {ADDRESS}"
             " to start one on this machine",
         ) from error
@@ -107,7 +107,7 @@ def _start(ray: Any, cpus: int | None, quiet: Mapping[str, Any]) -> None:
         except Exception as error:  # noqa: BLE001 - Ray raises nothing narrower
             ray.shutdown()
             if not left:
-                got = (str(error).splitlines() or [""])[0][:160]
+                got = first_line(error, 160)
                 hint = "run again when this machine has less to do, or without --engine ray"
                 raise UserError("Ray could not be started on this machine", got=got, hint=hint) from error
         else:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from transfuse.errors import UserError, missing_extra
+from transfuse.errors import UserError, first_line, missing_extra
 from transfuse.jsonio import digest
 from transfuse.run.trackers import Finished
 
@@ -157,7 +157,10 @@ def _answers(uri: str | None) -> None:
         socket.create_connection((place.hostname, port), timeout=PATIENCE_SECONDS).close()
     except OSError as error:
         raise UserError(
-            "no MLflow server answers", where=place.geturl(), got=str(error)[:160], hint="mlflow server, then run again"
+            "no MLflow server answers",
+            where=place.geturl(),
+            got=first_line(error, 160),
+            hint="mlflow server, then run again",
         ) from error
 
 

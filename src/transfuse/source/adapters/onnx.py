@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfuse.errors import UserError, unknown_name
+from transfuse.errors import UserError, first_line, unknown_name
 from transfuse.source.spec import Built, Spec, local
 from transfuse.types import Prepare
 
@@ -76,7 +76,7 @@ def _stated(graph: Graph, path: Path) -> dict[str, Any]:
         else:
             stated = {}
     except (ValueError, RecursionError) as error:
-        raise UserError("the graph's metadata cannot be read", where=str(path), got=str(error)[:200]) from error
+        raise UserError("the graph's metadata cannot be read", where=str(path), got=first_line(error)) from error
     if not isinstance(stated, dict) or not isinstance(stated.get("classes", []), list):
         raise UserError("the graph's metadata is not what it should be", where=str(path), got=str(stated)[:80])
     return stated

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from transfuse.errors import UserError, missing_extra
+from transfuse.errors import UserError, first_line, missing_extra
 from transfuse.files.texts import json_object
 from transfuse.source import prepare
 from transfuse.source.frameworks import hf_texts, hf_zero_shot
@@ -100,11 +100,10 @@ def _fetched(library: Any, place: str, name: str, revision: str | None, where: s
                 return None
             if local and not alone:
                 continue
-            first = (str(error).splitlines() or ["no answer"])[0]
             raise UserError(
                 f"'{place}' is no folder here, and the hub does not give it",
                 where=where,
-                got=first[:200],
+                got=first_line(error),
                 hint="check the name, connect to the network, or give the folder of a model (hf:DIR)",
             ) from error
         return None if path is None else Path(path)
@@ -177,11 +176,10 @@ def _network(model: nn.Module, settings: Mapping[str, Any]) -> nn.Module:
 
 
 def _cannot(error: BaseException, where: str) -> UserError:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
     return UserError(
         "this model cannot be loaded",
         where=where,
-        got=first[:200],
+        got=first_line(error),
         hint="safetensors of an architecture that the library has itself; code from a model's folder never runs",
     )
 
@@ -226,7 +224,7 @@ def prepare_of(files: Mapping[str, Path], where: str) -> Prepare | None:
         return _prepared(given, size, where)
     except (TypeError, ValueError, OverflowError) as error:
         raise UserError(
-            f"{PROCESSOR} does not say how images are prepared", where=where, got=str(error)[:200]
+            f"{PROCESSOR} does not say how images are prepared", where=where, got=first_line(error)
         ) from error
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.errors import UnsafeFileError, UserError, many_problems, unknown_name
+from transfuse.errors import UnsafeFileError, UserError, first_line, many_problems, unknown_name
 from transfuse.files.keras_archives import check_archive
 from transfuse.jsonio import file_digest
 from transfuse.source.frameworks.keras_backend import BACKEND, VARIABLE, keras, quiet
@@ -41,8 +41,7 @@ def _loaded(path: Path, where: str) -> Any:
         with quiet():
             return package.saving.load_model(path, safe_mode=True, compile=False)
     except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OSError, RuntimeError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError("Keras cannot open this archive", where=where, got=first[:200]) from error
+        raise UserError("Keras cannot open this archive", where=where, got=first_line(error)) from error
 
 
 @functools.lru_cache(maxsize=256)
@@ -99,7 +98,7 @@ def application(name: str, classes: int, side: int | None, where: str) -> tuple[
         with quiet():
             model = known[name](weights=None, classes=classes, classifier_activation=None, **shape)
     except ValueError as error:
-        raise UserError("Keras cannot make this network", where=where, got=str(error).splitlines()[0][:200]) from error
+        raise UserError("Keras cannot make this network", where=where, got=first_line(error)) from error
     return model, _prepare_of(known[name], int(model.input_shape[1]))
 
 

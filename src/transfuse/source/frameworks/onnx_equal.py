@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 from transfuse.source.frameworks.onnx_graph import Graph
 from transfuse.source.frameworks.onnx_runtime import asked, probing
 from transfuse.source.frameworks.onnx_torch import CANNOT, converted
@@ -37,7 +37,7 @@ def difference(graph: Graph, network: nn.Module | None, session: Any, where: str
         try:
             found = network(entered)
         except CANNOT as error:
-            return f"PyTorch does not run it ({_first(error)})"
+            return f"PyTorch does not run it ({first_line(error, 120)})"
         if not isinstance(found, Tensor) or found.shape != whole.shape:
             return "PyTorch gives scores of another shape"
         gap = float((found.detach() - torch.from_numpy(whole)).abs().max())
@@ -92,16 +92,12 @@ def _one_batch(where: str) -> UserError:
     )
 
 
-def _first(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:120]
-
-
 def converting(graph: Graph, session: Any, where: str) -> tuple[nn.Module | None, str]:
     """The network, or why there is none that computes what the graph does."""
     try:
         network = converted(graph)
     except CANNOT as error:
         difference(graph, None, session, where)
-        return None, f"it has no form in PyTorch ({type(error).__name__}: {_first(error)})"
+        return None, f"it has no form in PyTorch ({type(error).__name__}: {first_line(error, 120)})"
     reason = difference(graph, network, session, where)
     return (None, reason) if reason else (network, "")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.errors import UserError
+from transfuse.errors import UserError, first_line
 from transfuse.files.graphs import session_of
 from transfuse.source.foreign import LOGITS, Foreign
 from transfuse.source.frameworks.onnx_graph import Graph, classifier_entry, with_outputs
@@ -66,7 +66,7 @@ def asked(session: Any, graph: Graph, images: np.ndarray, names: list[str]) -> l
     try:
         return [np.asarray(value) for value in session.run(names, {graph.entry: as_given(graph, images)})]
     except Exception as error:  # noqa: BLE001 - the runtime's exceptions have no common base
-        raise ValueError(f"onnxruntime: {str(error).splitlines()[0][:200]}") from error
+        raise ValueError(f"onnxruntime: {first_line(error)}") from error
 
 
 def flops_of(graph: Graph, shape: tuple[int, ...], where: str) -> int:

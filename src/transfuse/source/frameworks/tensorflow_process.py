@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from transfuse.errors import MissingExtraError, UserError
+from transfuse.errors import MissingExtraError, UserError, first_line
 from transfuse.files.programs import check_program, program_files
 from transfuse.jsonio import digest, file_digest
 from transfuse.source.foreign import LOGITS, Foreign
@@ -225,7 +225,8 @@ def _found(talk: Conversation, where: str) -> tuple[dict[str, Any], bytes]:
         except UserError as error:
             refused = error
     else:
-        raise UserError("this program does not take images", where=where, got=str(refused)[:300]) from refused
+        got = None if refused is None else refused.got
+        raise UserError("this program does not take images", where=where, got=got) from refused
     meta["places"] = {**shown, LOGITS: opened["logits"]}
     graph, meta["reason"] = _written_anew(talk, as_given(bare, images), opened["logits"], where)
     return meta, graph
@@ -253,7 +254,7 @@ def _written_anew(talk: Conversation, images: np.ndarray, logits: str, where: st
         session = session_of(graph_of(graph, Path(where)), where)
         found = np.asarray(session.run(None, {session.get_inputs()[0].name: images})[0])
     except Exception as error:  # noqa: BLE001 - the converter and the runtime have no common kind of error
-        return b"", f"tf2onnx gives no graph that runs ({str(error).splitlines()[0][:160]})"
+        return b"", f"tf2onnx gives no graph that runs ({first_line(error, 160)})"
     whole = talk.ask("answer", [images], names=[logits])[1][0]
     gap = float(np.abs(found - whole).max()) if found.shape == whole.shape else float("inf")
     if not gap <= TOLERANCE * max(float(np.abs(whole).max()), 1e-6):
