@@ -28,12 +28,14 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from transfuse.distant import MANIFEST, Distant
-from transfuse.errors import BusyError, TransfuseError, UserError
+from transfuse.errors import BusyError, TransfuseError, UserError, first_line
 from transfuse.jsonio import canonical, digest, file_digest
 from transfuse.ledger import open_rows
 from transfuse.mapped import arrays_of, packed
 
-DAMAGE = (ValueError, OSError, LookupError, TypeError, AttributeError, RecursionError)
+# What the system refuses (too many open files, a failing disk, a right) says nothing about an entry.
+MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RecursionError, *MISSING)
 # Whoever sets the clock forward by a day lets another process sweep what this one is writing; it is written again.
 WRITES = 3
 # What `half_of` gives.
@@ -148,7 +150,8 @@ class Store:
                 raise
 
     def get(self, key: str) -> Artifact | None:
-        """Read one artifact; None when it is absent or damaged (a damaged one is moved aside, to be made again)."""
+        """Read one artifact; None when it is absent or damaged (a damaged one is moved aside, to be made again).
+        Raises UserError where the system does not let it be read."""
         found = self._read(key)
         if found is None and self.beyond is not None and self._fetch(key, self.beyond):
             found = self._read(key)
@@ -177,15 +180,15 @@ class Store:
             if any(file_digest(folder / name) != expected for name, expected in manifest.items()):
                 raise ValueError("a file's hash differs from the manifest")
             meta = json.loads((folder / META).read_bytes())
-            arrays: dict[str, np.ndarray] = {}
-            if ARRAYS in manifest:
-                arrays = arrays_of(folder / ARRAYS)
-            return Artifact(meta, arrays, key)
+            return Artifact(meta, arrays_of(folder / ARRAYS) if ARRAYS in manifest else {}, key)
         except DAMAGE:
             # An entry that lost a file is as damaged as one with a wrong hash; left in place it would block `put`.
             if folder.is_dir():
                 self.discard(key)
             return None
+        except OSError as error:
+            hint = "mend it and run again; what is done is kept"
+            raise UserError("the store cannot be read", where=str(folder), got=first_line(error), hint=hint) from error
 
     def need(self, key: str) -> Artifact:
         """Read one artifact that was there a moment ago; a lost or damaged one is an error that starts the run anew."""
@@ -203,8 +206,7 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what killed processes left behind more than a day ago: temporary folders, and halves of the ledger."""
-        left = [*_inside(self.scratch), *filter(_is_half, _inside(self.root / "ledger"))]
-        for path in left:
+        for path in [*_inside(self.scratch), *filter(_is_half, _inside(self.root / "ledger"))]:
             with contextlib.suppress(FileNotFoundError):
                 if time.time() - path.stat().st_mtime > STALE_SECONDS:
                     shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
@@ -276,21 +278,19 @@ def require_free(path: Path, wanted: str) -> None:
 
 @contextlib.contextmanager
 def exclusive(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder for this process; a second one is told who has it.
-
-    The lock is the operating system's, so it vanishes with its process, however that ends.
-    """
+    """Hold a folder for this process; a second one is told who has it. The lock is the operating system's, so it
+    vanishes with its process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(folder / ".lock"), folder / ".holder"
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        who = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
+        who = "that begins or ends just now"
+        with contextlib.suppress(OSError):
+            who = holder.read_text(encoding="utf-8") or who
+        hint = "wait for it, or choose another folder"
         raise BusyError(
-            f"{what} is in use by another run",
-            where=str(folder),
-            got=f"process {who}",
-            hint="wait for it, or choose another folder",
+            f"{what} is in use by another run", where=str(folder), got=f"process {who}", hint=hint
         ) from error
     try:
         holder.write_text(str(os.getpid()), encoding="utf-8")

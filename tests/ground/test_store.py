@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from transfuse import store as room
+from transfuse.errors import UserError
 from transfuse.store import ARRAYS, MANIFEST, META, Store, named_store
 
 KEY = "ab" + "0" * 62
@@ -104,6 +106,25 @@ def test_a_truncated_file_is_damage_too(store: Store) -> None:
     for name in (ARRAYS, MANIFEST):
         os.truncate(store.folder(KEY) / name, 0)
     assert store.get(KEY) is None
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.ENOMEM, errno.EACCES])
+@pytest.mark.parametrize("what", ["file_digest", "arrays_of"])
+def test_what_the_system_refuses_is_no_damage(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, what: str
+) -> None:
+    def refused(path: Path) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    store.put(KEY, META_VALUE, ARRAY_VALUES)
+    with monkeypatch.context() as patched:
+        patched.setattr(room, what, refused)
+        with pytest.raises(UserError, match="store cannot be read") as caught:
+            store.get(KEY)
+    assert os.strerror(number) in str(caught.value.got)
+    assert not (store.root / "damaged").exists()
+    found = store.get(KEY)
+    assert found is not None and found.meta == META_VALUE
 
 
 def test_the_second_writer_of_a_key_changes_nothing(store: Store) -> None:

@@ -107,6 +107,22 @@ def test_a_folder_is_held_by_one_and_the_second_is_told_by_whom(tmp_path: Path) 
         pass
 
 
+@pytest.mark.parametrize("written", [None, ""])
+def test_a_holder_that_goes_while_it_is_asked_for_is_told_as_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str | None
+) -> None:
+    def read_text(path: Path, **_: str) -> str:
+        if written is None:
+            raise FileNotFoundError(path)
+        return written
+
+    with exclusive(tmp_path, "the run folder"):
+        monkeypatch.setattr(Path, "read_text", read_text)
+        with pytest.raises(BusyError, match="in use by another run") as caught, exclusive(tmp_path, "the run folder"):
+            pass
+    assert caught.value.got == "process that begins or ends just now"
+
+
 def test_a_failure_inside_lets_the_folder_go(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), exclusive(tmp_path, "it"):
         raise ZeroDivisionError
