@@ -4,17 +4,20 @@ A shelf file declares, at module level and as literals: `CITATION` (authors, ven
 ({name: {"type", "default", "low", "high", "options", "doc"}}) and `TRAITS` ({name: bool or str}); each may be left out.
 `COST` tells a forecast what one fit takes ({"microseconds", "times", "pairs"}, see `Entry.fit_seconds`).
 Its docstring's first line is its law. The class or function that does the work has the name its shelf asks for.
-Plugins are entry points in the group `transfuse.SHELF` (with dots for slashes) whose value is a module.
+Plugins are entry points in the group `transfuse.SHELF` (with dots for slashes) whose value is a module. One that is
+broken is warned of once and left out; it is an error where it is asked for by name.
 """
 
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import hashlib
 import importlib
 import importlib.util
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
@@ -22,7 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from transfuse.errors import UserError, many_problems, unknown_name
+from transfuse.errors import TransfuseError, UserError, first_line, many_problems, unknown_name
 
 PACKAGE = Path(__file__).parent
 DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER", "READS", "COST")
@@ -108,8 +111,15 @@ class Entry:
         return f"{self.shelf.removeprefix('fusion/')}/{self.name}"
 
     def load(self) -> ModuleType:
-        """Import the file; only now may it pull in torch."""
-        return importlib.import_module(self.module)
+        """Import the file; only now may it pull in torch. Raises UserError for a plugin that fails at that."""
+        try:
+            return importlib.import_module(self.module)
+        except TransfuseError:
+            raise
+        except Exception as error:
+            if self.module.startswith("transfuse."):
+                raise
+            raise _unimportable(self.full_name, self.module, error) from error
 
     def fit_seconds(self, members: int, pairs: int, settings: Mapping[str, Any]) -> float:
         """CPU seconds of one fit to `pairs` = rows x classes of each member, by the method's `COST`; 0 without one.
@@ -208,36 +218,69 @@ def _parameter(name: str, facts: Mapping[str, Any], path: Path) -> Parameter:
     return made
 
 
+class Shelf(dict[str, Entry]):
+    """Entries by name; `broken` are plugins that are none, with what is wrong, which is raised where they are asked
+    for. It is never theirs to take the others along."""
+
+    def __init__(self, entries: Mapping[str, Entry], broken: Mapping[str, UserError]) -> None:
+        super().__init__(sorted(entries.items()))
+        self.broken = broken
+
+    def __missing__(self, name: str) -> Entry:
+        # A copy: an error that is raised keeps all frames it went through.
+        raise copy.copy(self.broken[name]) if name in self.broken else KeyError(name)
+
+
 @functools.cache
-def shelf(name: str) -> dict[str, Entry]:
-    """All entries of a shelf by name, those of this package and those of plugins, sorted."""
+def shelf(name: str) -> Shelf:
+    """All entries of a shelf by name, those of this package and those of plugins, sorted. Warns of broken plugins.
+    Raises UserError for a plugin that has the name of another entry."""
     folder = PACKAGE.joinpath(*name.split("/"))
     entries: dict[str, Entry] = {}
+    broken: dict[str, UserError] = {}
     for path in sorted(folder.glob("*.py")):
         if not path.stem.startswith("_"):
             entries[path.stem] = read_file(name, path, ".".join(["transfuse", *name.split("/"), path.stem]))
     for point in entry_points(group="transfuse." + name.replace("/", ".")):
         if point.name in entries:
             raise UserError(f"plugin '{point.name}' clashes with {entries[point.name].full_name}", where=point.value)
-        entries[point.name] = _plugin(name, point.name, point.value)
-    return dict(sorted(entries.items()))
+        try:
+            entries[point.name] = _plugin(name, point.name, point.value)
+        except UserError as error:
+            broken[point.name] = error
+            warnings.warn(f"{error} (left out of {name})", stacklevel=2)
+    return Shelf(entries, broken)
 
 
 def _plugin(shelf: str, name: str, module: str) -> Entry:
-    """A plugin's entry, under the name of its entry point, whatever its file is called."""
+    """A plugin's entry, under the name of its entry point, whatever its file is called. Raises UserError for one that
+    is not there, cannot be read, or whose package cannot be imported."""
     try:
         origin = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        origin = None
-    if origin is None or origin.origin is None:
-        raise UserError(f"plugin '{name}' names the module '{module}', which cannot be found")
-    return replace(read_file(shelf, Path(origin.origin), module), name=name)
+        entry = None if origin is None or origin.origin is None else read_file(shelf, Path(origin.origin), module)
+    except ModuleNotFoundError as error:
+        if not f"{module}.".startswith(f"{error.name}."):
+            raise _unimportable(name, module, error) from error
+        entry = None
+    except UserError:
+        raise
+    except Exception as error:
+        raise _unimportable(name, module, error) from error
+    if entry is None:
+        hint = "pip install or uninstall what brings it"
+        raise UserError(f"plugin '{name}' names the module '{module}', which cannot be found", hint=hint)
+    return replace(entry, name=name)
+
+
+def _unimportable(name: str, module: str, error: Exception) -> UserError:
+    got, hint = f"{type(error).__name__}: {first_line(error)}", "mend, upgrade or uninstall what brings it"
+    return UserError(f"plugin '{name}' cannot be imported", where=module, got=got, hint=hint)
 
 
 def find(shelf_name: str, name: str, *, where: str | None = None) -> Entry:
     """One entry, or an error that offers the nearest names."""
     entries = shelf(shelf_name)
-    if name not in entries:
+    if name not in entries and name not in entries.broken:
         raise unknown_name(shelf_name.rsplit("/", 1)[-1], name, entries, where=where)
     return entries[name]
 
@@ -251,9 +294,10 @@ def method(full_name: str, *, where: str | None = None) -> Entry:
     """A method by `FAMILY/NAME`, e.g. `features/concat` or `compress/prune`."""
     name = full_name.rpartition("/")[2]
     for family in METHODS:
-        entry = shelf(family).get(name)
-        if entry is not None and entry.full_name == full_name:
-            return entry
+        entries = shelf(family)
+        here = full_name == f"{family.removeprefix('fusion/')}/{name}"
+        if here and (name in entries or name in entries.broken):
+            return entries[name]
     known = [entry.full_name for family in METHODS for entry in shelf(family).values()]
     raise unknown_name("method", full_name, known, where=where)
 

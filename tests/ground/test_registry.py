@@ -214,11 +214,43 @@ def test_a_plugin_is_listed_without_running_it(plugged: Callable[..., None]) -> 
     assert "a_plugin" not in sys.modules
 
 
-@pytest.mark.parametrize("module", ["no_such_module", "no_such_package.inner"])
-def test_a_plugin_without_its_module_is_named(plugged: Callable[..., None], module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "text", "said"),
+    [
+        ("no_such_module", None, "plugin 'mixing' names the module 'no_such_module'"),
+        ("no_such_package.inner", None, "plugin 'mixing' names the module 'no_such_package.inner'"),
+        ("a_plugin.inner", "import gone", "plugin 'mixing' cannot be imported\n.*No module named 'gone'"),
+        ("a_plugin.inner", "WHOLE = 1", "plugin 'mixing' names the module 'a_plugin.inner'"),
+        ("a_plugin.inner", "1 / 0", "plugin 'mixing' cannot be imported\n.*ZeroDivisionError: division by zero"),
+        ("a_plugin", "this is no Python", "this fusion/features file is not Python"),
+        ("a_plugin", "CITATION = str(1)", "CITATION must be a literal"),
+    ],
+)
+def test_a_broken_plugin_is_warned_of_once_left_out_and_an_error_where_it_is_asked_for(
+    plugged: Callable[..., None], module: str, text: str | None, said: str
+) -> None:
+    plugged("mixing", "a_plugin", text)
     plugged("mixing", module)
-    with pytest.raises(UserError, match=f"plugin 'mixing' names the module '{module}'"):
-        shelf("fusion/features")
+    with pytest.warns(UserWarning, match=f"(?s){said}.*left out of fusion/features") as warned:
+        entries = shelf("fusion/features")
+    assert len(warned) == 1
+    assert "concat" in entries and "mixing" not in entries
+    assert method("features/concat").name == find("fusion/features", "concat").name == "concat"
+    for ask in (
+        lambda: find("fusion/features", "mixing"),
+        lambda: method("features/mixing"),
+        lambda: entries["mixing"],
+    ):
+        with pytest.raises(UserError, match=f"(?s){said}"):
+            ask()
+    with pytest.raises(KeyError):
+        entries["never"]
+
+
+def test_a_plugin_that_fails_when_it_is_imported_is_named(plugged: Callable[..., None]) -> None:
+    plugged("mixing", "a_plugin", METHOD)
+    with pytest.raises(UserError, match=r"(?s)plugin 'features/mixing' cannot be imported.*this file must not run"):
+        method("features/mixing").load()
 
 
 def test_a_plugin_cannot_take_the_name_of_another(plugged: Callable[..., None]) -> None:
