@@ -1,7 +1,7 @@
 """The journal: one JSON line per event, appended by every process of a run; console and report read it.
 
 A line is written with one `write` to a file opened for appending, so lines of several processes do not mix.
-A torn last line (power cut) is skipped when reading.
+A torn line (power cut, full disk) is skipped when reading; what is written next begins a line of its own.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Journal:
         record = {"at": round(self.clock(), 3), "event": event, **details}
         line = json.dumps(record, sort_keys=True, ensure_ascii=False, default=str) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(handle, line.encode())
+            os.write(handle, (("\n" if _torn(handle) else "") + line).encode())
         finally:
             os.close(handle)
         for listener in self.listeners:
@@ -50,6 +50,14 @@ class Journal:
                 continue
             if isinstance(record, dict) and isinstance(record.get("event"), str):
                 yield record
+
+
+def _torn(handle: int) -> bool:
+    """Whether a file ends within a line. One that another process is writing may count: an empty line is skipped."""
+    if os.fstat(handle).st_size == 0:
+        return False
+    os.lseek(handle, -1, os.SEEK_END)
+    return os.read(handle, 1) != b"\n"
 
 
 def silent(event: str, **details: Any) -> None:

@@ -26,6 +26,10 @@ def test_a_torn_line_is_skipped(tmp_path: Path) -> None:
     with journal.path.open("ab") as handle:
         handle.write(b'{"at": 1, "event": "to\xff')
     assert [event["event"] for event in journal.read()] == ["whole"]
+    journal.emit("next")
+    journal.emit("and the next")
+    assert [event["event"] for event in journal.read()] == ["whole", "next", "and the next"]
+    assert journal.path.read_bytes().count(b"\n") == 4
 
 
 def test_a_message_with_line_separators_stays_one_event(tmp_path: Path) -> None:
@@ -61,7 +65,7 @@ def test_lines_of_several_writers_do_not_mix(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = [json.loads(line) for line in path.read_text().splitlines() if line]
     for writer in range(4):
         assert [line["number"] for line in lines if line["writer"] == writer] == list(range(50))
 
