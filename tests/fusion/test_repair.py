@@ -118,6 +118,19 @@ def test_layers_that_a_norm_follows_are_left_to_the_norm():
     assert repair(net, parents, (1, 1), [images()]).norms == 1
 
 
+@pytest.mark.parametrize("make", [plain, normed])
+@pytest.mark.parametrize("late", [False, True])
+def test_images_that_a_network_does_not_take_leave_it_as_it_was(make, late):
+    net, parents = averaged(make)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    batches = [images(count=4), images(count=4)[:, :, :5]] if late else [images(count=4)[:, :1]]
+    asks = [lambda: repair(net, parents, (1, 3), batches)]
+    for ask in asks if make is plain else [*asks, lambda: re_estimate(net, batches)]:
+        with pytest.raises(RuntimeError):
+            ask()
+        assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
 def test_a_unit_that_never_changes_and_a_layer_without_bias_stay_finite():
     def dead():
         return nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))

@@ -226,6 +226,23 @@ def test_the_average_is_the_mean_it_says(kind: str) -> None:
     assert model.weight.item() == values[-1]
 
 
+def test_weights_come_back_where_the_look_at_training_rows_fails() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    average = Average(model, replace(Schedule(), average="swa", average_from=0.0), 4)
+    average.update()
+    with torch.no_grad():
+        model[0].weight.fill_(7.0)
+    kept = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def fails() -> None:
+        model(torch.randn(4, 2, generator=torch.Generator().manual_seed(0)))
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), average.in_place(fails):
+        pytest.fail("nothing is scored")
+    assert all(torch.equal(value, kept[name]) for name, value in model.state_dict().items())
+
+
 def test_statistics_are_those_of_the_averaged_weights(fused: Any, taught: Any) -> None:
     """Of eight rows in two equal batches: the kept mean is that of the whole, through the kept weights."""
     model = fused()

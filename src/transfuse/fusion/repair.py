@@ -39,7 +39,7 @@ def re_estimate(network: nn.Module, batches: Sequence[Tensor]) -> int:
     """Give every BatchNorm the statistics of these batches, each counting by its size; returns how many there are.
 
     Weights, counters and modes stay. Raises UserError without a batch of two, and where a statistic comes out as NaN,
-    infinite or negative; the network is then as it was.
+    infinite or negative; the network is then as it was, as it is where it does not take the images.
     """
     norms = batch_norms(network)
     if not norms:
@@ -49,7 +49,7 @@ def re_estimate(network: nn.Module, batches: Sequence[Tensor]) -> int:
         raise UserError("statistics cannot be estimated", expected="batches of two images or more", got=str(sizes))
     kept = {name: value.detach().clone() for name, value in network.state_dict().items()}
     momenta = [norm.momentum for norm in norms]
-    with still(network), torch.no_grad():
+    with _as_it_was(network, kept), still(network), torch.no_grad():
         try:
             for norm in norms:
                 norm.training = True
@@ -68,6 +68,16 @@ def re_estimate(network: nn.Module, batches: Sequence[Tensor]) -> int:
         network.load_state_dict(kept)
         raise UserError("the estimated statistics hold NaN, infinity or negative variances", got=f"{len(norms)} norms")
     return len(norms)
+
+
+@contextlib.contextmanager
+def _as_it_was(network: nn.Module, kept: Mapping[str, Tensor]) -> Iterator[None]:
+    """Where something is raised inside, the network gets the numbers that it had before."""
+    try:
+        yield
+    except BaseException:
+        network.load_state_dict(kept)
+        raise
 
 
 def _sound(norm: nn.modules.batchnorm._BatchNorm) -> bool:
@@ -111,22 +121,23 @@ def repair(
     """REPAIR `network`, whose weights were merged from `parents` (state dicts of one order of units) in these shares.
 
     Raises UserError as `re_estimate` does, and where the network cannot be traced: which layers a norm follows would be
-    unknown.
+    unknown. Whatever is raised, the network is then as it was.
     """
     layers, left = mendable(network)
     total = float(sum(shares))
     merged = {name: value.detach().clone() for name, value in network.state_dict().items()}
     wanted: dict[str, tuple[Tensor, Tensor]] = {}
-    for parent, share in zip(parents, shares, strict=True):
-        own = {name: torch.from_numpy(np.ascontiguousarray(parent[name])).to(merged[name].dtype) for name in merged}
-        network.load_state_dict(own)
-        for name, (mean, deviation) in _moments(network, layers, batches).items():
-            old = wanted.get(name, (0.0, 0.0))
-            wanted[name] = (old[0] + share / total * mean, old[1] + share / total * deviation)
-    network.load_state_dict(merged)
-    for name, (mean, deviation) in _moments(network, layers, batches, wanted).items():
-        _fold(network.get_submodule(name), (mean, deviation), wanted[name])
-    return Repaired(re_estimate(network, batches), tuple(layers), tuple(left))
+    with _as_it_was(network, merged):
+        for parent, share in zip(parents, shares, strict=True):
+            own = {name: torch.from_numpy(np.ascontiguousarray(parent[name])).to(merged[name].dtype) for name in merged}
+            network.load_state_dict(own)
+            for name, (mean, deviation) in _moments(network, layers, batches).items():
+                old = wanted.get(name, (0.0, 0.0))
+                wanted[name] = (old[0] + share / total * mean, old[1] + share / total * deviation)
+        network.load_state_dict(merged)
+        for name, (mean, deviation) in _moments(network, layers, batches, wanted).items():
+            _fold(network.get_submodule(name), (mean, deviation), wanted[name])
+        return Repaired(re_estimate(network, batches), tuple(layers), tuple(left))
 
 
 def mendable(network: nn.Module) -> tuple[list[str], list[tuple[str, str]]]:

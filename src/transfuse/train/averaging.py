@@ -54,17 +54,18 @@ class Average:
 
     @contextlib.contextmanager
     def in_place(self, refresh: Refresh) -> Iterator[None]:
-        """The network with the mean weights in it; `refresh` runs training rows through it. Restored at the end."""
+        """The network with the mean weights in it; `refresh` runs training rows through it. Restored at the end,
+        also where `refresh` raises."""
         if not self.mean:
             yield
             return
         kept = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
-        with torch.no_grad():
-            for name, parameter in self.model.named_parameters():
-                if name in self.mean:
-                    parameter.copy_(self.mean[name])
-        renew(self.model, refresh)
         try:
+            with torch.no_grad():
+                for name, parameter in self.model.named_parameters():
+                    if name in self.mean:
+                        parameter.copy_(self.mean[name])
+            renew(self.model, refresh)
             yield
         finally:
             self.model.load_state_dict(kept)
