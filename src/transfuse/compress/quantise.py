@@ -30,7 +30,8 @@ from transfuse.train.losses import task_loss
 
 CITATION = "Jacob et al., Quantization and Training of Neural Networks for Integer-Arithmetic-Only Inference, CVPR 2018"
 PARAMETERS = {
-    "bits": {"type": "int", "default": 8, "low": 8, "high": 8, "doc": "bits of weights and activations"},
+    # Never read: a recipe may state it, and hears at once that no other number is to be had.
+    "bits": {"type": "int", "default": 8, "low": 8, "high": 8, "doc": "bits of weights and activations; only 8"},
     "calibrate": {
         "type": "str", "default": "minmax", "options": ("minmax", "percentile", "entropy"), "example": "percentile",
         "doc": "how the range of an activation is found",
