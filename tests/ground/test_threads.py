@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from transfuse.threads import linear_algebra
+from transfuse.threads import cores, linear_algebra
 
 
 def counts() -> set[int]:
@@ -23,6 +25,16 @@ def test_inside_there_are_so_many_threads_and_afterwards_as_many_as_before() -> 
         with pytest.raises(ZeroDivisionError), linear_algebra(1):
             raise ZeroDivisionError
         assert counts() == before
+
+
+def test_cores_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5}, raising=False)
+    assert cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores() == 64
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert cores() == 1
 
 
 def test_a_judgement_uses_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_three_lines_are_complete() -> None:
     )
     assert (made.task.kind, made.task.metric, made.judge.test) == ("multiclass", "log_loss", "winner")
     assert (made.budget.train, made.budget.latency) == (None, None)
-    assert (made.run.threads, made.run.workers, made.run.precision) == (1, 1, "float32")
+    assert (made.run.threads, made.run.workers, made.run.precision) == (1, None, "float32")
 
 
 def test_everything_can_be_said() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from transfuse.files.remote import Place, place
 from transfuse.fusion.buffers import Buffers
 from transfuse.fusion.streamed import Given, Sizes, merge_files, opened
 from transfuse.registry import Entry, Parameter, shelf
+from transfuse.threads import cores
 
 ADAPTERS = "source/adapters"
 MOST_WORKERS = 8
@@ -50,7 +50,7 @@ def carried_out(order: Order, workers: int | None, *, hashes: bool) -> str:
         given,
         order.out,
         base=base,
-        sizes=Sizes(workers=workers or min(os.cpu_count() or 1, MOST_WORKERS), hashes=hashes),
+        sizes=Sizes(workers=workers or min(cores(), MOST_WORKERS), hashes=hashes),
         weights=numbers(order.weights),
         settings=order.settings if order.settings is not None else parameters(entry, order.parameters),
         buffers=Buffers(order.statistics, order.counters),

@@ -87,12 +87,13 @@ class RunEntry(Strict):
     """Where and how steps run; `threads`, `precision`, `ranks` and `shard_weights` change low bits, so they belong to
     the plan.
 
-    `ranks` is how many processes, or graphics cards, train one network together where more than a head is trained;
-    with `shard_weights` each of them holds only its part of the large layers.
+    `workers` is how many steps run at once: `auto` a core each, four at most; left out, one on this machine, and on a
+    cluster as many as it has CPUs for. `ranks` is how many processes, or graphics cards, train one network together
+    where more than a head is trained; with `shard_weights` each of them holds only its part of the large layers.
     """
 
     device: str = "auto"
-    workers: StrictInt | Literal["auto"] = 1
+    workers: StrictInt | Literal["auto"] | None = None
     threads: StrictInt = Field(default=1, ge=1, le=1024)
     store: str = "default"
     precision: Literal["float32", "bf16"] = "float32"
@@ -101,7 +102,7 @@ class RunEntry(Strict):
 
     @field_validator("workers")
     @classmethod
-    def _workers(cls, workers: int | str) -> int | str:
+    def _workers(cls, workers: int | str | None) -> int | str | None:
         if isinstance(workers, int) and not 1 <= workers <= 1024:
             raise ValueError("workers must lie between 1 and 1024")
         return workers

@@ -20,7 +20,7 @@ from transfuse.run import deliver
 from transfuse.run.engine import Engine, Walk
 from transfuse.run.forecast import START_SECONDS
 from transfuse.run.prepare import Prepared, kept_rows, prepare
-from transfuse.run.run import LARGEST_LOSS, Outcome, Request, Tally, place_of, store_of
+from transfuse.run.run import LARGEST_LOSS, Outcome, Request, Tally, place_of, store_of, workers_of
 from transfuse.store import LostArtifactError, Store, exclusive, write_bytes, write_text
 
 MOST_ROWS = 5000
@@ -69,8 +69,8 @@ def _choose(request: Request, asked: Asked, folder: Folder) -> Outcome:
     walk = Walk(plan, store)
     if walk.ready(plan.targets) is not None:
         journal.emit("forecast", steps={name: _guess(step) for name, step in plan.steps.items()})
-        workers = request.workers or (recipe.run.workers if isinstance(recipe.run.workers, int) else 1)
-        Engine(walk, place_of(prepared, store, journal), journal, workers, request.modules).run(plan.targets)
+        place, workers = place_of(prepared, store, journal), workers_of(request)
+        Engine(walk, place, journal, workers, request.modules, kind=request.engine).run(plan.targets)
     made = _evidence(store.need(walk.done["appraise"]).meta, prepared, plan, asked, note)
     deliver.keep_history(folder, made)
     write_bytes(folder.evidence, pretty(made).encode())

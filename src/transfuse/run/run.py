@@ -26,9 +26,12 @@ from transfuse.run.shipped import deliver_model
 from transfuse.run.tracking import named, tell
 from transfuse.run.worker import Place
 from transfuse.store import LostArtifactError, Store, exclusive, named_store, remove_halves, write_text
+from transfuse.threads import cores
 
 # So many damaged store entries are repaired in one run; more than that is a broken disk.
 LARGEST_LOSS = 50
+# Each takes the memory of a step: more are had by asking for them.
+MOST_WORKERS = 4
 
 Listener = Callable[[Mapping[str, Any]], None]
 
@@ -172,19 +175,22 @@ def _search(request: Request, prepared: Prepared, store: Store, journal: Journal
     place = place_of(prepared, store, journal)
 
     def compute(walk: Walk) -> None:
-        Engine(walk, place, journal, _workers(request), request.modules, kind=request.engine).run(walk.plan.targets)
+        Engine(walk, place, journal, workers_of(request), request.modules, kind=request.engine).run(walk.plan.targets)
 
     plan = search_of(prepared, lambda: probe(prepared, place, journal.emit, request.modules).keys)
     found = searched(prepared, plan, store, compute)
     return prepared if found is None else found
 
 
-def _workers(request: Request) -> int | None:
-    """How many steps at once; None where nobody says and the engine is a cluster, which knows its size."""
-    run = request.recipe.run
-    if request.engine != "local" and run.workers in (1, "auto"):
-        return request.workers
-    return request.workers or (run.workers if isinstance(run.workers, int) else _auto_workers())
+def workers_of(request: Request) -> int | None:
+    """How many steps at once, of a run as of a choice: as asked for, else as the recipe says; None where neither gives
+    a number and the engine is a cluster, which knows its size."""
+    asked = request.workers or request.recipe.run.workers
+    if isinstance(asked, int):
+        return asked
+    if request.engine != "local":
+        return None
+    return 1 if asked is None else min(MOST_WORKERS, cores())
 
 
 def _computed(request: Request, prepared: Prepared, store: Store, journal: Journal) -> Computed:
@@ -197,7 +203,7 @@ def _computed(request: Request, prepared: Prepared, store: Store, journal: Journ
     place = place_of(prepared, store, journal)
     forecast = probe(prepared, place, journal.emit, request.modules)
     journal.emit("forecast", steps=expected(prepared.plan, forecast.seconds, walk.done))
-    workers = _workers(request)
+    workers = workers_of(request)
 
     def engine(these: Walk, until: float | None) -> Engine:
         def open_test() -> None:
@@ -226,12 +232,6 @@ def place_of(prepared: Prepared, store: Store, journal: Journal | None = None) -
     data = settings(prepared.recipe.data).read
     written = journal.path if journal else None
     return Place(store, prepared.root, data, run.device, run.threads, written, prepared.surroundings.reads)
-
-
-def _auto_workers() -> int:
-    import os
-
-    return max(1, min(4, os.cpu_count() or 1))
 
 
 def finished_arms(prepared: Prepared, walk: Walk) -> tuple[Ladder, list[str]]:
