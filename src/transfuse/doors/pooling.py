@@ -17,11 +17,11 @@ from transfuse.evaluation.elsewhere.door import SELECTION, read_all
 from transfuse.evaluation.tables import Table
 from transfuse.fusion import outputs_lift
 from transfuse.fusion.contract import About
+from transfuse.kinds import LEAST_PROBABILITY
 from transfuse.registry import Entry, method
 
 FAMILY = "outputs/"
 WORDS = ("fuse", "of", "cost")
-LEAST = 1e-15
 
 
 def fusions(predictions: Any) -> dict[str, dict[str, Any]]:
@@ -69,7 +69,7 @@ def with_fusions(predictions: Mapping[str, Any], labels: Any, settings: Mapping[
         pooled, scale = np.stack(scores), "probability"
         if settings.get("scale") == "logit":
             # One scale is said of all predictions.
-            pooled, scale = np.log(np.maximum(pooled, LEAST)), "logit"
+            pooled, scale = np.log(np.maximum(pooled, LEAST_PROBABILITY)), "logit"
         made[name] = {
             "scores": pooled, "ids": np.array(items.ids), "scale": np.array(scale),
             "classes": np.array(known.classes), "seed": np.array(next(iter(members.values())).runs),

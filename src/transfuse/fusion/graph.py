@@ -21,12 +21,12 @@ from transfuse.fusion.lowered import Lowered
 from transfuse.fusion.outputs_lift import KNOWN
 from transfuse.fusion.pooled import Pool
 from transfuse.jsonio import file_digest
+from transfuse.kinds import LEAST_PROBABILITY
 from transfuse.registry import find, method
 from transfuse.source.base import Source
 from transfuse.store import require_free, write_bytes
 
 SHELF = "fusion/exports"
-FLOOR = 1e-15
 LARGEST_BATCH = 1 << 16
 TOLERANCE = 1e-5
 
@@ -80,9 +80,9 @@ class PoolGraph(nn.Module):
             # Every label of every item is a question of two classes, as in `kinds_lift`.
             questions = yes.reshape(yes.shape[0], -1)
             pooled = self.pooled(self.state, torch.stack([1 - questions, questions], dim=2))[:, 1]
-            return torch.logit(pooled.reshape(yes.shape[1:]), eps=FLOOR)
+            return torch.logit(pooled.reshape(yes.shape[1:]), eps=LEAST_PROBABILITY)
         each = torch.stack([torch.softmax(member(canvas).double(), dim=1) for member in self.members])
-        return self.pooled(self.state, each).clamp_min(FLOOR).log()
+        return self.pooled(self.state, each).clamp_min(LEAST_PROBABILITY).log()
 
 
 def logits_of(model: Source) -> nn.Module:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-FLOOR = 1e-15
+from transfuse.kinds import LEAST_PROBABILITY
+
 COOLEST, HOTTEST = 1 / 20, 20.0
 # Rows are gone through in pieces that stay in the processor's cache; above so many entries they are thinned evenly.
 PIECE, LARGE = 1 << 17, 2_000_000
@@ -24,7 +25,7 @@ def softened(probabilities: np.ndarray, heat: float) -> np.ndarray:
     """softmax(log p / T) in float64, with p floored at 1e-15. [N, C] -> [N, C]."""
     found = np.empty(probabilities.shape)
     for rows in pieces(*probabilities.shape):
-        part = np.log(np.maximum(probabilities[rows], FLOOR))
+        part = np.log(np.maximum(probabilities[rows], LEAST_PROBABILITY))
         part /= heat
         part -= part.max(axis=1, keepdims=True)
         np.exp(part, out=part)
@@ -44,7 +45,7 @@ def _temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
 
     Where the root lies outside, the nearest bound; where nothing depends on T, or no row is there, 1.
     """
-    logs = np.log(np.maximum(probabilities, FLOOR))
+    logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
     logs -= logs.max(axis=1, keepdims=True)
     true = logs[np.arange(len(logs)), targets]
     low, high, b = 1 / HOTTEST, 1 / COOLEST, 1.0

@@ -16,7 +16,7 @@ from transfuse import partial
 from transfuse.errors import UserError
 from transfuse.fusion import kinds_lift, outputs_lift
 from transfuse.fusion.made import Made, made_card
-from transfuse.kinds import kind_of
+from transfuse.kinds import LEAST_PROBABILITY, kind_of
 from transfuse.registry import method
 from transfuse.source.base import Source
 from transfuse.source.door import inputs_of
@@ -66,7 +66,7 @@ class Pool(Made):
         else:
             every = np.arange(len(canvas))
             pooled = outputs_lift.apply(entry, self.state, np.stack([ask(n, every) for n in range(len(self.members))]))
-        return {"logits": torch.from_numpy(np.log(np.clip(pooled, 1e-15, None))).float().to(canvas.device)}
+        return {"logits": torch.from_numpy(np.log(np.clip(pooled, LEAST_PROBABILITY, None))).float().to(canvas.device)}
 
     def _other(self, batch: Tensor | Mapping[str, Any]) -> Tensor:
         """Logits of labels, or a regression's numbers."""
@@ -74,7 +74,7 @@ class Pool(Made):
         answers = np.stack([kinds_lift.answers(score, kind_of(self.kind).scale, self.kind) for score in scores])
         pooled = kinds_lift.apply(method(self.method), self.state, answers, self.kind)
         if self.kind == "multilabel":
-            pooled = logit(np.clip(pooled, 1e-15, 1.0 - 1e-15))
+            pooled = logit(np.clip(pooled, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY))
         return torch.from_numpy(pooled).float()
 
     def freeze(self, until: str | None = None) -> None:

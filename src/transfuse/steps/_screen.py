@@ -18,11 +18,12 @@ from transfuse.evaluation.probes.ridge import LIFT, Answer, Heads, System
 from transfuse.fusion import outputs_lift
 from transfuse.fusion.contract import About
 from transfuse.fusion.heat import softened, temperatures
+from transfuse.kinds import LEAST_PROBABILITY
 from transfuse.registry import method
 from transfuse.seeds import stream
 
 # All sources' columns together; a screen looks at principal components, finalists are trained on everything.
-WIDEST, ROWS, FLOOR = 512, 4000, 1e-15
+WIDEST, ROWS = 512, 4000
 # Pools and temperatures are fitted out of fold on thirds of the rows: folds of equal remainder together.
 THIRDS = 3
 RULES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -203,7 +204,7 @@ class Screen:
             rest = self.folds % THIRDS != third
             (heat,) = temperatures(probabilities[None, rest], self.targets[rest])
             soft = softened(probabilities[held], float(heat))
-            losses[held] = -np.log(np.maximum(soft[np.arange(len(soft)), self.targets[held]], FLOOR))
+            losses[held] = -np.log(np.maximum(soft[np.arange(len(soft)), self.targets[held]], LEAST_PROBABILITY))
         return losses
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from transfuse.fusion import outputs_lift
 from transfuse.fusion.checks.law import Family, distance, quiet, require, require_same, variants
+from transfuse.kinds import LEAST_PROBABILITY
 from transfuse.registry import Entry
 from transfuse.seeds import stream
 
@@ -47,7 +48,7 @@ def _pool(entry: Entry, draw: int = 0) -> tuple[State, np.ndarray, np.ndarray, n
 
 def _loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
     chosen = probabilities[..., np.arange(len(targets)), targets]
-    return float(-np.log(np.clip(chosen, 1e-15, None)).mean())
+    return float(-np.log(np.clip(chosen, LEAST_PROBABILITY, None)).mean())
 
 
 def probability_vector(entry: Entry) -> None:

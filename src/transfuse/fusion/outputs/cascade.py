@@ -20,6 +20,7 @@ import numpy as np
 
 from transfuse.fusion.contract import About
 from transfuse.fusion.heat import softened, temperatures
+from transfuse.kinds import LEAST_PROBABILITY
 
 CITATION = "Viola, Jones, CVPR 2001; Wang et al., Wisdom of committees, ICLR 2022; Jitkrittum et al., NeurIPS 2023"
 PARAMETERS = {
@@ -46,7 +47,7 @@ TRAITS = {
     "stops_early": True,
 }
 NEEDS = ("about",)
-FLOOR, NEVER = 1e-15, 2.0
+NEVER = 2.0
 ALL_ORDERS, BEAM = 4, 3
 # Prices of the whole cost in units of log-loss; orders are compared on at most so many numbers a member.
 PRICES = np.concatenate([[0.0], np.geomspace(1e-3, 10.0, 25)])
@@ -216,7 +217,7 @@ class _Ground:
         order = (*path.order, member)
         total = soft[member] + total if path.mean else total
         answer = total / len(order) if path.mean else soft[member]
-        loss = -np.log(np.maximum(answer[np.arange(len(answer)), self.targets].astype(np.float64), FLOOR))
+        loss = -np.log(np.maximum(answer[np.arange(len(answer)), self.targets].astype(np.float64), LEAST_PROBABILITY))
         sure = _sureness(self.kind, answer, [soft[one] for one in order]).astype(np.float64)
         rank = np.argsort(-sure, kind="stable")
         cost = float(self.cost[member] / max(self.cost.sum(), 1e-300))

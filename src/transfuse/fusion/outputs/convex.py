@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize
 
+from transfuse.kinds import LEAST_PROBABILITY
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -31,12 +33,12 @@ TRAITS = {
     "kinds": "multiclass, multilabel",
 }
 REVISION = 2
-FLOOR, STILL = 1e-15, 1e-10
+STILL = 1e-10
 
 
 def fit(probabilities: np.ndarray, targets: np.ndarray, *, steps: int) -> dict[str, np.ndarray]:
     """The weights: `probabilities [K, N, C]`, `targets [N]` -> `weights [K]`."""
-    true = np.maximum(probabilities[:, np.arange(len(targets)), targets], FLOOR)
+    true = np.maximum(probabilities[:, np.arange(len(targets)), targets], LEAST_PROBABILITY)
     weights = _near(true)
     for _ in range(steps):
         better = weights * (true / (weights @ true)).mean(axis=1)
@@ -52,7 +54,7 @@ def _near(true: np.ndarray) -> np.ndarray:
     """Weights near the best, none of them zero, so that fixed-point steps can still move each. [K, N] -> [K]."""
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        pooled = np.maximum(weights @ true, FLOOR)
+        pooled = np.maximum(weights @ true, LEAST_PROBABILITY)
         return float(weights.sum() - np.log(pooled).mean()), 1.0 - (true / pooled).mean(axis=1)
 
     start, bounds = np.full(len(true), 1.0 / len(true)), [(0.0, None)] * len(true)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import softmax
 
+from transfuse.kinds import LEAST_PROBABILITY
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -26,7 +28,6 @@ TRAITS = {
     "symmetric": True,
     "kinds": "multiclass, multilabel",
 }
-FLOOR = 1e-15
 
 
 def fit(probabilities: np.ndarray, targets: np.ndarray) -> dict[str, np.ndarray]:
@@ -38,10 +39,10 @@ def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray
     """`[K, N, C] -> [N, C]`."""
     total = np.zeros(probabilities.shape[1:])
     for member in probabilities:
-        total += np.log(np.maximum(member, FLOOR))
+        total += np.log(np.maximum(member, LEAST_PROBABILITY))
     return softmax(total / len(probabilities), axis=1)
 
 
 def graph(state: dict[str, Tensor], probabilities: Tensor) -> Tensor:
     """`apply` on tensors, for a graph that runs elsewhere."""
-    return probabilities.clamp_min(FLOOR).log().mean(dim=0).softmax(dim=1)
+    return probabilities.clamp_min(LEAST_PROBABILITY).log().mean(dim=0).softmax(dim=1)

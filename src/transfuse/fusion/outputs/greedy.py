@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from transfuse.kinds import LEAST_PROBABILITY
 from transfuse.seeds import stream
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ TRAITS = {
     "symmetric": True,
     "kinds": "multiclass, multilabel",
 }
-FLOOR = 1e-15
 
 
 def fit(probabilities: np.ndarray, targets: np.ndarray, *, rounds: int, bags: int) -> dict[str, np.ndarray]:
@@ -58,7 +58,7 @@ def _picked(true: np.ndarray, rounds: int) -> np.ndarray:
     counts, together = np.zeros(len(true)), np.zeros(true.shape[1])
     lowest, best = np.inf, counts
     for size in range(1, rounds + 1):
-        losses = -np.log(np.maximum((together + true) / size, FLOOR)).mean(axis=1)
+        losses = -np.log(np.maximum((together + true) / size, LEAST_PROBABILITY)).mean(axis=1)
         chosen = int(np.argmin(losses))
         counts = counts + (np.arange(len(true)) == chosen)
         together = together + true[chosen]

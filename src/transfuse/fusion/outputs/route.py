@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from transfuse.fusion.sizes import refuse_large
+from transfuse.kinds import LEAST_PROBABILITY
 
 REVISION = 2
 CITATION = "Jacobs, Jordan, Nowlan, Hinton, Adaptive mixtures of local experts, 1991; Woods et al., PAMI 1997"
@@ -29,7 +30,6 @@ TRAITS = {
     "symmetric": True,
     "kinds": "multiclass, multilabel",
 }
-FLOOR = 1e-15
 
 
 def fit(probabilities: np.ndarray, targets: np.ndarray, *, penalty: float) -> dict[str, np.ndarray]:
@@ -38,7 +38,7 @@ def fit(probabilities: np.ndarray, targets: np.ndarray, *, penalty: float) -> di
     seen = _seen(probabilities)
     centre, spread = seen.mean(axis=(0, 1)), np.maximum(seen.std(axis=(0, 1)), 1e-6)
     seen = (seen - centre) / spread
-    true = np.maximum(probabilities[:, np.arange(len(targets)), targets], FLOOR)
+    true = np.maximum(probabilities[:, np.arange(len(targets)), targets], LEAST_PROBABILITY)
     members, kinds = len(true), seen.shape[2]
 
     def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
@@ -65,7 +65,8 @@ def _seen(probabilities: np.ndarray) -> np.ndarray:
     """What the router looks at: [K, N, C] -> [K, N, 4]."""
     parted = np.partition(probabilities, -2, axis=2)
     top, second = parted[..., -1], parted[..., -2]
-    entropy = -(probabilities * np.log(np.maximum(probabilities, FLOOR))).sum(axis=2) / np.log(probabilities.shape[2])
+    logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
+    entropy = -(probabilities * logs).sum(axis=2) / np.log(probabilities.shape[2])
     mean = np.broadcast_to(probabilities.mean(axis=0), probabilities.shape)
     agreement = np.take_along_axis(mean, probabilities.argmax(axis=2)[..., None], axis=2)[..., 0]
     return np.stack([top, top - second, entropy, agreement], axis=2)

@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from transfuse.fusion.sizes import refuse_large
+from transfuse.kinds import LEAST_PROBABILITY
 from transfuse.seeds import stream
 
 CITATION = "Wolpert, Stacked generalization, 1992; Ting, Witten, Issues in stacked generalization, JAIR 1999"
@@ -37,7 +38,7 @@ TRAITS = {
 }
 COST = {"microseconds": 15.0, "times": [], "pairs": 50_000}
 REVISION = 2
-FLOOR, FOLDS, COMPARED = 1e-15, 5, 2_000_000
+FOLDS, COMPARED = 5, 2_000_000
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 # Penalties are compared by fits that need not be exact; the last one is.
 ROUGH = {"maxiter": 100, "gtol": 1e-5, "ftol": 1e-9}
@@ -47,7 +48,7 @@ EXACT = {"maxiter": 5000, "gtol": 1e-8, "ftol": 1e-13}
 def fit(probabilities: np.ndarray, targets: np.ndarray, *, penalty: float | None) -> dict[str, np.ndarray]:
     """`probabilities [K, N, C]`, `targets [N]` -> `weights [K, C]` and `bias [C]`. Raises UserError for too large."""
     refuse_large(probabilities, "stack")
-    logs = np.log(np.maximum(probabilities, FLOOR))
+    logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
     step = -(-probabilities.size // COMPARED)
     chosen = penalty if penalty is not None else _cross_validated(logs[:, ::step], targets[::step])
     weights, bias = _fitted(logs, targets, chosen, _plain(logs), EXACT)
@@ -56,7 +57,8 @@ def fit(probabilities: np.ndarray, targets: np.ndarray, *, penalty: float | None
 
 def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray:
     """`[K, N, C] -> [N, C]`."""
-    return softmax(_scores(np.log(np.maximum(probabilities, FLOOR)), state["weights"], state["bias"]), axis=1)
+    logs = np.log(np.maximum(probabilities, LEAST_PROBABILITY))
+    return softmax(_scores(logs, state["weights"], state["bias"]), axis=1)
 
 
 def _scores(logs: np.ndarray, weights: np.ndarray, bias: np.ndarray) -> np.ndarray:

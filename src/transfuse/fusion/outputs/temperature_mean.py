@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from transfuse.fusion.heat import softened, temperatures
+from transfuse.kinds import LEAST_PROBABILITY
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,5 +46,5 @@ def apply(state: dict[str, np.ndarray], probabilities: np.ndarray) -> np.ndarray
 
 def graph(state: dict[str, Tensor], probabilities: Tensor) -> Tensor:
     """`apply` on tensors, for a graph that runs elsewhere."""
-    heated = probabilities.clamp_min(1e-15).log() / state["temperatures"][:, None, None]
+    heated = probabilities.clamp_min(LEAST_PROBABILITY).log() / state["temperatures"][:, None, None]
     return heated.softmax(dim=2).mean(dim=0)
