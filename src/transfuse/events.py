@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 Emit = Callable[..., None]
+Listener = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Journal:
 
     path: Path
     clock: Callable[[], float] = time.time
-    listeners: list[Callable[[dict[str, Any]], None]] = field(default_factory=list)
+    listeners: Sequence[Listener] = ()
 
     def emit(self, event: str, **details: Any) -> None:
         """Append one event; `details` must be JSON values."""

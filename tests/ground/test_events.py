@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from transfuse.events import Journal, silent
@@ -46,7 +47,7 @@ def test_values_that_are_not_json_are_told_as_text(tmp_path: Path) -> None:
 
 
 def test_listeners_hear_what_is_written(tmp_path: Path) -> None:
-    heard: list[dict[str, object]] = []
+    heard: list[Mapping[str, object]] = []
     journal = Journal(tmp_path / "journal.jsonl", listeners=[heard.append])
     journal.emit("step_done", step="a")
     assert heard == list(journal.read())

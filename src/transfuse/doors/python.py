@@ -8,7 +8,7 @@ folder or a saved model.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -256,13 +256,12 @@ def _opened(sources: Sources, canvas: int) -> dict[str, Source]:
     from transfuse.source.open import make_card, open_source
 
     opened: dict[str, Source] = {}
-    make: Callable[..., Any] = make_card
     for name, entry in _named(sources).items():
         if isinstance(entry, Source):
             opened[name] = entry
             continue
         module = None if isinstance(entry, str) else _network(name, entry)
-        card = make(name, entry, root=Path.cwd(), canvas=canvas)
+        card = make_card(name, entry if module is None else module, root=Path.cwd(), canvas=canvas)
         opened[name] = open_source(card, root=Path.cwd(), module=module)
     if not opened:
         raise UserError("nothing to fuse", expected="at least one source")

@@ -61,7 +61,7 @@ def _choose(request: Request, asked: Asked, folder: Folder) -> Outcome:
             "choose asks of classes that exclude each other", got=f"task kind {recipe.task.kind}", hint=hint
         )
     store, tally = store_of(recipe, request.root), Tally()
-    journal = Journal(folder.journal, listeners=[*request.listeners, tally])  # pyright: ignore[reportArgumentType]
+    journal = Journal(folder.journal, listeners=[*request.listeners, tally])
     journal.emit("run_started", out=folder.path.name)
     prepared = prepare(recipe, root=request.root, store=store, modules=request.modules, emit=journal.emit)
     blocks, note = rows_apart(prepared, store, asked.rows)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from transfuse.data.open import open_data, settings
 from transfuse.errors import UserError
-from transfuse.events import Journal
+from transfuse.events import Journal, Listener
 from transfuse.folder import Folder
 from transfuse.jsonio import digest, file_digest, pretty
 from transfuse.plan.arms import ArmSpec
@@ -32,8 +32,6 @@ from transfuse.threads import cores
 LARGEST_LOSS = 50
 # Each takes the memory of a step: more are had by asking for them.
 MOST_WORKERS = 4
-
-Listener = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def _run(request: Request, folder: Folder) -> Outcome:
     began = time.process_time()
     store = store_of(request.recipe, request.root)
     tally = Tally()
-    journal = Journal(folder.journal, listeners=[*request.listeners, tally])  # pyright: ignore[reportArgumentType]
+    journal = Journal(folder.journal, listeners=[*request.listeners, tally])
     journal.emit("run_started", out=folder.path.name)
     prepared = prepare(request.recipe, root=request.root, store=store, modules=request.modules, emit=journal.emit)
     if wanted(prepared):
