@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pkgutil
-import random
 import subprocess
 import sys
 
@@ -53,36 +52,6 @@ def study(tmp_path_factory):
         train=quick,
         run={"store": str(folder / "store")},
     )
-
-
-def as_it_stands() -> tuple[object, ...]:
-    """What a verb could change of a process for good."""
-    kept = random.getstate(), repr(np.random.get_state()[1].tolist()), bytes(torch.get_rng_state().numpy())  # noqa: NPY002
-    return torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled(), *kept
-
-
-def test_a_verb_leaves_the_torch_and_random_state_of_its_process_as_it_was(tmp_path, monkeypatch):
-    monkeypatch.setattr("transfuse.run.worker.keep_memory", lambda: pytest.fail("the caller's memory was tuned"))
-    sources = {"narrow": Small(2), "wide": Small(2)}
-    quick = {"frozen": {"epochs": 2, "rates": [0.01], "least_steps": 10}}
-    more = {"run": {"store": str(tmp_path / "store")}}
-    torch.set_num_threads(2)
-    before = as_it_stands()
-    found = transfuse.choose(sources, images(60), out=tmp_path / "choose", **more)
-    assert as_it_stands() == before, "choose"
-    found = transfuse.compare(
-        sources, images(60), out=tmp_path / "run", candidates=["features/concat"], ladder="quick", train=quick, **more
-    )
-    assert as_it_stands() == before, "compare"
-    transfuse.fuse({**sources, "third": "demo:vgg"}, "features/concat", classes=3, canvas=12)
-    assert as_it_stands() == before, "fuse"
-    transfuse.merge("weights/mean", sources, data=torch.zeros(4, 3, 12, 12))
-    assert as_it_stands() == before, "merge"
-    transfuse.evaluate({name: np.eye(3)[np.arange(60) % 3] * 0.91 + 0.03 for name in "ab"}, np.arange(60) % 3)
-    assert as_it_stands() == before, "evaluate"
-    transfuse.load(found.folder)
-    found.model(modules=sources)
-    assert as_it_stands() == before, "load"
 
 
 def test_compare_recommends_one_arm(study):

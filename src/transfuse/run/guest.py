@@ -14,7 +14,7 @@ import numpy as np
 def as_found(threads: int) -> Iterator[None]:
     """Inside, torch uses `threads` threads in an operation; afterwards all that is global is as it was, also where
     something is raised: threads, default type, grad mode, precision and determinism of torch, and the random states of
-    Python, NumPy and torch on every device that is in use.
+    Python, NumPy and torch (on the CPU, and on graphics cards that are in use).
 
     Imports torch. What glibc keeps of freed memory cannot be asked for, so it cannot be put back: see `keep_memory`.
     """
