@@ -219,3 +219,12 @@ def test_features_of_rows_apart_are_what_the_singles_read_anyway() -> None:
         "features|a|0": "extract a.vector pool",
         "features|b|0": "extract b.vector pool",
     }
+
+
+def test_the_best_single_that_folds_chose_unlike_has_a_model_to_ship() -> None:
+    """On every ladder: it is judged under this name, which is no arm's, where folds do not agree on one."""
+    for ladder_ in ("quick", "standard"):
+        (select,) = plan(setting(crossfit=True, ladder=ladder_)).steps["ship"].selects
+        assert select.options["best_single"] == {"choice|best_single": "best_single final"}
+    (select,) = plan(setting(ladder="quick")).steps["ship"].selects
+    assert "best_single" not in select.options

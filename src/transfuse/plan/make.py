@@ -197,6 +197,9 @@ def _ship(build: Builder, slots: Sequence[Slot], evaluate: str) -> str:
         if slot.choice is not None and setting.final is not None:
             source = {"tuned_single": "best_single"}.get(slot.name, slot.choice)
             options[slot.name] = {f"choice|{slot.name}": f"{source} final"}
+    if setting.final is not None:
+        # What folds that chose unlike singles are judged as; no ladder has a place of that name.
+        options["best_single"] = {"choice|best_single": "best_single final"}
     return build.add(Step("ship", "ship", {}, {}, (Select(evaluate, options),)))
 
 
