@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfuse.run import worker
+from transfuse.run import guest, worker
 from transfuse.run.guest import as_found
 from transfuse.store import Store
 
@@ -67,7 +68,6 @@ def test_a_step_in_this_process_leaves_it_as_it_was(fails, monkeypatch, tmp_path
 
     step = SimpleNamespace(needs=("torch",), load=lambda: SimpleNamespace(run=run))
     monkeypatch.setattr(worker, "find", lambda *_: step)
-    monkeypatch.setattr(worker, "keep_memory", lambda: pytest.fail("glibc was asked to keep memory"))
     place = worker.Place(Store(tmp_path), Path(), "demo", "cpu", 1, None)
     before = state()
     try:
@@ -77,9 +77,17 @@ def test_a_step_in_this_process_leaves_it_as_it_was(fails, monkeypatch, tmp_path
     assert (state(), seen) == (before, [1])
 
 
-def test_workers_keep_memory(monkeypatch):
-    asked = []
-    monkeypatch.setattr(worker, "keep_memory", lambda: asked.append("kept"))
-    monkeypatch.setattr(worker.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
-    worker.start_worker(0)
-    assert asked == ["kept"]
+@pytest.mark.parametrize("fails", [False, True])
+def test_memory_is_kept_inside_and_as_usual_afterwards(fails, monkeypatch):
+    told = {}
+    monkeypatch.setattr(guest.ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=told.__setitem__))
+    with contextlib.suppress(ZeroDivisionError), guest.memory_kept():
+        assert told == guest.KEPT
+        _ = 1 / 0 if fails else 1
+    assert told == guest.USUAL and guest.USUAL[guest.TRIM] < guest.KEPT[guest.TRIM]
+
+
+def test_without_glibc_memory_is_as_it_is(monkeypatch):
+    monkeypatch.setattr(guest.ctypes, "CDLL", lambda _: SimpleNamespace())
+    with guest.memory_kept():
+        pass

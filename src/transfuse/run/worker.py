@@ -118,24 +118,8 @@ def _table(store: Store, key: str) -> Artifact | None:
         return None
 
 
-def keep_memory() -> None:
-    """Ask glibc to keep freed memory for the next batch instead of giving it back; elsewhere this does nothing.
-
-    Returning and refetching the pages of every activation more than doubles the time of a forward pass of 64 images. It
-    holds for as long as the process lives, so only workers and commands ask for it, never a verb in Python.
-    """
-    import ctypes
-
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(mmap_threshold, 32 << 20)
-        libc.mallopt(trim_threshold, (1 << 31) - 1)
-        libc.mallopt(top_pad, 64 << 20)
-
-
 def start_worker(parent: int) -> None:
-    """Make this process a worker: it keeps memory, and ends with its parent, however that ends and however early."""
+    """Make this process a worker: it ends with its parent, however that ends and however early."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -143,7 +127,6 @@ def start_worker(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-    keep_memory()
 
 
 def in_worker(job: Job, place: Place) -> Done:

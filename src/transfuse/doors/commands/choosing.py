@@ -28,9 +28,7 @@ def choose(
     from transfuse.jsonio import pretty
     from transfuse.run.choosing import Asked, choose
     from transfuse.run.run import Request
-    from transfuse.run.worker import keep_memory
 
-    keep_memory()
     recipe, root = _recipe(sources, data, canvas)
     asked = Asked(all_scores, rows, _command(sources, data, all_scores=all_scores, canvas=canvas, rows=rows))
     progress = Progress()

@@ -67,11 +67,11 @@ def plan(recipe: Annotated[Path, typer.Argument(help="a YAML recipe")]) -> None:
     choice."""
     from transfuse.doors.planned import describe
     from transfuse.plan.recipe import read
-    from transfuse.run.worker import keep_memory
+    from transfuse.run.guest import memory_kept
 
-    # The probe is kept for the runs that follow.
-    keep_memory()
-    say(describe(read(recipe), recipe.parent))
+    # The probe is kept for the runs that follow, so it is made as they are.
+    with memory_kept():
+        say(describe(read(recipe), recipe.parent))
 
 
 def init(
@@ -97,9 +97,7 @@ def carry_out(
     """Run a recipe with progress, then say what came out and where it is."""
     from transfuse.doors.console import Progress
     from transfuse.run.run import Request, run
-    from transfuse.run.worker import keep_memory
 
-    keep_memory()
     progress = Progress()
     try:
         outcome = run(Request(recipe, root, out, listeners=(progress,), workers=workers, engine=engine, track=track))

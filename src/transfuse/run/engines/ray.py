@@ -23,7 +23,7 @@ from transfuse.errors import TransfuseError, UserError, first_line, missing_extr
 from transfuse.registry import find
 from transfuse.run.engines import Pool
 from transfuse.run.needs import memory
-from transfuse.run.worker import Done, Job, Place, in_worker, keep_memory
+from transfuse.run.worker import Done, Job, Place, in_worker
 from transfuse.store import Store
 
 ALWAYS = True
@@ -171,7 +171,6 @@ class Head:
 
 def _carried_out(job: Job, place: Place) -> Done | TransfuseError:
     """A user's error travels as a value: raised, it would arrive as one of Ray's."""
-    keep_memory()
     try:
         return in_worker(job, replace(place, store=place.store.of_this_machine()))
     except TransfuseError as error:
