@@ -25,13 +25,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from transfuse.costs import COMPRESSING, stated
 from transfuse.errors import TransfuseError, UserError, first_line, many_problems, unknown_name
 
 PACKAGE = Path(__file__).parent
 DECLARATIONS = ("CITATION", "PARAMETERS", "TRAITS", "NEEDS", "REVISION", "ORDER", "READS", "COST")
-# What a file of `compress` may state of its cost: CPU seconds, these for each tap of the members, forward passes and
-# those with a backward one over the rows it is shown, and how many times its member's time the result takes.
-COMPRESS, COMPRESSING = "compress", ("seconds", "tap_seconds", "passes", "backward", "pace")
 TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "list": (list, tuple),
 }  # fmt: skip
@@ -190,22 +188,8 @@ def read_file(shelf: str, path: Path, module: str) -> Entry:
         order=found.get("ORDER", 100),
         digest=hashlib.sha256(text.encode()).hexdigest(),
         reads=tuple(found.get("READS", ())),
-        cost=_cost(shelf, found.get("COST", {}), parameters, path),
+        cost=stated(shelf, found.get("COST", {}), parameters, path),
     )
-
-
-def _cost(shelf: str, facts: Mapping[str, Any], parameters: Mapping[str, Parameter], path: Path) -> Mapping[str, Any]:
-    expected = "{'microseconds': a number, 'times': [names of parameters], 'pairs': a number}"
-    sound = {"microseconds", "times"} <= set(facts) <= {"microseconds", "times", "pairs"}
-    if shelf == COMPRESS:
-        expected = f"{{{', '.join(COMPRESSING)}: numbers, 'where': [[parameter, value, other numbers]]}}"
-        sound = set(facts) <= {*COMPRESSING, "where"}
-    if facts and not sound:
-        raise UserError("COST is not declared as it should be", where=str(path), expected=expected, got=repr(facts))
-    for name in (*facts.get("times", ()), *(name for name, *_ in facts.get("where", ()))):
-        if name not in parameters:
-            raise unknown_name("parameter in COST", name, parameters, where=str(path))
-    return facts
 
 
 def _parameter(name: str, facts: Mapping[str, Any], path: Path) -> Parameter:

@@ -21,6 +21,7 @@ LAYERS = (
         "errors",
         "types",
         "jsonio",
+        "costs",
         "registry",
         "seeds",
         "events",

@@ -14,8 +14,9 @@ from safetensors import safe_open
 from safetensors.numpy import load
 
 from transfuse.folder import Folder
-from transfuse.run import deliver
-from transfuse.run.deliver import _recommended, _settled, safetensors_bytes, write_predictions
+from transfuse.run import predictions
+from transfuse.run.deliver import _recommended, _settled
+from transfuse.run.predictions import safetensors_bytes, write_predictions
 
 ARRAYS = {"scores": np.arange(6, dtype=np.float32).reshape(3, 2), "rows": np.array([2, 0, 1])}
 
@@ -59,14 +60,14 @@ def test_what_others_put_among_the_predictions_outlives_a_kill_at_any_place(tmp_
     """Between taking it aside and putting the new folder in its place, and in the run after that."""
     folder, walk = Folder(tmp_path), SimpleNamespace(inputs=lambda _: {})
     nothing: Any = SimpleNamespace()
-    monkeypatch.setattr(deliver, "_splits", lambda *_: {})
+    monkeypatch.setattr(predictions, "_splits", lambda *_: {})
     note = folder.predictions / "concat" / "note.txt"
     note.parent.mkdir(parents=True)
     note.write_text("seen by Ada")
     (folder.predictions / "old.safetensors").write_bytes(b"old")
     if killed_at is not None:
         with monkeypatch.context() as patched:
-            place: Any = deliver.shutil if killed_at == "rmtree" else type(tmp_path)
+            place: Any = predictions.shutil if killed_at == "rmtree" else type(tmp_path)
             real = getattr(place, killed_at)
 
             def kill(path, *others, **more):

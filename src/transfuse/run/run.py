@@ -20,6 +20,7 @@ from transfuse.run import deliver
 from transfuse.run.clocks import seconds_to_target
 from transfuse.run.engine import Engine, OutOfTimeError, Walk
 from transfuse.run.forecast import expected, probe
+from transfuse.run.predictions import write_predictions
 from transfuse.run.prepare import Prepared, prepare
 from transfuse.run.searched import search_of, searched, wanted
 from transfuse.run.shipped import deliver_model
@@ -112,7 +113,7 @@ def _run(request: Request, folder: Folder) -> Outcome:
         timed = seconds_to_target(evidence, fits)
         measured = deliver.measurements_of(store.need(measure), cpu_seconds, timed)
         deliver.keep_history(folder, evidence)
-        deliver.write_predictions(folder, found.walk, prepared, evaluation)
+        write_predictions(folder, found.walk, prepared, evaluation)
         deliver_model(prepared, store, ship, folder, evidence, request.modules, request.root)
         deliver.write_records(folder, prepared, evidence, measured)
         deliver.write_reports(folder, evidence, measured, _pictures(prepared, evidence, journal))
