@@ -36,14 +36,14 @@ def test_labels_come_first_where_seeds_do_not_settle_it() -> None:
 def test_a_difference_at_the_margin_is_no_reason_to_label_twenty_times_as_many() -> None:
     step = cheapest(300, 1, settling_items=43_678, settling_runs=None, flops_per_run=None)
     assert (step.kind, step.more) == ("items", 43_378)
-    assert step.sentence.startswith("About 44,000 more rows to judge (now 300)") and "cheaper" in step.sentence
+    assert step.sentence.startswith("About 44,000 more rows to judge (now 300)") and "choose by cost" in step.sentence
     assert "Label about 5,700 more rows" in cheapest(300, 1, 6_000, None, None).sentence
 
 
 def test_many_seeds_are_better_than_nothing_and_nothing_is_said_so() -> None:
     assert cheapest(500, 5, None, 400, None).more == 395
     step = cheapest(500, 1, None, None, None)
-    assert step.kind == "neither" and "take the cheaper one" in step.sentence
+    assert step.kind == "neither" and "choose by cost" in step.sentence
     assert cheapest(500, 5, 400, None, None).more == 1
 
 
@@ -119,4 +119,4 @@ def test_the_cheaper_of_two_equals_wins_and_equals_at_equal_cost_both_stay() -> 
 def test_neither_way_is_undefined_with_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(next_experiment, "cheapest", lambda *_: cheapest(1, 1, None, None, None))
     (row,) = next_experiment.ask(close(120))
-    assert isinstance(row.value, Undefined) and "take the cheaper one" in row.value.reason
+    assert isinstance(row.value, Undefined) and "choose by cost" in row.value.reason

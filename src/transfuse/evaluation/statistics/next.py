@@ -50,10 +50,10 @@ def cheapest(
         if settling_items is not None and settling_items > TOO_MANY * items:
             text = (
                 f"About {roughly(more_items):,} more rows to judge ({now}), so close does the difference lie to what"
-                " counts: take the cheaper one."
+                " counts: choose by cost."
             )
             return Step("items", more_items, text)
         text = f"Label about {roughly(more_items):,} more rows to judge ({now}): if the difference stays as it is,"
         seeds = " More seeds alone would not, or would cost more." if runs > 1 else ""
         return Step("items", more_items, f"{text} that settles it.{seeds}")
-    return Step("neither", 0, "Neither more rows nor more seeds alone would: take the cheaper one.")
+    return Step("neither", 0, "Neither more rows nor more seeds alone would: choose by cost.")
