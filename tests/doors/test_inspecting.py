@@ -138,3 +138,13 @@ def test_weights_that_no_source_takes_are_told_with_the_way_that_works(tmp_path:
     assert facts["safe"] and "save it anew as safetensors" in facts["metadata"]["as a source"]
     whole = hugging_face(tmp_path / "small", "model.safetensors", quantization_config={"bits": 4})
     assert "quantised" in facts_of(whole)["metadata"]["as a source"]
+
+
+def test_a_table_is_one_and_a_broken_one_says_what_is_wrong(tmp_path):
+    sound, broken = tmp_path / "p.csv", tmp_path / "q.csv"
+    sound.write_text("item,p0,p1\na,0.2,0.8\nb,0.6,0.4\n")
+    broken.write_text("item,p0\na,0.2,0.8\n")
+    told = inspected([sound], as_json=False)
+    assert "table" in told and "safe to load" in told and "NOT SAFE" not in told
+    assert "columns: item, p0, p1" in told and "rows: 2" in told
+    assert "NOT SAFE" in inspected([broken], as_json=False)

@@ -24,6 +24,7 @@ PROGRAM = "saved_model.pb"
 ARRAYS = (".npz",)
 HDF = (".h5", ".hdf5")
 IDX = ("ubyte", ".idx", ".gz")
+SHEETS = (".csv", ".tsv")
 LONGEST_VALUE = 200
 FIRST, LAST = 8, 4
 
@@ -64,6 +65,8 @@ def facts_of(path: Place) -> dict[str, Any]:
         return _looked(path, "Keras weights in HDF5", _layers, "arrays of numbers; its configuration is never read")
     if path.name.endswith(IDX):
         return _looked(path, "IDX", _idx, "bytes of the size its header tells")
+    if suffix in SHEETS:
+        return _looked(path, "table", _table, "text, read cell by cell; for recipes, evaluate and predict")
     from transfuse.files import images
 
     if suffix in images.SUFFIXES:
@@ -157,6 +160,13 @@ def _program(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
     from transfuse.files.programs import check_program
 
     return {}, {"operations": ", ".join(check_program(path.parent)), "as a source": f"tensorflow:{path.parent}"}
+
+
+def _table(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    from transfuse.files.sheets import read_sheet
+
+    names, rows = read_sheet(path)
+    return {}, {"columns": ", ".join(names), "rows": f"{len(rows):,}"}
 
 
 def _image(path: Path) -> tuple[dict[str, list[Any]], dict[str, str]]:
