@@ -80,6 +80,7 @@ def test_what_others_put_among_the_predictions_outlives_a_kill_at_any_place(tmp_
             with pytest.raises(KeyboardInterrupt):
                 write_predictions(folder, walk, nothing, nothing)  # pyright: ignore[reportArgumentType]
         assert not note.exists()
+        (tmp_path / ".predictions.tmp" / ".test.items.json.1-2.tmp").write_bytes(b"half")
     write_predictions(folder, walk, nothing, nothing)  # pyright: ignore[reportArgumentType]
     assert note.read_text() == "seen by Ada"
     assert [path.name for path in folder.path.rglob("*") if path.is_file()] == ["note.txt"]

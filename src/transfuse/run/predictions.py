@@ -15,7 +15,7 @@ from transfuse.folder import Folder, file_name
 from transfuse.jsonio import pretty
 from transfuse.run.engine import Walk
 from transfuse.run.prepare import Prepared
-from transfuse.store import Artifact, write_text
+from transfuse.store import HALF, Artifact, write_text
 from transfuse.types import CLEAN
 
 # What the files among the predictions end with.
@@ -59,9 +59,10 @@ def write_predictions(folder: Folder, walk: Walk, prepared: Prepared, evaluation
 
 
 def _carry_along(folder: Path, to: Path) -> None:
-    """What others have put among the predictions goes along to where those are or will be."""
+    """What others have put among the predictions goes along to where those are or will be; what a write of ours left
+    half-done does not."""
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.endswith(PREDICTED):
+        if path.is_file() and not path.name.endswith(PREDICTED) and not HALF.fullmatch(path.name):
             place = to / path.relative_to(folder)
             place.parent.mkdir(parents=True, exist_ok=True)
             path.rename(place)
