@@ -40,13 +40,13 @@ class Study:
     @classmethod
     def of_folder(cls, folder: Path) -> Study:
         """The study of a run folder. Raises UserError where there is none or its JSON is damaged."""
-        if not Folder(folder).evidence.is_file():
-            expected, hint = (
-                f"a folder that a run wrote, with {Folder(folder).evidence.name}",
-                "transfuse runs lists them",
+        evidence = Folder(folder).evidence
+        if not evidence.is_file():
+            expected = f"a folder that a run wrote, with {evidence.name}"
+            raise UserError(
+                "there is no run here", where=str(folder), expected=expected, hint="transfuse runs lists them"
             )
-            raise UserError("there is no run here", where=str(folder), expected=expected, hint=hint)
-        record = json_object(Folder(folder).evidence, "this file is damaged", hint="run the recipe again")
+        record = json_object(evidence, "this file is damaged", hint="run the recipe again")
         measurements, thumbnails = (
             json_object(path, "this file is damaged", hint="run again") if path.is_file() else {}
             for path in (Folder(folder).measurements, Folder(folder).thumbnails)
