@@ -23,7 +23,9 @@ def state() -> list[object]:
         torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled(),
         torch.get_float32_matmul_precision(), cudnn.benchmark, cudnn.deterministic,
         torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled(),
-        bytes(torch.get_rng_state().numpy()), random.getstate(), repr(np.random.get_state()[1].tolist()),  # noqa: NPY002
+        bytes(torch.get_rng_state().numpy()), random.getstate(),
+        # The place in the row of numbers too: the row itself is new after 624 only.
+        [part.tolist() if isinstance(part, np.ndarray) else part for part in np.random.get_state()],  # noqa: NPY002
     ]  # fmt: skip
 
 
