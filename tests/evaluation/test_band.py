@@ -20,14 +20,15 @@ def made(size: int, rank: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 def dense(form: Band) -> tuple[np.ndarray, np.ndarray]:
     """B [D, D] and Qᵀ b [D, q], put together from their blocks."""
-    whole, start = np.zeros((form.size, form.size)), 0
-    for block in form.blocks:
-        width = len(block)
-        row = block[:, : block.shape[1] - form.count]
-        whole[start : start + width, start : start + row.shape[1]] = row
-        whole[start + width : start + row.shape[1], start : start + width] = row[:, width:].T
-        start += width
-    return whole, np.concatenate([block[:, -form.count :] for block in form.blocks])
+    size = sum(len(lead) for lead, _, _ in form.blocks)
+    whole, start = np.zeros((size, size)), 0
+    for lead, right, _ in form.blocks:
+        stop = start + len(lead)
+        whole[start:stop, start:stop] = lead
+        whole[stop : stop + len(right), start:stop] = right
+        whole[start:stop, stop : stop + len(right)] = right.T
+        start = stop
+    return whole, np.concatenate([sides.T for _, _, sides in form.blocks])
 
 
 @pytest.mark.parametrize("size", SIZES)

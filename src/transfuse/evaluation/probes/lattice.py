@@ -1,7 +1,8 @@
 """Every set of sources at once: without it the best pair could be found only by trying each as if it were alone.
 
 Inner products between two sources are computed once; those of a set are put together from these blocks, so what is left
-for each set is a reduction to a band (LogME) or a Cholesky factor (ridge heads, in `ridge.py`).
+for each set is a reduction to a band (LogME; of many sets an elimination that they share, in `together.py`) or a
+Cholesky factor (ridge heads, in `ridge.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from transfuse.evaluation.probes.logme_fit import GramSide, KernelSide, best, mean_evidence
 from transfuse.evaluation.probes.moments import Moments, checked_block, moments, narrowed
+from transfuse.evaluation.probes.together import Together, worth_it
 from transfuse.types import Value
 
 Names = tuple[str, ...]
@@ -46,8 +48,16 @@ def logme_of_sets(
     whole = moments(np.concatenate(kept, axis=1), targets, classes)
     parts = dict(zip(blocks, kept, strict=True))
     present = np.unique(targets).tolist()
-    sides = ((names, _side(names, runs, whole, parts, targets, present)) for names in filter(None, sets))
-    return {names: mean_evidence(best(side)) for names, side in sides}, exact
+    wanted = [names for names in sets if names]
+    narrow = [names for names in wanted if sum(runs[name].stop - runs[name].start for name in names) < whole.rows]
+    found: dict[Names, Value] = {}
+    if worth_it(whole, runs, narrow, len(present) + 1):
+        levels = best(Together(whole, runs, narrow, present)).reshape(len(narrow), -1)
+        found = {names: mean_evidence(level) for names, level in zip(narrow, levels, strict=True)}
+    for names in wanted:
+        if names not in found:
+            found[names] = mean_evidence(best(_side(names, runs, whole, parts, targets, present)))
+    return {names: found[names] for names in wanted}, exact
 
 
 def _side(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -35,41 +36,54 @@ MISSED, LOOKS = 1e-9, 65
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """At one log t: q and L of the classes, [C] each, and log |I + K/t|."""
+    """At one log t: q and L of the curves, [C] each, and log |I + K/t|."""
 
     place: float
     q: np.ndarray
     level: np.ndarray
-    logdet: float
+    logdet: np.ndarray | float
 
 
-def evidence(q: np.ndarray, logdet: float, rows: int) -> np.ndarray:
+def evidence(q: np.ndarray, logdet: np.ndarray | float, rows: int) -> np.ndarray:
     """L, +inf where nothing is left to explain."""
     with np.errstate(divide="ignore"):
         return -0.5 * np.log(2 * np.pi * np.maximum(q, 0.0) / rows) - 0.5 - logdet / (2 * rows)
 
 
-class GramSide:
-    """D < N: everything from the centred Gram matrix S; the mean comes back as a rank-one term.
+class Side(Protocol):
+    """Curves that are looked at together: one for each class, and of many sets one for each class of each.
 
-    F Fᵀ has the eigenvalues of S + m mᵀ with m = √N mean, and Fᵀ y = sums + m n_c / √N. Sherman, Morrison, 1950.
+    `squares` yᵀ y of each [C]; `span` the least and the greatest sum of a set's eigenvalues, 0 where all are 0;
+    `bounded` whether no evidence can be endless.
     """
+
+    rows: int
+    squares: np.ndarray
+    span: tuple[float, float]
+    bounded: bool
+
+    def at(self, t: float) -> tuple[np.ndarray, np.ndarray | float]:
+        """q of the curves [C] and log |I + K/t|, of each or of all."""
+        ...
+
+
+class GramSide:
+    """D < N: everything from the centred Gram matrix S; the mean comes back as a rank-one term."""
 
     bounded = False
 
     def __init__(self, found: Moments, classes: Sequence[int]) -> None:
-        self.rows, self.squares = found.rows, found.counts[classes]
-        mean = found.mean * np.sqrt(found.rows)
-        sides = found.sums[:, classes] + np.outer(mean, self.squares / np.sqrt(found.rows))
-        self.form, self.width = reduced(found.gram, np.column_stack([sides, mean])), len(mean)
-        self.floor, self.scale = rounding(found.gram), total(found.gram) + float(mean @ mean)
+        self.rows, self.squares, self.width = found.rows, found.counts[classes], len(found.mean)
+        trace = total(found.gram)
+        self.form, self.floor = reduced(found.gram, sides(found, classes)), rounding(self.width, trace)
+        scale = trace + found.rows * float(found.mean @ found.mean)
+        self.span = (scale, scale)
 
     def at(self, t: float) -> tuple[np.ndarray, float]:
-        """q of the classes [C] and log |I + K/t|."""
+        """As on every side."""
         found = shifted(self.form, t, self.floor)
-        share = 1.0 + found.own[-1]
-        q = self.squares - (found.own[:-1] - found.last[:-1] ** 2 / share)
-        return q, found.logdet - self.width * float(np.log(t)) + float(np.log(share))
+        q, more = with_mean(self.squares, found.own, found.last)
+        return q, found.logdet - self.width * float(np.log(t)) + float(more)
 
 
 class KernelSide:
@@ -78,13 +92,32 @@ class KernelSide:
     def __init__(self, kernel: np.ndarray, targets: np.ndarray, classes: Sequence[int]) -> None:
         indicators = (targets[:, None] == np.asarray(classes)).astype(np.float64)
         self.rows, self.form = len(kernel), reduced(kernel, indicators)
-        self.squares, self.floor, self.scale = indicators.sum(axis=0), rounding(kernel), total(kernel)
+        trace = total(kernel)
+        self.squares, self.floor, self.span = indicators.sum(axis=0), rounding(self.rows, trace), (trace, trace)
         self.bounded = self.form.at(-self.floor) is not None
 
     def at(self, t: float) -> tuple[np.ndarray, float]:
-        """As on the other side."""
+        """As on every side."""
         found = shifted(self.form, t, self.floor)
         return t * found.own, found.logdet - self.rows * float(np.log(t))
+
+
+def sides(found: Moments, classes: Sequence[int]) -> np.ndarray:
+    """What S is asked about: Fᵀ y of each class, and last m = √N mean. [D, C + 1].
+
+    F Fᵀ has the eigenvalues of S + m mᵀ, and Fᵀ y = sums + m n_c / √N.
+    """
+    mean = found.mean * np.sqrt(found.rows)
+    return np.column_stack([found.sums[:, classes] + np.outer(mean, found.counts[classes] / np.sqrt(found.rows)), mean])
+
+
+def with_mean(squares: np.ndarray, own: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """q of each class and what m mᵀ adds to the log-determinant, from those of S alone. [..., C], [...].
+
+    Sherman, Morrison, 1950.
+    """
+    share = 1.0 + own[..., -1:]
+    return squares - (own[..., :-1] - last[..., :-1] ** 2 / share), np.log(share[..., 0])
 
 
 def total(gram: np.ndarray) -> float:
@@ -95,9 +128,9 @@ def total(gram: np.ndarray) -> float:
     return found
 
 
-def rounding(gram: np.ndarray) -> float:
+def rounding(size: int, trace: float) -> float:
     """Eigenvalues up to here are rounding: D · eps · their sum, ten times over."""
-    return 10.0 * len(gram) * float(np.finfo(np.float64).eps) * total(gram)
+    return 10.0 * size * float(np.finfo(np.float64).eps) * trace
 
 
 def shifted(form: Tridiagonal | Band, t: float, floor: float) -> Shifted:
@@ -109,9 +142,9 @@ def shifted(form: Tridiagonal | Band, t: float, floor: float) -> Shifted:
     return found
 
 
-def best(side: GramSide | KernelSide) -> np.ndarray:
+def best(side: Side) -> np.ndarray:
     """The greatest evidence per row of each class, +inf where it has no bound. [C]."""
-    if side.scale <= 0.0:
+    if side.span[1] <= 0.0:
         return _point(side, 0.0).level
     found, owner, place = _seen(side, _surveyed(side))
     level, open_ = np.full(len(owner), -np.inf), np.arange(len(owner))
@@ -137,24 +170,25 @@ def mean_evidence(found: np.ndarray) -> Value:
     return float(found.mean())
 
 
-def _point(side: GramSide | KernelSide, place: float) -> Point:
+def _point(side: Side, place: float) -> Point:
     q, logdet = side.at(float(np.exp(place)))
     return Point(place, q, evidence(q, logdet, side.rows), logdet)
 
 
-def _surveyed(side: GramSide | KernelSide) -> list[Point]:
+def _surveyed(side: Side) -> list[Point]:
     """Points by strides both ways from where noise and features weigh the same, until no class can be higher beyond.
 
     q grows with t and the determinant falls: below t no L exceeds that of the least q with t's determinant; above,
     none that of t's q with a determinant of 1.
     """
-    low, high = float(np.log(side.scale * LEAST)), float(np.log(side.scale * MOST))
-    middle, least = float(np.log(side.scale / side.rows)), _point(side, low)
+    least, most = side.span
+    low, high, middle = np.log([least * LEAST, most * MOST, np.sqrt(least) * np.sqrt(most) / side.rows]).tolist()
+    beneath = _point(side, low)
     points = [_point(side, middle + step) for step in (-STRIDE, 0.0, STRIDE)]
     while True:
         top = np.max([point.level for point in points], axis=0) + MISSED
         first, last = points[0], points[-1]
-        if first.place > low and (evidence(least.q, first.logdet, side.rows) > top).any():
+        if first.place > low and (evidence(beneath.q, first.logdet, side.rows) > top).any():
             points.insert(0, _point(side, first.place - STRIDE))
         elif last.place < high and (evidence(last.q, 0.0, side.rows) > top).any():
             points.append(_point(side, last.place + STRIDE))
@@ -162,14 +196,14 @@ def _surveyed(side: GramSide | KernelSide) -> list[Point]:
             return points
 
 
-def _seen(side: GramSide | KernelSide, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _seen(side: Side, points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The greatest L of each class at the points [C], +inf where it has no bound; and of every point that is higher
     than its neighbours and may be next to the highest peak: whose it is, and the vertex of the parabola through it.
 
     L bends by (1 + D/N)/8 ≤ 1/4 at most, so a peak is at most an eighth above the point next to it.
     """
     levels, left = (np.array([getattr(point, name) for point in points]) for name in ("level", "q"))
-    lowest = points[0].place <= np.log(side.scale * LEAST)
+    lowest = points[0].place <= np.log(side.span[0] * LEAST)
     top, highest = levels.max(axis=0), levels.argmax(axis=0)
     told = left[highest, np.arange(len(top))] <= PERFECT * side.squares
     endless = (not side.bounded) & (told | (lowest & (highest == 0)))
@@ -190,9 +224,7 @@ def _near(classes: np.ndarray, place: np.ndarray) -> list[np.ndarray]:
     return np.split(ordered, np.flatnonzero(np.diff(place[ordered]) > APART) + 1)
 
 
-def _peak(
-    side: GramSide | KernelSide, classes: np.ndarray, low: float, high: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _peak(side: Side, classes: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The log t between two ends where L of each class is highest, L there, and whether that is a peak and no end. [C]
     each."""
     centre, half = (low + high) / 2, (high - low) / 2
