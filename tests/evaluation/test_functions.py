@@ -85,8 +85,8 @@ def test_a_function_and_our_own_metric_agree_in_value_and_nearly_in_interval() -
 
 
 def test_the_form_of_the_shelf_may_be_given_too() -> None:
-    traits = {"direction": "higher", "item_mean": True, "low": 0.0, "high": 1.0}
-    form = SimpleNamespace(columns=accuracy.columns, finish=accuracy.finish, TRAITS=traits)
+    traits = {"direction": "higher", "low": 0.0, "high": 1.0}
+    form = SimpleNamespace(per_item=accuracy.per_item, TRAITS=traits)
     given = {row.id.replace("mine", "accuracy"): row for row in rows("mine", {"mine": form})}
     for row in rows("accuracy", {}):
         assert (given[row.id].value, given[row.id].low) == (row.value, row.low)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
+from transfuse.evaluation.sums import sums_of
 from transfuse.given import loaded, pointer
 from transfuse.kinds import KINDS
 
@@ -89,7 +90,7 @@ def described(text: str, folder: Path) -> dict[str, Any]:
 
 
 def fields(name: str, found: Any, options: Mapping[str, str]) -> dict[str, Any]:
-    """The fields of a metric from a function, or from anything with `columns` and `finish`.
+    """The fields of a metric from a function, or from anything that `sums_of` understands.
 
     Raises: `UserError` for what is neither, for a direction that is missing or unknown.
     """
@@ -108,10 +109,8 @@ def fields(name: str, found: Any, options: Mapping[str, str]) -> dict[str, Any]:
         "high": declared.get("high"),
         "kinds": tuple(KINDS),
     }
-    if callable(getattr(found, "columns", None)) and callable(getattr(found, "finish", None)):
-        mean = bool(declared.get("item_mean", False))
-        takes = "values" if told["takes"] is None else told["takes"]
-        return shared | {"item_mean": mean, "takes": takes, "columns": found.columns, "finish": found.finish}
+    if (sums := sums_of(found)) is not None:
+        return shared | {"takes": "values" if told["takes"] is None else told["takes"]} | sums
     if not callable(found):
         raise UserError(f"the metric '{name}' is no function", got=type(found).__name__)
     takes = told["takes"] or "probabilities"
@@ -119,4 +118,4 @@ def fields(name: str, found: Any, options: Mapping[str, str]) -> dict[str, Any]:
         raise unknown_name("kind of scores", str(takes), TAKES, where=name)
     law = Function(name, found, takes)
     read = "ranks" if takes == "ranks" else "probabilities"
-    return shared | {"item_mean": False, "takes": read, "weighted": law.weighted, "resamples": RESAMPLES}
+    return shared | {"takes": read, "weighted": law.weighted, "resamples": RESAMPLES}

@@ -15,6 +15,7 @@ import numpy as np
 from transfuse import registry
 from transfuse.errors import UserError
 from transfuse.evaluation import functions
+from transfuse.evaluation.sums import sums_of
 from transfuse.given import is_pointer
 from transfuse.types import Direction
 
@@ -30,20 +31,20 @@ def _no_columns(*_: np.ndarray) -> np.ndarray:
 class Metric:
     """A metric: `columns` and `finish` follow `evaluation/metrics`; its values lie between `low` and `high`.
 
-    A metric that is no function of sums has `weighted` in their place, and perhaps its own number of `resamples`.
-    `kinds` are the kinds of task it holds for. One that `takes` ranks is asked of the scores before a temperature that
-    is not the same for all rows of a run.
+    One that is an `item_mean` has an item's value and 1 as its columns. One that is no function of sums has `weighted`
+    in their place, and perhaps its own number of `resamples`. One that `takes` ranks is asked of the scores before a
+    temperature that is not the same for all rows of a run. `kinds` are the kinds of task it holds for.
     """
 
     name: str
     direction: Direction
     unit: str
-    item_mean: bool
     low: float | None
     high: float | None
     takes: Literal["probabilities", "scores", "values", "ranks"]
     columns: Callable[[np.ndarray, np.ndarray], np.ndarray] = _no_columns
     finish: Callable[[np.ndarray], np.ndarray] = _no_columns
+    item_mean: bool = False
     kinds: tuple[str, ...] = ("multiclass",)
     weighted: Weighted | None = None
     resamples: int | None = None
@@ -118,12 +119,10 @@ def _of_shelf(name: str) -> Metric:
         name=name,
         direction=entry.traits["direction"],
         unit=entry.traits["unit"],
-        item_mean=entry.traits["item_mean"],
         low=entry.traits["low"],
         high=entry.traits["high"],
         takes=entry.traits["takes"],
-        columns=getattr(module, "columns", _no_columns),
-        finish=getattr(module, "finish", _no_columns),
         kinds=registry.kinds_of(entry),
         weighted=getattr(module, "weighted", None),
+        **(sums_of(module) or {}),
     )

@@ -16,10 +16,10 @@ from transfuse.evaluation.rows import Measured, by_run
 from transfuse.evaluation.statistics.rank import TwoSided
 from transfuse.evaluation.statistics.resample import Interval, moments
 from transfuse.evaluation.tables import Table
+from transfuse.kinds import LEAST_PROBABILITY
 
 TPR = 0.95
 SLOPE_REACH = 0.025
-FLOOR = 1e-15
 
 
 Measure = Callable[[np.ndarray, np.ndarray], TwoSided]
@@ -128,7 +128,7 @@ def scores(table: Table, *, labels: bool = False) -> dict[str, np.ndarray]:
     probs = table.probs
     found = {"max_probability": probs.max(axis=2)}
     if not labels:
-        found["entropy"] = (probs * np.log(np.maximum(probs, FLOOR))).sum(axis=2)
+        found["entropy"] = (probs * np.log(np.maximum(probs, LEAST_PROBABILITY))).sum(axis=2)
     if table.logits is not None:
         energy = np.logaddexp(0.0, table.logits).sum(axis=2) if labels else logsumexp(table.logits, axis=2)
         found["joint_energy" if labels else "energy"] = np.asarray(energy)

@@ -15,7 +15,7 @@ from scipy.special import expit, log_softmax, logit
 
 from transfuse import seeds
 from transfuse.errors import UserError
-from transfuse.evaluation.metrics.log_loss import FLOOR
+from transfuse.kinds import LEAST_PROBABILITY
 from transfuse.types import Scale, TaskKind
 
 BOUNDS = (1 / 20, 20.0)
@@ -46,10 +46,10 @@ def as_logits(scores: np.ndarray, scale: Scale, kind: TaskKind = "multiclass") -
     if kind == "multilabel":
         if (values < 0).any() or (values > 1).any():
             raise UserError("probabilities of labels must lie in [0, 1]", got=f"{values.min():g} to {values.max():g}")
-        return logit(np.clip(values, FLOOR, 1.0 - FLOOR))
+        return logit(np.clip(values, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY))
     if (values < 0).any():
         raise UserError("probabilities must not be negative", got=f"{int((values < 0).any(axis=1).sum())} such rows")
-    return np.log(np.maximum(values, FLOOR))
+    return np.log(np.maximum(values, LEAST_PROBABILITY))
 
 
 def fit(scores: np.ndarray, targets: np.ndarray, scale: Scale, kind: TaskKind = "multiclass") -> float:

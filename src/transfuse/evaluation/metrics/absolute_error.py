@@ -11,7 +11,6 @@ CITATION = "Laplace, Théorie analytique des probabilités, 1812"
 TRAITS = {
     "direction": "lower",
     "unit": "units",
-    "item_mean": True,
     "low": 0.0,
     "high": None,
     "takes": "values",
@@ -19,13 +18,6 @@ TRAITS = {
 }
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: its absolute error, mean over targets, and 1. [N, T], [N, T] -> [N, 2]."""
-    error = np.abs(probs - targets).mean(axis=1)
-    return np.stack([error, np.ones(len(error))], axis=1)
-
-
-def finish(sums: np.ndarray) -> np.ndarray:
-    """Summed error over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return sums[..., 0] / sums[..., 1]
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Its absolute error, mean over targets. [N, T], [N, T] -> [N]."""
+    return np.abs(probs - targets).mean(axis=1)

@@ -7,16 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-TRAITS = {"direction": "higher", "unit": "share", "item_mean": True, "low": 0.0, "high": 1.0, "takes": "probabilities"}
+TRAITS = {"direction": "higher", "unit": "share", "low": 0.0, "high": 1.0, "takes": "probabilities"}
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: 1 if right else 0, and 1. [N], [N, C] -> [N, 2]."""
-    right = (probs.argmax(axis=1) == targets).astype(np.float64)
-    return np.stack([right, np.ones(len(right))], axis=1)
-
-
-def finish(sums: np.ndarray) -> np.ndarray:
-    """Right answers over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return sums[..., 0] / sums[..., 1]
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """1 if right else 0. [N], [N, C] -> [N]."""
+    return (probs.argmax(axis=1) == targets).astype(np.float64)

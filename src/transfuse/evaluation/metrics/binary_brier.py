@@ -11,7 +11,6 @@ CITATION = "Brier, Verification of forecasts expressed in terms of probability, 
 TRAITS = {
     "direction": "lower",
     "unit": "squared error",
-    "item_mean": True,
     "low": 0.0,
     "high": 1.0,
     "takes": "probabilities",
@@ -19,13 +18,6 @@ TRAITS = {
 }
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: its squared distance, mean over labels, and 1. [N, C], [N, C] -> [N, 2]."""
-    distance = np.square(probs - targets).mean(axis=1)
-    return np.stack([distance, np.ones(len(distance))], axis=1)
-
-
-def finish(sums: np.ndarray) -> np.ndarray:
-    """Summed distance over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return sums[..., 0] / sums[..., 1]
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Its squared distance, mean over labels. [N, C], [N, C] -> [N]."""
+    return np.square(probs - targets).mean(axis=1)

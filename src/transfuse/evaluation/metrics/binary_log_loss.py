@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from transfuse.evaluation.metrics.log_loss import FLOOR
+from transfuse.kinds import LEAST_PROBABILITY
 
 CITATION = "Good, Rational decisions, Journal of the Royal Statistical Society B, 1952"
 TRAITS = {
     "direction": "lower",
     "unit": "nats",
-    "item_mean": True,
     "low": 0.0,
     "high": None,
     "takes": "probabilities",
@@ -22,14 +21,7 @@ TRAITS = {
 }
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: its loss, mean over labels, and 1. [N, C], [N, C] -> [N, 2]."""
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Its loss, mean over labels. [N, C], [N, C] -> [N]."""
     true = np.where(targets == 1, probs, 1.0 - probs)
-    loss = -np.log(np.clip(true, FLOOR, 1.0)).mean(axis=1)
-    return np.stack([loss, np.ones(len(loss))], axis=1)
-
-
-def finish(sums: np.ndarray) -> np.ndarray:
-    """Summed loss over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return sums[..., 0] / sums[..., 1]
+    return -np.log(np.clip(true, LEAST_PROBABILITY, 1.0)).mean(axis=1)

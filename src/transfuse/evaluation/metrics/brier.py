@@ -12,22 +12,14 @@ CITATION = "Brier, Verification of forecasts expressed in terms of probability, 
 TRAITS = {
     "direction": "lower",
     "unit": "squared error",
-    "item_mean": True,
     "low": 0.0,
     "high": 2.0,
     "takes": "probabilities",
 }
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: its squared distance, and 1. [N], [N, C] -> [N, 2]."""
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Its squared distance. [N], [N, C] -> [N]."""
     true = np.take_along_axis(probs, targets[:, None].astype(np.intp), axis=1)[:, 0]
     # |p - e_y|^2 = |p|^2 - 2 p_y + 1 needs no [N, C] one-hot copy.
-    distance = np.einsum("nc,nc->n", probs, probs) - 2.0 * true + 1.0
-    return np.stack([np.maximum(distance, 0.0), np.ones(len(true))], axis=1)
-
-
-def finish(sums: np.ndarray) -> np.ndarray:
-    """Summed distance over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return sums[..., 0] / sums[..., 1]
+    return np.maximum(np.einsum("nc,nc->n", probs, probs) - 2.0 * true + 1.0, 0.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 CITATION = "Naeini, Cooper, Hauskrecht, AAAI 2015; Guo, Pleiss, Sun, Weinberger, ICML 2017"
-TRAITS = {"direction": "lower", "unit": "share", "item_mean": False, "low": 0.0, "high": 1.0, "takes": "probabilities"}
+TRAITS = {"direction": "lower", "unit": "share", "low": 0.0, "high": 1.0, "takes": "probabilities"}
 BINS = 15
 
 

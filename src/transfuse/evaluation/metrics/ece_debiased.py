@@ -15,7 +15,7 @@ from transfuse.evaluation.metrics.ece import BINS
 from transfuse.evaluation.metrics.ece import columns as gap_columns
 
 CITATION = "Kumar, Liang, Ma, Verified uncertainty calibration, NeurIPS 2019"
-TRAITS = {"direction": "lower", "unit": "share", "item_mean": False, "low": 0.0, "high": 1.0, "takes": "probabilities"}
+TRAITS = {"direction": "lower", "unit": "share", "low": 0.0, "high": 1.0, "takes": "probabilities"}
 
 
 def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ CITATION = "Schapire, Singer, BoosTexter: a boosting-based system for text categ
 TRAITS = {
     "direction": "higher",
     "unit": "share",
-    "item_mean": True,
     "low": 0.0,
     "high": 1.0,
     "takes": "probabilities",
@@ -19,13 +18,6 @@ TRAITS = {
 }
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: the share of its labels that are right, and 1. [N, C], [N, C] -> [N, 2]."""
-    right = ((probs >= 0.5) == (targets == 1)).mean(axis=1)
-    return np.stack([right, np.ones(len(right))], axis=1)
-
-
-def finish(sums: np.ndarray) -> np.ndarray:
-    """Summed shares over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return sums[..., 0] / sums[..., 1]
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """The share of its labels that are right. [N, C], [N, C] -> [N]."""
+    return ((probs >= 0.5) == (targets == 1)).mean(axis=1)

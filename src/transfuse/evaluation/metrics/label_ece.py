@@ -14,7 +14,6 @@ CITATION = "Naeini, Cooper, Hauskrecht, AAAI 2015; Kull et al., NeurIPS 2019 (on
 TRAITS = {
     "direction": "lower",
     "unit": "share",
-    "item_mean": False,
     "low": 0.0,
     "high": 1.0,
     "takes": "probabilities",

@@ -15,7 +15,6 @@ CITATION = "Hanley, McNeil, The meaning and use of the area under a ROC curve, R
 TRAITS = {
     "direction": "higher",
     "unit": "share",
-    "item_mean": False,
     "low": 0.0,
     "high": 1.0,
     "takes": "ranks",

@@ -14,7 +14,6 @@ CITATION = "Zhu, Recall, precision and average precision, University of Waterloo
 TRAITS = {
     "direction": "higher",
     "unit": "share",
-    "item_mean": False,
     "low": 0.0,
     "high": 1.0,
     "takes": "ranks",

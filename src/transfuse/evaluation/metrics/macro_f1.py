@@ -13,7 +13,6 @@ CITATION = "Lewis, Evaluating text categorization, Speech and Natural Language, 
 TRAITS = {
     "direction": "higher",
     "unit": "share",
-    "item_mean": False,
     "low": 0.0,
     "high": 1.0,
     "takes": "probabilities",

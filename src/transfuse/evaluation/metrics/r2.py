@@ -12,7 +12,6 @@ CITATION = "Wright, Correlation and causation, Journal of Agricultural Research,
 TRAITS = {
     "direction": "higher",
     "unit": "R²",
-    "item_mean": False,
     "low": None,
     "high": 1.0,
     "takes": "values",

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from transfuse.evaluation.metrics.squared_error import columns as squared
+from transfuse.evaluation.metrics import squared_error
+from transfuse.evaluation.sums import mean
 
 CITATION = "Gauss, Theoria combinationis observationum erroribus minimis obnoxiae, 1823"
 TRAITS = {
     "direction": "lower",
     "unit": "units",
-    "item_mean": False,
     "low": 0.0,
     "high": None,
     "takes": "values",
@@ -21,12 +21,11 @@ TRAITS = {
 }
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: its squared error, mean over targets, and 1. [N, T], [N, T] -> [N, 2]."""
-    return squared(targets, probs)
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Its squared error, mean over targets. [N, T], [N, T] -> [N]."""
+    return squared_error.per_item(targets, probs)
 
 
 def finish(sums: np.ndarray) -> np.ndarray:
     """The root of summed error over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return np.sqrt(sums[..., 0] / sums[..., 1])
+    return np.sqrt(mean(sums))

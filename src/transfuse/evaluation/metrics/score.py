@@ -11,7 +11,6 @@ import numpy as np
 TRAITS = {
     "direction": "higher",
     "unit": "",
-    "item_mean": True,
     "low": None,
     "high": None,
     "takes": "scores",
@@ -19,12 +18,6 @@ TRAITS = {
 }
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: its score, and 1. [N], [N, 1] -> [N, 2]."""
-    return np.stack([probs[:, 0], np.ones(len(probs))], axis=1)
-
-
-def finish(sums: np.ndarray) -> np.ndarray:
-    """Summed score over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return sums[..., 0] / sums[..., 1]
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Its score. [N], [N, 1] -> [N]."""
+    return probs[:, 0]

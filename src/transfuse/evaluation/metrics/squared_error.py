@@ -12,7 +12,6 @@ CITATION = "Gauss, Theoria combinationis observationum erroribus minimis obnoxia
 TRAITS = {
     "direction": "lower",
     "unit": "units²",
-    "item_mean": True,
     "low": 0.0,
     "high": None,
     "takes": "values",
@@ -20,13 +19,6 @@ TRAITS = {
 }
 
 
-def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Per item: its squared error, mean over targets, and 1. [N, T], [N, T] -> [N, 2]."""
-    error = np.square(probs - targets).mean(axis=1)
-    return np.stack([error, np.ones(len(error))], axis=1)
-
-
-def finish(sums: np.ndarray) -> np.ndarray:
-    """Summed error over items. [..., 2] -> [...]."""
-    with np.errstate(invalid="ignore"):
-        return sums[..., 0] / sums[..., 1]
+def per_item(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """Its squared error, mean over targets. [N, T], [N, T] -> [N]."""
+    return np.square(probs - targets).mean(axis=1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-TRAITS = {"direction": "higher", "unit": "share", "item_mean": False, "low": 0.0, "high": 1.0, "takes": "probabilities"}
+TRAITS = {"direction": "higher", "unit": "share", "low": 0.0, "high": 1.0, "takes": "probabilities"}
 
 
 def columns(targets: np.ndarray, probs: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from scipy.linalg import get_lapack_funcs
 
 from transfuse.errors import UserError
 from transfuse.evaluation.probes.moments import class_sums, narrowed
+from transfuse.kinds import LEAST_PROBABILITY
 
 PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2)
 LIFT = 20.0
@@ -25,7 +26,6 @@ TEMPERATURES = np.geomspace(1 / 8, 32, 13)
 FOURFOLD = 3
 # The columns of all sources together; beyond them each source keeps its share of principal components.
 WIDEST = 2048
-FLOOR = 1e-15
 
 Names = tuple[str, ...]
 (_posv,) = get_lapack_funcs(("posv",), dtype=np.float64)
@@ -239,4 +239,4 @@ def _losses(scores: np.ndarray, targets: np.ndarray, temperatures: np.ndarray) -
         else:
             powers[place] = np.exp(apart / temperatures[place])
         found[:, place] += np.log(powers[place].sum(axis=0))
-    return np.minimum(found, -np.log(FLOOR))
+    return np.minimum(found, -np.log(LEAST_PROBABILITY))

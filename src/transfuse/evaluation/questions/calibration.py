@@ -11,10 +11,10 @@ from transfuse.evaluation.case import Case
 from transfuse.evaluation.cast import answers_labels, class_name, classifies, told
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.metric import metric as find_metric
-from transfuse.evaluation.metrics.log_loss import FLOOR
 from transfuse.evaluation.rows import by_run, figures
 from transfuse.evaluation.statistics.reliability import adaptive_error, reliability_bins
 from transfuse.evaluation.tables import Table
+from transfuse.kinds import LEAST_PROBABILITY
 from transfuse.types import Evidence, checked
 
 ORDER = 40
@@ -66,8 +66,8 @@ def _rows(case: Case, table: Table) -> list[Evidence]:
 def _before(table: Table, used: np.ndarray, *, labels: bool) -> np.ndarray:
     """Probabilities before the temperature: softmax(T · log p), or sigmoid(T · logit p) of each label. [k, N, C]."""
     if labels:
-        return expit(used * logit(np.clip(table.probs, FLOOR, 1.0 - FLOOR)))
-    return np.exp(log_softmax(used * np.log(np.maximum(table.probs, FLOOR)), axis=2))
+        return expit(used * logit(np.clip(table.probs, LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)))
+    return np.exp(log_softmax(used * np.log(np.maximum(table.probs, LEAST_PROBABILITY)), axis=2))
 
 
 def _of_labels(case: Case, table: Table) -> list[Evidence]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfuse.evaluation.metrics.log_loss import FLOOR
+from transfuse.kinds import LEAST_PROBABILITY
 
 
 def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def pool(probs: Sequence[np.ndarray], targets: np.ndarray) -> Pool:
     brier, loss, spread = (np.zeros(items) for _ in range(3))
     right = np.zeros((count, items), dtype=bool)
     for number, each in enumerate(probs):
-        floored, answers = np.maximum(each, FLOOR), each.argmax(axis=1)
+        floored, answers = np.maximum(each, LEAST_PROBABILITY), each.argmax(axis=1)
         mean += each / count
         logs += np.log(floored) / count
         votes[rows, answers] += 1.0
