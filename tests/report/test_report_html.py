@@ -21,7 +21,7 @@ HOSTILE = "<script>alert(1)</script>\"' onload=x {{ 7*7 }} -->]]> | **b** \x1b[3
 
 
 class Page(HTMLParser):
-    """What a browser would see: tags, attributes, text, and whether tags close."""
+    """What a browser would see: tags, attributes, text (any space as a plain one), and whether tags close."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Page(HTMLParser):
         self.attributes: list[tuple[str, str]] = []
         self.open: list[str] = []
         self.text = ""
-        self.feed(text)
+        self.feed(text.replace("\N{NO-BREAK SPACE}", " "))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
@@ -59,6 +59,10 @@ def text() -> str:
 @pytest.fixture(scope="module")
 def page(text: str) -> Page:
     return Page(text)
+
+
+def test_a_percentage_stays_on_one_line(text: str) -> None:
+    assert "86.4\N{NO-BREAK SPACE}%" in text and not re.search(r"\d %", text)
 
 
 def renamed(value: Any, old: str, new: str) -> Any:

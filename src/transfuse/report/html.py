@@ -7,6 +7,7 @@ user or a stranger's file has named is escaped by the template; drawings come fr
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined
 
 FOLDER = Path(__file__).parent
+APART = re.compile(r"(?<=\d) (?=%)")
 
 
 def render_html(
@@ -50,6 +52,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_joined,
     )
     environment.filters |= {
         "spans": spans,
@@ -61,6 +64,14 @@ def _environment() -> jinja2.Environment:
         "svg": _svg,
     }
     return environment
+
+
+def _joined(value: Any) -> Any:
+    """A percentage stays on one line."""
+    if not isinstance(value, str):
+        return value
+    found = APART.sub("\N{NO-BREAK SPACE}", value)
+    return Markup(found) if isinstance(value, Markup) else found  # noqa: S704 it was safe before
 
 
 def _kind(block: Block) -> str:
