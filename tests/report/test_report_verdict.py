@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from transfuse.evaluation.elsewhere.door import evaluate, set_up
 from transfuse.evaluation.verdict import judge, record
 from transfuse.jsonio import pretty
 from transfuse.report.blocks import Text
-from transfuse.report.claimed import deciding
+from transfuse.report.claimed import deciding, distance
 from transfuse.report.lines import plain
 from transfuse.report.sections import differences, verdict
 from transfuse.report.view import View
@@ -47,6 +48,19 @@ def test_a_single_model_that_holds_out_answers_whether_fusing_pays(monkeypatch):
     (answer,) = (line for line in box(view) if line.startswith("Does fusing pay?"))
     assert "concat against frozen/vgg" in answer
     assert answer.endswith("is shown to be beaten, but fusing pays only where every single model is.")
+
+
+def test_a_difference_that_may_be_too_small_to_count_says_so(monkeypatch):
+    """Between 0 and the margin the interval alone would look like a gain."""
+    view = view_of(with_another(1.5, monkeypatch))
+    small, found = "The interval leaves out 0, but not differences that are too small to count.", deciding(view)
+    assert found is not None and found.status == "better" and small not in plain(distance(view, found))
+    open_ = next(claim for claim in view.claims if claim.status == "not shown" and claim.quantity == view.metric)
+    row = view.claimed(open_)
+    assert row is not None and row.high is not None and row.high < 0.0
+    assert plain(distance(view, open_)).endswith(f" nats). {small}")
+    monkeypatch.setattr(view, "claimed", lambda claim: replace(row, high=0.01))
+    assert plain(distance(view, open_)).endswith(" nats).")
 
 
 def test_where_every_single_model_is_beaten_the_chosen_one_answers(monkeypatch):

@@ -95,8 +95,16 @@ def distance(view: View, claim: Claim) -> Prose:
     return (
         f"{quantity(claim.quantity).title} differs by ",
         view.number(row),
-        f", 95 % interval {' to '.join(limits)} ({better(row.direction)}{counts}).",
+        f", 95 % interval {' to '.join(limits)} ({better(row.direction)}{counts}).{_too_small(row, claim)}",
     )
+
+
+def _too_small(row: Evidence, claim: Claim) -> str:
+    """Why a difference that seems to be there is not shown."""
+    away = row.low is not None and row.high is not None and row.low * row.high > 0.0
+    if claim.status != "not shown" or not away or not row.provenance.get("margin"):
+        return ""
+    return " The interval leaves out 0, but not differences that are too small to count."
 
 
 def amount(row: Evidence, size: float) -> str:
