@@ -171,8 +171,8 @@ def test_equal_and_sparse_columns_are_multiplied_as_they_should() -> None:
     product.close(200)
     counts = counted(next(picks(200, 10)), 200)
     sums = product.of(counts)
-    for each, where in zip((dense, sparse, dense[:, ::-1]), places, strict=True):
-        np.testing.assert_allclose(sums[:, where], counts @ each, atol=1e-4)
+    for each, (where, sizes) in zip((dense, sparse, dense[:, ::-1]), places, strict=True):
+        np.testing.assert_allclose(sums[:, where] * sizes, counts @ each, atol=1e-4)
     assert sums.shape[1] == 3 + 4
 
 

@@ -110,7 +110,7 @@ def _max_t(case: Case, couples: Sequence[tuple[str, str]], metric: Metric) -> li
         rows = meeting(known, case.tables[arm].items, f"'{arm}'")
         found = differences(case.tables[arm], case.tables[versus], metric)
         gaps.append(found if rows is None else found[:, rows])
-    return [{"max_t": level} for level in max_t(family(gaps, known.groups))]
+    return [{"max_t": level} for level in max_t(family(gaps, known.groups, metric.size))]
 
 
 def _row(

@@ -93,10 +93,10 @@ def level(table: Table, metric: Metric) -> Estimate:
         values, found = metric.values(targets, table.probs), why
     elif metric.item_mean:
         columns = metric.run_columns(targets, table.probs)
-        values, found = metric.finish(columns.sum(axis=1)), moments(columns[..., 0], groups)
+        values, found = metric.finish(columns.sum(axis=1)), moments(columns[..., 0], groups, size=metric.size)
     else:
         drawn = _resampled(table, metric)
-        values, found = drawn.points, interval(drawn)
+        values, found = drawn.points, interval(drawn, metric.size)
     note = ""
     if len(table.runs) > 1 and np.all(table.probs == table.probs[0]):
         note = "no variance over runs: all runs predict the same, so the interval is over items only"
@@ -116,10 +116,11 @@ def compare(first: Table, second: Table, metric: Metric) -> Estimate:
         values = metric.finish(one.sum(axis=1)) - metric.finish(other.sum(axis=1))
         gaps, folds = (one - other)[..., 0], shared_folds(first, second)
         repeated = folds is not None and len(folds) == len(gaps) > 1
-        found = corrected(gaps, folds) if repeated else moments(gaps, groups)  # pyright: ignore[reportArgumentType]
+        size = max(metric.size, *(float(np.abs(each[..., 0]).max()) for each in (one, other)))
+        found = corrected(gaps, folds, size) if repeated else moments(gaps, groups, size=size)  # pyright: ignore[reportArgumentType]
     else:
         drawn = _difference(first, second, metric)
-        found = drawn if isinstance(drawn, Undefined) else interval(drawn)
+        found = drawn if isinstance(drawn, Undefined) else interval(drawn, metric.size)
         if isinstance(drawn, Undefined):
             values = metric.values(targets, joined.first) - metric.values(targets, joined.second)
         else:

@@ -20,6 +20,8 @@ from transfuse.given import is_pointer
 from transfuse.types import Direction
 
 SHELF = "evaluation/metrics"
+# What is in whatever unit the user has: predicted numbers, and scores of anything.
+OWN_UNIT = ("values", "scores")
 Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -48,6 +50,12 @@ class Metric:
     kinds: tuple[str, ...] = ("multiclass",)
     weighted: Weighted | None = None
     resamples: int | None = None
+
+    @property
+    def size(self) -> float:
+        """How large its values count for at least, where rounding is told from variation: shares and nats are rounded
+        beside 1, but numbers in a unit of the user's may all be small."""
+        return 0.0 if self.high is None and (self.takes in OWN_UNIT or self.weighted is not None) else 1.0
 
     def possible(self, difference: float) -> float:
         """A difference of two values, clipped to what is possible: no accuracy lies 150 points below another."""

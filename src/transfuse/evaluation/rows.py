@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 from transfuse.evaluation.claims import evidence_id
 from transfuse.evaluation.measure import Estimate
 from transfuse.evaluation.metric import Metric
-from transfuse.evaluation.statistics.resample import Interval, moments
+from transfuse.evaluation.statistics.resample import Interval, moments, powers_of_two
 from transfuse.types import CLEAN, Direction, Evidence, Undefined, Value, checked
 
 GRADIENT_STEP = 1e-6
@@ -121,13 +121,16 @@ def by_run(runs: Sequence[str], values: np.ndarray) -> dict[str, float]:
 
 
 def mean_of_items(
-    values: np.ndarray, runs: Sequence[str], groups: Sequence[str] | np.ndarray | None = None, note: str = ""
+    values: np.ndarray,
+    runs: Sequence[str],
+    groups: Sequence[str] | np.ndarray | None = None,
+    note: str = "",
+    *,
+    size: float = 1.0,
 ) -> Measured:
     """Mean of item values [k, N] over crossed runs and items, with the interval of `moments`."""
-    estimate = Estimate(
-        float(values.mean()), moments(values, groups), by_run(runs, values.mean(axis=1)), values.shape[1], note
-    )
-    return Measured.of(estimate)
+    found, per_run = moments(values, groups, size=size), by_run(runs, values.mean(axis=1))
+    return Measured.of(Estimate(float(values.mean()), found, per_run, values.shape[1], note))
 
 
 def mean_of_runs(per_run: Mapping[str, float], items: int = 0, note: str = "") -> Measured:
@@ -155,14 +158,16 @@ def smooth(
     """A smooth function of column means, with its interval by the delta method. [k, N, q].
 
     In each run θ = law(m) of the means m [q]; item i stands for θ + ∇law(m) · (c_i − m), whose mean is θ, and the
-    interval is that of `moments` over these. The gradient is taken by central differences. `Undefined(undefined)`
-    where the law has no finite value in some run; no interval where it has no finite slope.
+    interval is that of `moments` over these. The gradient is taken by central differences, each column in steps of its
+    own size. `Undefined(undefined)` where the law has no finite value in some run; no interval where it has no finite
+    slope.
     """
     means, items = columns.mean(axis=1), columns.shape[1]
-    step = GRADIENT_STEP * np.eye(means.shape[-1])
+    steps = GRADIENT_STEP * powers_of_two(columns.reshape(-1, means.shape[-1]), axis=0)[0]
+    step = np.diag(steps)
     with np.errstate(divide="ignore", invalid="ignore"):
         values = law(means)
-        slopes = (law(means[:, None] + step) - law(means[:, None] - step)) / (2 * GRADIENT_STEP)
+        slopes = (law(means[:, None] + step) - law(means[:, None] - step)) / (2 * steps)
     if not np.isfinite(values).all():
         return Measured.not_there(undefined, items)
     if not np.isfinite(slopes).all():

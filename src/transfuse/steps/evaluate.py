@@ -31,7 +31,7 @@ from transfuse.steps._spent import BYTES
 from transfuse.store import Artifact
 from transfuse.types import Arm, Flag, Task
 
-REVISION = 23
+REVISION = 24
 AGAINST = (
     "ensemble",
     "soup",

@@ -132,7 +132,7 @@ def _numbers(case: Case, members: tuple[str, ...]) -> list[Evidence]:
     removed = smooth(np.stack([pooled, error], axis=-1), improvement_rate, runs, groups, NEVER)
     about, subject = {"members": list(members)}, Subject(ENSEMBLE, None, case.split)
     losses = {"mean_member": float(error.mean()), "pool": float(pooled.mean())}
-    gained = mean_of_items(spread, runs, groups, f"{BEYOND}, of the mean of their numbers")
+    gained = mean_of_items(spread, runs, groups, f"{BEYOND}, of the mean of their numbers", size=0.0)
     return [
         evidence(SQUARED, subject, gained, about | losses),
         evidence(EIR, subject, removed, about | {"of": "squared error of the mean of the numbers"}),

@@ -17,7 +17,7 @@ from scipy.special import ndtr, ndtri
 
 from transfuse import seeds
 from transfuse.errors import UserError
-from transfuse.evaluation.statistics.resample import Interval, group_codes
+from transfuse.evaluation.statistics.resample import Interval, group_codes, powers_of_two
 from transfuse.types import Undefined
 
 RESAMPLES = 2000
@@ -34,7 +34,7 @@ Finish = Callable[[np.ndarray], np.ndarray]
 class Resampled:
     """A metric of k runs: its values `points [k]`, those on each resample `drawn [R, k]`, and those without each unit
     `left_out [k, units]` (None where that would be too much to hold). Units are items or groups, in order of their
-    names.
+    names. `size` is how large the values are that these are differences of.
     """
 
     points: np.ndarray
@@ -42,12 +42,13 @@ class Resampled:
     left_out: np.ndarray | None
     items: int
     units: int
+    size: float = 0.0
 
     def of_runs(self, places: Sequence[int]) -> Resampled:
         """The same of some runs, in this order."""
         rows = list(places)
         left = None if self.left_out is None else self.left_out[rows]
-        return Resampled(self.points[rows], self.drawn[:, rows], left, self.items, self.units)
+        return Resampled(self.points[rows], self.drawn[:, rows], left, self.items, self.units, self.size)
 
     def minus(self, other: Resampled) -> Resampled:
         """The difference to another on the same units and runs."""
@@ -56,7 +57,8 @@ class Resampled:
             raise UserError("two arms to compare must share runs and items", got=shapes)
         both = self.left_out is not None and other.left_out is not None
         left = self.left_out - other.left_out if both else None  # pyright: ignore[reportOptionalOperand]
-        return Resampled(self.points - other.points, self.drawn - other.drawn, left, self.items, self.units)
+        size = max(float(np.abs(each.drawn).max()) for each in (self, other))
+        return Resampled(self.points - other.points, self.drawn - other.drawn, left, self.items, self.units, size)
 
 
 def picks(units: int, resamples: int) -> Iterator[np.ndarray]:
@@ -102,10 +104,10 @@ class Product:
         self._dense: dict[int, np.ndarray] = {}
         self._sparse: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def add(self, columns: np.ndarray) -> np.ndarray:
-        """Take in columns [units, q]; gives the places [q] of their sums."""
-        places = np.empty(columns.shape[1], dtype=np.intp)
-        for number, column in enumerate(np.ascontiguousarray(columns.T, dtype=np.float32)):
+    def add(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take in columns [units, q]; gives the places [q] of their sums, and the factors [q] of these."""
+        places, sizes = np.empty(columns.shape[1], dtype=np.intp), powers_of_two(columns, axis=0)
+        for number, column in enumerate(np.ascontiguousarray((columns / sizes).T, dtype=np.float32)):
             place = self._known.setdefault(blake2b(column).digest(), len(self._known))
             places[number] = place
             if place in self._dense or place in self._sparse:
@@ -115,7 +117,7 @@ class Product:
                 self._sparse[place] = held, column[held]
             else:
                 self._dense[place] = column.copy()
-        return places
+        return places, sizes[0]
 
     def close(self, units: int) -> None:
         """All columns are in: lay them out for the products."""
@@ -163,8 +165,8 @@ def resample(
     for rows in picks(units, resamples):
         sums = product.of(counted(rows, units))
         for finish, places, _, _, drawn in plans:
-            for run, columns in enumerate(places):
-                drawn[start : start + len(rows), run] = finish(sums[:, columns].astype(np.float64))
+            for run, (columns, sizes) in enumerate(places):
+                drawn[start : start + len(rows), run] = finish(sums[:, columns].astype(np.float64) * sizes)
         start += len(rows)
     return [Resampled(points, drawn, whole, items, units) for _, _, points, whole, drawn in plans]
 
@@ -198,12 +200,12 @@ def refusal(runs: int, units: int) -> Undefined | None:
     return None
 
 
-def interval(found: Resampled) -> Interval | Undefined:
+def interval(found: Resampled, size: float = 1.0) -> Interval | Undefined:
     """Percentiles (Efron, 1979) of the mean over drawn runs, shifted so that the replicates' mean is the point.
 
     Calibration error and worst class are biased on resamples: plain percentiles of a level may miss its own point. The
     BCa interval is given beside (`Interval.bca`). `Undefined` where `refusal` says so, and where the metric does not
-    exist on some resample or never varies.
+    exist on some resample or never varies, beside the `size` of its values as in `moments`.
     """
     runs = len(found.points)
     why = refusal(runs, found.units)
@@ -213,7 +215,7 @@ def interval(found: Resampled) -> Interval | Undefined:
     point = float(found.points.mean())
     if not np.isfinite(point) or not np.isfinite(replicates).all():
         return Undefined("the metric does not exist on every resample")
-    if np.ptp(replicates) <= STILL * max(1.0, float(np.abs(replicates).max())):
+    if np.ptp(replicates) <= STILL * max(size, found.size, float(np.abs(replicates).max())):
         return Undefined("the metric is the same on every resample, so nothing tells how it would vary")
     variance = float(replicates.var(ddof=1))
     run_variance = min(float(found.points.var(ddof=1)) / runs, variance) if runs > 1 else 0.0

@@ -13,16 +13,17 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from transfuse.errors import UserError
-from transfuse.evaluation.statistics.resample import Interval
+from transfuse.evaluation.statistics.resample import LAST_BITS, Interval
 from transfuse.types import Undefined
 
 
 @dataclass(frozen=True)
 class FoldMeans:
-    """Mean differences of the J = repeats · K folds, and n_test / n_train."""
+    """Mean differences of the J = repeats · K folds, n_test / n_train, and the `size` that `moments` speaks of."""
 
     values: np.ndarray
     ratio: float
+    size: float = 1.0
 
     @property
     def count(self) -> int:
@@ -34,7 +35,7 @@ class FoldMeans:
         return float(np.sqrt((1.0 / self.count + self.ratio) * self.values.var(ddof=1)))
 
 
-def fold_means(differences: np.ndarray, folds: np.ndarray) -> FoldMeans | Undefined:
+def fold_means(differences: np.ndarray, folds: np.ndarray, size: float = 1.0) -> FoldMeans | Undefined:
     """Mean of each fold of each repeat. Differences [k, N], and the fold of each row in each repeat [k, N].
 
     `Undefined` where a repeat has fewer than two folds.
@@ -48,21 +49,21 @@ def fold_means(differences: np.ndarray, folds: np.ndarray) -> FoldMeans | Undefi
         found.append(np.bincount(codes, weights=values) / np.bincount(codes))
     if min(counts) < 2:
         return Undefined("a corrected variance needs at least two folds")
-    return FoldMeans(np.concatenate(found), 1.0 / (float(np.mean(counts)) - 1.0))
+    return FoldMeans(np.concatenate(found), 1.0 / (float(np.mean(counts)) - 1.0), size)
 
 
-def corrected(differences: np.ndarray, folds: np.ndarray) -> Interval | Undefined:
+def corrected(differences: np.ndarray, folds: np.ndarray, size: float = 1.0) -> Interval | Undefined:
     """t interval of the mean with the corrected variance and J − 1 degrees of freedom. [k, N], [k, N].
 
     `run_variance` is the part that more repeats would take away, s² / J. `Undefined` where all folds gave the same.
     Nadeau, Bengio, Machine Learning, 2003.
     """
-    found = fold_means(differences, folds)
+    found = fold_means(differences, folds, size)
     if isinstance(found, Undefined):
         return found
     runs, items = differences.shape
     mean, se, df = float(differences.mean()), found.se, found.count - 1
-    if se <= 1e-13 * max(1.0, float(np.abs(differences).max())):
+    if se <= LAST_BITS * max(size, float(np.abs(differences).max())):
         return Undefined("all folds gave the same value, so nothing tells how it would vary")
     half95, half90 = float(stdtrit(df, 0.975)) * se, float(stdtrit(df, 0.95)) * se
     limits = (mean - half95, mean + half95, mean - half90, mean + half90)
@@ -88,7 +89,7 @@ def rope(found: FoldMeans, margin: float) -> Rope | Undefined:
     of the corrected t test. Corani, Benavoli, Machine Learning, 2015. `Undefined` where all folds gave the same.
     """
     se, mean = found.se, float(found.values.mean())
-    if se <= 1e-13 * max(1.0, abs(mean)):
+    if se <= LAST_BITS * max(found.size, abs(mean)):
         return Undefined("all folds gave the same value, so there is no posterior")
     if margin < 0.0:
         raise UserError("a margin must not be negative", got=str(margin))

@@ -13,7 +13,7 @@ import numpy as np
 
 from transfuse import seeds
 from transfuse.errors import UserError
-from transfuse.evaluation.statistics.resample import degrees_of_freedom, group_codes
+from transfuse.evaluation.statistics.resample import LAST_BITS, degrees_of_freedom, group_codes, powers_of_two
 
 MOST_EXACT = 16
 DRAWS = 4999
@@ -49,6 +49,7 @@ def sign_flips(differences: np.ndarray, groups: Sequence[str] | np.ndarray | Non
     if groups is not None:
         codes = group_codes(groups)
         units = np.stack([np.bincount(codes, weights=each) for each in values])
+    units = units / powers_of_two(units, axis=1)
     count = units.shape[1]
     size, limit = np.abs(units).sum(axis=1), np.abs(units.sum(axis=1))
     if count <= MOST_EXACT:
@@ -78,10 +79,13 @@ class Family:
     spread: np.ndarray
 
 
-def family(differences: Sequence[np.ndarray], groups: Sequence[str] | np.ndarray | None = None) -> Family:
+def family(
+    differences: Sequence[np.ndarray], groups: Sequence[str] | np.ndarray | None = None, size: float = 1.0
+) -> Family:
     """The family of J comparisons on the same runs and items, from their differences [k, N] each.
 
-    Covariances are those of crossed runs and items, as the variances of `moments`; where nothing varies, t is 0.
+    Covariances are those of crossed runs and items, as the variances of `moments`; where nothing varies (beside `size`,
+    as there), t is 0.
     """
     stacked = np.stack(differences)
     count, runs, items = stacked.shape
@@ -100,7 +104,7 @@ def family(differences: Sequence[np.ndarray], groups: Sequence[str] | np.ndarray
         from_runs = centred @ centred.T / (runs - 1) / runs
     spread = from_items + from_runs
     variance = np.diag(spread)
-    varies = variance > 1e-26 * np.maximum(1.0, np.abs(stacked).max(axis=(1, 2))) ** 2
+    varies = variance > (LAST_BITS * np.maximum(size, np.abs(stacked).max(axis=(1, 2)))) ** 2
     t = np.divide(means, np.sqrt(variance), out=np.zeros(count), where=varies)
     parts = zip(np.diag(from_runs), np.diag(from_items), varies, strict=True)
     df = [degrees_of_freedom(run, item, runs, units) if some else float(units) for run, item, some in parts]

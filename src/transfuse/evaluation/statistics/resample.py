@@ -16,6 +16,8 @@ from transfuse.errors import UserError
 from transfuse.types import Undefined
 
 FEW_RUNS = 5
+# Sums of equal numbers differ in their last bits: what varies less than this beside their size does not vary.
+LAST_BITS = 1e-13
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,15 @@ def group_codes(groups: Sequence[str] | np.ndarray) -> np.ndarray:
     return np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
 
 
+def powers_of_two(values: np.ndarray, axis: int) -> np.ndarray:
+    """The greatest power of two up to the size of all numbers along an axis, which is kept with length 1; 1 for zeros.
+
+    Numbers divided by it fit into single precision, whatever unit they are in, and lose no digit.
+    """
+    largest = np.abs(values).max(axis=axis, keepdims=True)
+    return np.ldexp(1.0, np.frexp(np.where(np.isfinite(largest) & (largest > 0.0), largest, 1.0))[1] - 1)
+
+
 def degrees_of_freedom(run_variance: float, item_variance: float, runs: float, units: float) -> float:
     """Degrees of freedom of a variance that is the sum of what runs and what items add. Satterthwaite, 1946.
 
@@ -89,13 +100,16 @@ def degrees_of_freedom(run_variance: float, item_variance: float, runs: float, u
     return min(1.0 / inverse, cautious) if np.isfinite(cautious) and cautious > 0.0 else 1.0 / inverse
 
 
-def moments(differences: np.ndarray, groups: Sequence[str] | np.ndarray | None = None) -> Interval | Undefined:
+def moments(
+    differences: np.ndarray, groups: Sequence[str] | np.ndarray | None = None, *, size: float = 1.0
+) -> Interval | Undefined:
     """t interval of a mean over crossed runs and items: var = s_run² / k + s_item² / n. [k, N].
 
     s_run² is the variance of the k run means, s_item² that of the N item means over runs; degrees of freedom by
     `degrees_of_freedom`. With groups, deviations of item means are summed within groups first (cluster-robust), and the
     number of groups takes the place of n. One run: items only, so the claim is about these trained models.
-    `Undefined` with fewer than two items or groups, or where nothing varies at all.
+    `size` is how large the numbers are that these are differences of, beside which rounding is none: 1 for shares and
+    nats. `Undefined` with fewer than two items or groups, or where nothing varies at all.
     Raises: `UserError` for values that are not finite or not [k, N].
     """
     values = np.asarray(differences, dtype=np.float64)
@@ -117,8 +131,7 @@ def moments(differences: np.ndarray, groups: Sequence[str] | np.ndarray | None =
     item_variance = float(deviations @ deviations) * units / (units - 1) / items**2
     run_variance = float(values.mean(axis=1).var(ddof=1)) / runs if runs > 1 else 0.0
     variance = item_variance + run_variance
-    # Sums of equal numbers differ in their last bits; a variance of that size is none.
-    if variance <= (1e-13 * max(1.0, float(np.abs(values).max()))) ** 2:
+    if variance <= (LAST_BITS * max(size, float(np.abs(values).max()))) ** 2:
         return Undefined(f"all {items} items gave the same value in all runs, so nothing tells how it would vary")
     se, df = float(np.sqrt(variance)), degrees_of_freedom(run_variance, item_variance, runs, units)
     half95, half90 = float(stdtrit(df, 0.975)) * se, float(stdtrit(df, 0.95)) * se
