@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transfuse.evaluation.words import number
+from transfuse.report.charts.axes import even_ticks, tick_words
 from transfuse.report.numbers import bounds, decimals, fixed, plural, probability, quantity, scaled, spell, unit
 from transfuse.types import Evidence, Undefined
 
@@ -74,9 +76,9 @@ def test_p_values_never_read_as_zero() -> None:
 def test_a_bound_that_is_not_zero_does_not_read_as_zero(value: float, half: float) -> None:
     low, high = value - half, value + half
     places = decimals([value, low, high], 1)
-    assert 1 <= places <= 6
+    assert places >= 1 and (places <= 6 or max(abs(low), abs(high)) < 1e-5)
     for bound in (low, high):
-        assert abs(bound) < 1e-6 or float(f"{bound:.{places}f}") != 0
+        assert abs(bound) < 1e-6 or float(fixed(bound, places).replace("−", "-")) != 0
 
 
 def test_zero_has_no_sign_and_minus_is_a_minus() -> None:
@@ -91,7 +93,28 @@ def test_plurals() -> None:
 def test_what_is_not_zero_is_not_written_as_zero() -> None:
     """A margin of a millionth, and arms that differ by less: only what rounding makes reads as 0."""
     loss = Evidence("e", "a", "log_loss", 3e-6, "nats", "lower")
-    assert spell(loss) == "0.000003 nats"
+    assert spell(loss) == "3.0e−6 nats"
     gap = dataclasses.replace(loss, versus="b", value=-3.14e-10, low=-4e-10, high=-2e-10)
     assert spell(gap) == "−3.1e−10 nats [−4.0e−10, −2.0e−10]"
     assert [spell(dataclasses.replace(loss, value=value)) for value in (1e-17, 0.0)] == ["0.000 nats"] * 2
+
+
+def test_numbers_in_a_large_or_small_unit_have_the_figures_of_their_interval() -> None:
+    """Prices in euros squared are no eleven digits, and distances in metres squared no zeros."""
+    error = Evidence("e", "a", "squared_error", 1059245821.33, "units²", "lower", low=829876531.2, high=1288615111.4)
+    assert spell(error) == "1.059e9 units² [8.30e8, 1.289e9]"
+    assert spell(dataclasses.replace(error, low=None, high=None)) == "1.059e9 units²"
+    assert spell(dataclasses.replace(error, low=1059245820.1, high=1059245822.9)).startswith("1,059,245,821.3 units²")
+    small = dataclasses.replace(error, value=4.6e-13, low=3.9e-13, high=5.4e-13)
+    assert spell(small) == "4.60e−13 units² [3.90e−13, 5.40e−13]"
+    assert spell(dataclasses.replace(small, value=1.07e-6, low=None, high=None)) == "1.1e−6 units²"
+    assert spell(dataclasses.replace(error, value=18342.7, low=None, high=None)) == "18,343 units²"
+    assert number(52962291.0666, "units²") == "5.2962e7 units²"
+    assert number(4.2e-13, "units²", signed=True) == "+4.2e−13 units²"
+    assert [number(value, "nats") for value in (4.2e-13, 0.04, -0.3)] == ["0.0000 nats", "0.0400 nats", "−0.3000 nats"]
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1.0, 1e9])
+def test_ticks_of_any_unit_are_told_apart(unit: float) -> None:
+    words = tick_words(even_ticks(-0.3 * unit, 1.2 * unit, 8))
+    assert len(set(words)) == len(words) > 6 and "0" in {word.rstrip("0").rstrip(".") or "0" for word in words}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transfuse.figures import roughly
+from transfuse.figures import clean, roughly, usual
 from transfuse.types import Evidence, Status, Undefined
 
 if TYPE_CHECKING:
@@ -42,11 +42,10 @@ def number(value: float, unit: str, *, signed: bool = False) -> str:
 
 
 def digits(value: float, unit: str, *, signed: bool = False) -> str:
-    """The figures alone, with a true minus sign: two decimals for points, else four; more where all would be 0."""
+    """The figures alone, with a true minus sign: two decimals for points, else four; as many figures of large numbers,
+    and more where all would be 0."""
     value, places = (100.0 * value, 2) if unit == "share" else (value, 4)
-    while places < 8 and value and not float(f"{value:.{places}f}"):
-        places += 1
-    return f"{value:{'+' if signed else ''}.{places}f}".replace("-", "−")
+    return usual(clean(value, unit), places, signed=signed)
 
 
 def apart(row: Evidence) -> str:

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import math
 
-from transfuse.figures import scaled
+from transfuse.figures import LEAST_WRITTEN, MOST_PLACES, clean, exponent, fixed, places_of, scaled
 from transfuse.report.quantities import Style, quantity
 from transfuse.types import Evidence, Undefined
-
-MINUS = "−"
-MOST_PLACES, ROUNDING = 6, 1e-12
 
 UNSIGNED = ("rate", "level", "times")
 UNITS: dict[Style, str] = {"flops": "FLOP", "ms": "ms", "MB": "MB", "s": "s"}
@@ -43,25 +40,26 @@ def shown(row: Evidence, number: float) -> float:
 
 def decimals(numbers: list[float], least: int, most: int = MOST_PLACES) -> int:
     """Digits behind the point for a value and its bounds, from the half width, between `least` and `most`; more only
-    where a bound that is not 0 (or a value without bounds) would read as 0."""
-    places = least
-    if len(numbers) == 3 and numbers[2] > numbers[1]:
-        places = max(places, min(1 - math.floor(math.log10((numbers[2] - numbers[1]) / 2)), most))
+    where a bound that is not 0 (or a value without bounds) would read as 0.
+
+    Numbers that are all too small for six decimals have as many as show two figures of the half width.
+    """
+    places, size = least, max(abs(number) for number in numbers)
+    if 0.0 < size < LEAST_WRITTEN and most == MOST_PLACES:
+        most = 1 - exponent(min(number for number in (size, *_half(numbers)) if number))
+        return max(places_of(size, least), most)
+    for half in _half(numbers):
+        places = max(places, min(1 - math.floor(math.log10(half)), most))
     while places < MOST_PLACES and any(
-        abs(number) > ROUNDING and not float(f"{number:.{places}f}") for number in numbers[1:] or numbers
+        number and not float(f"{number:.{max(places, 0)}f}") for number in numbers[1:] or numbers
     ):
         places += 1
     return min(places, MOST_PLACES)
 
 
-def fixed(number: float, places: int, *, signed: bool = False) -> str:
-    """A number with a true minus sign, groups of three, and no sign on a zero; what even six digits would call 0 is
-    told by its power of ten, down to where rounding alone makes numbers."""
-    if places >= MOST_PLACES and ROUNDING < abs(number) < 0.5 * 10.0**-MOST_PLACES:
-        return f"{number:{'+' if signed else ''}.1e}".replace("-", MINUS)
-    text = f"{number:{'+' if signed else ''},.{places}f}"
-    zero = not float(text.replace(",", ""))
-    return text.lstrip("+-") if zero else text.replace("-", MINUS)
+def _half(numbers: list[float]) -> list[float]:
+    """The half width of a value with bounds that differ."""
+    return [(numbers[2] - numbers[1]) / 2] if len(numbers) == 3 and numbers[2] > numbers[1] else []
 
 
 def probability(number: float) -> str:
@@ -89,8 +87,10 @@ def _spelled(row: Evidence, with_unit: bool) -> tuple[str, tuple[str, ...]]:
     if style == "p":
         return probability(row.value), ()
     ends = [row.low, row.high] if row.low is not None and row.high is not None else []
-    numbers = [shown(row, number) for number in [row.value, *ends]]
-    least = 1 if style in ("share", "rate", "s", "MB") else 3 if style == "plain" else 2
+    numbers = [clean(shown(row, number), row.unit) for number in [row.value, *ends]]
+    least = 1 if style in ("share", "rate", "s", "MB") else 2
+    if style == "plain":
+        least = places_of(max(abs(number) for number in numbers), 3)
     places = decimals(numbers, least, 2 if style in ("share", "rate") else MOST_PLACES)
     signed = row.versus is not None and style not in UNSIGNED
     value, *texts = [fixed(number, places, signed=signed) for number in numbers]

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from transfuse.figures import LEAST_WRITTEN, MOST_PLACES, MOST_WRITTEN, exponent, fixed, scaled
 from transfuse.report.charts.pen import XY, Sheet, width_of
-from transfuse.report.numbers import fixed, scaled
 
 SMALL = 11.5
 
@@ -48,7 +48,8 @@ def even_ticks(low: float, high: float, most: int) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * unit for unit in (1, 2, 5, 10) if power * unit >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
-    return [round(step * place, 12) for place in range(first, math.floor(high / step + 1e-9) + 1)]
+    exact = 12 - exponent(step)
+    return [round(step * place, exact) for place in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def log_ticks(low: float, high: float, most: int) -> list[float]:
@@ -84,8 +85,11 @@ def tick_words(ticks: Sequence[float], *, counted: bool = False) -> list[str]:
     """Ticks in words with as many decimals as tell them apart; `counted` numbers get k, M, G."""
     if counted:
         return [re.sub(r"\.0+(?= |$)|(?<=\.\d)0(?= |$)", "", scaled(tick)) for tick in ticks]
-    places = 0
-    while places < 6 and any(abs(round(tick, places) - tick) > 1e-9 * max(abs(tick), 1e-3) for tick in ticks):
+    size = max(abs(tick) for tick in ticks)
+    places, most = (0, MOST_PLACES) if size < MOST_WRITTEN else (-exponent(size), MOST_PLACES)
+    if 0.0 < size < LEAST_WRITTEN:
+        places = most = -exponent(min(abs(tick) for tick in ticks if tick))
+    while places < most and any(abs(round(tick, places) - tick) > 1e-9 * max(abs(tick), 1e-3) for tick in ticks):
         places += 1
     return [fixed(tick, places) for tick in ticks]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from transfuse.figures import usual
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
-from transfuse.report.numbers import bounds, fixed, plural
+from transfuse.report.numbers import bounds, plural
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import PROTOCOL
@@ -103,7 +104,7 @@ def _margin(view: View) -> list[str]:
     if not margin:
         return ["Margin: none was recorded."]
     rule = margin.get("rule", "unknown")
-    value = f", which is {fixed(view.margin, 4)} here" if view.margin is not None else ""
+    value = f", which is {usual(view.margin, 4)} here" if view.margin is not None else ""
     return [f"Margin in {quantity(margin.get('metric') or view.metric).title}: rule “{rule}”{value}."]
 
 
@@ -136,8 +137,8 @@ def _row(choice: Mapping[str, Any]) -> Row:
     scores = {name: score for name, score in (choice.get("scores") or {}).items() if isinstance(score, int | float)}
     chosen = str(choice.get("chosen", ""))
     others = sorted((score, name) for name, score in scores.items() if name != chosen)
-    own: Prose = (fixed(scores[chosen], 4),) if chosen in scores else ("–",)
-    runner = f"{fixed(others[0][0], 4)} ({others[0][1]})" if others else "–"
+    own: Prose = (usual(scores[chosen], 4),) if chosen in scores else ("–",)
+    runner = f"{usual(others[0][0], 4)} ({others[0][1]})" if others else "–"
     return Row((
         Span(str(choice.get("choice", "")).replace("_", " ")),
         Span(str(choice.get("run") or "all")),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from transfuse.figures import roughly
+from transfuse.figures import roughly, usual
 from transfuse.report.blocks import Block, Callout, Callouts, Column, Heading, Prose, Row, Span, Table, Text
 from transfuse.report.claimed import told
-from transfuse.report.numbers import better, fixed, plural, shown, unit
+from transfuse.report.numbers import better, plural, shown, unit
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import STATUS, STATUS_MEANING, what
@@ -89,7 +89,7 @@ def _detectable(row: Evidence | None) -> Span:
     if row is None or not isinstance(effect, int | float):
         return Span("–", tone="muted")
     number = shown(row, float(effect))
-    return Span(f"{fixed(number, 1 if unit(row) in ('points', '%') else 3)} {unit(row)}".rstrip(), (row.id,))
+    return Span(f"{usual(number, 1 if unit(row) in ('points', '%') else 3)} {unit(row)}".rstrip(), (row.id,))
 
 
 def _settling(row: Evidence | None, claim: Claim) -> Span:

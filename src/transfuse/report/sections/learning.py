@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from transfuse.figures import usual
 from transfuse.report.blocks import Block, Chart, Column, Heading, Row, Span, Table, Text
 from transfuse.report.charts import chart, curves
-from transfuse.report.numbers import fixed, spell, unit
+from transfuse.report.numbers import spell, unit
 from transfuse.report.pieces import defined, ends, first_some
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
@@ -65,7 +66,7 @@ def _curves(view: View, rows: tuple[Evidence, ...]) -> Chart | None:
         "training rows (logarithmic)", f"{measured}{f', {unit(first)}' if unit(first) else ''}", log=True
     )
     told = "; ".join(
-        f"{line.label}: {', '.join(f'{fixed(y, 3)} at {x:,.0f} rows' for x, y in zip(line.x, line.y, strict=True))}"
+        f"{line.label}: {', '.join(f'{usual(y, 3)} at {x:,.0f} rows' for x, y in zip(line.x, line.y, strict=True))}"
         for line in lines
     )
     left_out = len({row.arm for row in rows}) - len(lines)

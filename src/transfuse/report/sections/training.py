@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.figures import scaled
+from transfuse.figures import scaled, usual
 from transfuse.report.blocks import Block, Chart, Column, Heading, Row, Span, Table, Text
 from transfuse.report.charts import arrivals, chart, curves
-from transfuse.report.numbers import fixed, spell, unit
+from transfuse.report.numbers import spell, unit
 from transfuse.report.pieces import first_some
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
@@ -64,7 +64,7 @@ def _curves(view: View, rows: tuple[Evidence, ...], clock: str) -> Chart | None:
     up = f"{measured}{f', {unit(first)}' if unit(first) else ''}"
     plane = curves.Plane(CURVES[clock], up, log=True, counted=True, marks=False, level=level)
     told = "; ".join(
-        f"{line.label}: from {fixed(line.y[0], 3)} to {fixed(line.y[-1], 3)} after {scaled(line.x[-1])}"
+        f"{line.label}: from {usual(line.y[0], 3)} to {usual(line.y[-1], 3)} after {scaled(line.x[-1])}"
         for line in lines
     )
     pick = min if first.direction == "lower" else max
@@ -74,7 +74,7 @@ def _curves(view: View, rows: tuple[Evidence, ...], clock: str) -> Chart | None:
     of = "items" if clock == "items" else "compute"
     return chart(
         lambda width: curves.draw(width, lines, plane),
-        finding=f"Over {of}, {best.label} comes furthest in {measured}: {fixed(pick(best.y), 3)}.",
+        finding=f"Over {of}, {best.label} comes furthest in {measured}: {usual(pick(best.y), 3)}.",
         caption=f"{first.direction.capitalize()} is better. {STOPPED}{more}",
         summary=f"{measured} against {CURVES[clock]}. {told}.",
         rows=[row for row in rows if row.arm in {line.label for line in lines}],
