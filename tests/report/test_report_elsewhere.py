@@ -76,3 +76,25 @@ def test_labels_and_numbers_have_sections_of_their_own_form() -> None:
     assert "squared error" in found["diversity"].finding and "targets shown worse" in found["harm"].finding
     assert "selective" not in found and "calibration" not in found
     assert "come without a confidence" in render_markdown(record_)
+
+
+def test_every_measure_that_was_asked_stands_in_the_report() -> None:
+    """Who names R² or the absolute error finds them without opening the record."""
+    numbers = {"a": NUMBERS + 0.1 * RNG.normal(size=(90, 2)), "b": NUMBERS + RNG.normal(size=(90, 2))}
+    page = render_markdown(told(numbers, NUMBERS, kind="regression"))
+    assert "Other measures of the same arms" in page and "(units, lower is better) | R² (higher is better) |" in page
+    labels = {"a": 3.0 * LABELS - 1.5 + RNG.normal(size=(90, 3)), "b": 1.0 * LABELS + RNG.normal(size=(90, 3))}
+    page = render_markdown(told(labels, LABELS, kind="multilabel", scale="logit"))
+    assert "labels right" in page and "macro-F1" in page and "average precision" in page
+
+
+def test_nothing_is_said_to_lie_beside_the_report_that_does_not(classes: dict[str, Any]) -> None:
+    page = render_markdown(classes)
+    assert "predictions lie beside" not in page and "measurements.json" not in page and "keep the files" in page
+
+
+def test_predictions_from_elsewhere_are_no_fusions(classes: dict[str, Any]) -> None:
+    rows = [
+        line for line in render_markdown(classes).splitlines() if "predictions of " in line and line.startswith("|")
+    ]
+    assert rows and all("| candidate |" in line for line in rows)

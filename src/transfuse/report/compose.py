@@ -6,7 +6,7 @@ from transfuse.report.document import RUN_SECTIONS, Document, listed, marked, sh
 from transfuse.report.view import View
 
 CHOICE_SECTIONS = "report/choosing"
-WHERE = "E12 is the twelfth row of `evidence.json`, M3 the third of `measurements.json`."
+EVIDENCE, MEASURED = "E12 is the twelfth row of `evidence.json`", "M3 the third of `measurements.json`"
 
 
 def report(view: View) -> Document:
@@ -20,6 +20,6 @@ def report(view: View) -> Document:
         brand="transfuse choose" if choice else "transfuse report",
         marks=marked(lists),
         tab=f"{view.title}: {view.recommendation.arm}",
-        where=WHERE,
+        where=f"{EVIDENCE}, {MEASURED}." if view.measurements else f"{EVIDENCE}.",
         version=str(view.setup.get("version") or ""),
     )

@@ -80,6 +80,11 @@ class View(Rows):
         return tuple(dict.fromkeys((self.metric, *beside)))
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """All that the task names, the deciding one first."""
+        return tuple(dict.fromkeys((self.metric, *((self.setup.get("task") or {}).get("also") or ()))))
+
+    @property
     def title(self) -> str:
         return self.setup.get("title") or "Fusion report"
 

@@ -94,6 +94,12 @@ def form(name: str, arm: Mapping[str, Any]) -> str:
     }.get(name, name)
 
 
+def role(arm: Mapping[str, Any]) -> str:
+    """Its part in the comparison, in a word or two; predictions from elsewhere may be of anything."""
+    name = str(arm.get("role", "unknown"))
+    return "candidate" if name == "candidate" and arm.get("method") == ELSEWHERE else ROLE.get(name, name)
+
+
 def what(arm: Mapping[str, Any]) -> str:
     """What an arm is, in words; a candidate is told by its method and training."""
     name = str(arm.get("name", ""))

@@ -13,6 +13,7 @@ from transfuse.data.items import Items
 from transfuse.errors import UserError
 from transfuse.evaluation.words import named
 from transfuse.fields import IMAGE, joint_field
+from transfuse.figures import usual
 from transfuse.files.texts import json_object
 from transfuse.folder import Folder
 from transfuse.jsonio import plain, pretty
@@ -43,7 +44,10 @@ def evidence_of(
     metric = prepared.recipe.task.metric
     what = "loss" if metric == kind_of(prepared.items.kind).metric else named(metric)
     closed = [
-        {"what": name, "why": f"not chosen; its selection {what} was {loss:.4f}, its test rows stayed closed{OPEN}"}
+        {
+            "what": name,
+            "why": f"not chosen; its selection {what} was {usual(loss, 4)}, its test rows stayed closed{OPEN}",
+        }
         for name, loss in sorted(meta["closed"].items())
     ]
     made["not_measured"] = [*made["not_measured"], *skipped, *closed, *planned]

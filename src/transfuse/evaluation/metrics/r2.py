@@ -11,7 +11,7 @@ import numpy as np
 CITATION = "Wright, Correlation and causation, Journal of Agricultural Research, 1921"
 TRAITS = {
     "direction": "higher",
-    "unit": "R²",
+    "unit": "",
     "low": None,
     "high": 1.0,
     "takes": "values",

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
+from transfuse.report.quantities import quantity
+from transfuse.report.sections import calibration
 from transfuse.report.view import View
-from transfuse.report.words import CHOSEN, ELSEWHERE, ROLE, what
+from transfuse.report.words import CHOSEN, ELSEWHERE, role, what
 from transfuse.types import Evidence
 
 ORDER = 30
 
 
 def blocks(view: View) -> list[Block]:
-    """One table: what each arm is, its levels with intervals, and its difference to the best single model."""
+    """What each arm is, its levels with intervals, and its difference to the best single model; then the measures that
+    the task names and no other section has."""
     if not view.arms:
         return []
     return [
@@ -23,6 +26,7 @@ def blocks(view: View) -> list[Block]:
         ),
         Text((_explained(view),)),
         _table(view),
+        *_beside(view),
     ]
 
 
@@ -56,12 +60,28 @@ def _table(view: View) -> Table:
     return Table("All arms; the recommended one is marked", columns, rows)
 
 
+def _beside(view: View) -> list[Block]:
+    """The other measures of the task, with what they mean."""
+    elsewhere = {*view.headline, *calibration.NAMES}
+    names = [name for name in view.measures if name not in elsewhere and view.find(name)]
+    if not names:
+        return []
+    told = "; ".join(f"{quantity(name).title} = {quantity(name).meaning}" for name in names if quantity(name).meaning)
+    rows = tuple(
+        Row((Span(name, tone="name"), *(view.cell(view.level(name, each)) for each in names)), name == view.winner)
+        for name in (str(arm.get("name", "")) for arm in view.arms)
+    )
+    columns = (Column("Arm"), *(view.column(name) for name in names))
+    explained = [Text((f"{told[:1].upper()}{told[1:]}.",))] if told else []
+    return [Table("Other measures of the same arms; they decide nothing", columns, rows), *explained]
+
+
 def _cells(view: View, arm: Mapping[str, Any], names: list[str], compared: list[str]) -> tuple[Span, ...]:
     name = str(arm.get("name", ""))
     alone = name == view.best_single
     return (
         Span(name, tone="name"),
-        Span("best single" if alone else ROLE.get(str(arm.get("role")), str(arm.get("role", "unknown")))),
+        Span("best single" if alone else role(arm)),
         *(view.cell(view.level(name, quantity)) for quantity in names),
         *(view.cell(_paired(view, arm, quantity), absent="itself" if alone else "–") for quantity in compared),
         Span(what(arm)),

@@ -7,6 +7,7 @@ from typing import Any
 
 from transfuse.report.blocks import Block, Code, Column, Heading, Row, Span, Table, Text
 from transfuse.report.view import View
+from transfuse.report.words import ELSEWHERE
 
 ORDER = 95
 SETTINGS = ("version", "device", "precision", "threads")
@@ -36,11 +37,19 @@ def blocks(view: View) -> list[Block]:
     if facts:
         rows = tuple(Row((Span(name), Span(value))) for name, value in facts)
         found.append(Table("What the numbers depend on", (Column("Item"), Column("Value")), rows))
-    said = (
-        "The same command on the same machine gives the same evidence, byte for byte, "
-        "unless a time limit cut the run short. "
-        "Per-item predictions lie beside this report, so every statistic can be computed again without a model."
-        if setup
-        else "The record does not tell how it was made."
+    return [*found, Text((_said(view),))]
+
+
+def _said(view: View) -> str:
+    """What gives the same numbers again. Predictions that were handed in stay where they are."""
+    if not view.setup:
+        return "The record does not tell how it was made."
+    if view.protocol == ELSEWHERE:
+        return (
+            "The same predictions and labels give the same evidence, byte for byte. They are not kept beside this "
+            "report: keep the files, and every statistic can be computed again."
+        )
+    return (
+        "The same command on the same machine gives the same evidence, byte for byte, unless a time limit cut the run "
+        "short. Per-item predictions lie beside this report, so every statistic can be computed again without a model."
     )
-    return [*found, Text((said,))]
