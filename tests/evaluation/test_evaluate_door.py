@@ -114,7 +114,7 @@ def test_a_row_that_is_no_number_is_told_with_its_item_also_where_the_scale_is_n
     shares = np.full((300, 4), 1 / 4)
     broken = shares.copy()
     broken[7, 1] = np.nan
-    with pytest.raises(UserError, match=r"NaN or infinity(.|\n)*items 7$"):
+    with pytest.raises(UserError, match=r"NaN or infinity(.|\n)*items 7\n"):
         evaluate({"a": shares, "b": broken}, KNOWN.targets)
 
 

@@ -232,3 +232,36 @@ def test_item_scores(tmp_path: Path) -> None:
     for text, message in (("x,a,1\nx,a,2\n", "two scores"), ("x,a,nan\n", "not finite"), ("x,a,good\n", "no number")):
         with pytest.raises(UserError, match=message):
             read_item_scores(written(tmp_path, "item,candidate,score\n" + text))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "hint"),
+    [
+        ("item,p\na,0.2\nb,0.9\n", "multiclass", "where 'p' is p, the other is 1 − p"),
+        ("item,price\na,120\nb,90\n", "multiclass", "--task regression"),
+        ("item,prediction\na,cat\nb,dog\n", "multiclass", "answers alone are judged as scores of items"),
+        ("item,cat,dog\na,1,2\na,2,1\n", "multiclass", "a column 'seed'"),
+        ("item,seed,cat,dog\na,0,1,2\nb,0,2,1\na,1,1,2\n", "multiclass", "complete this seed"),
+    ],
+)
+def test_predictions_that_cannot_be_read_are_told_with_what_to_give(
+    tmp_path: Path, text: str, kind: Any, hint: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        read_predictions("one", written(tmp_path, text), kind)
+    assert hint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "said"),
+    [
+        ("item,cat,dog\na,20,80\nb,90,10\n", "multiclass", "divide percent by 100"),
+        ("item,cat,dog\na,20,90\nb,90,60\n", "multilabel", "divide percent by 100; scale='logit'"),
+        ("item,cat,dog\na,0.2,0.3\nb,0.9,0.05\n", "multiclass", "and no column for owl"),
+    ],
+)
+def test_percent_and_a_class_without_a_column_are_seen(tmp_path: Path, text: str, kind: Any, said: str) -> None:
+    """As logits both would be judged for what they are not."""
+    with pytest.raises(UserError) as refused:
+        known_scale(read_predictions("one", written(tmp_path, text), kind), None, kind, ("cat", "dog", "owl"))
+    assert said in str(refused.value)

@@ -45,7 +45,8 @@ def with_fusions(predictions: Mapping[str, Any], labels: Any, settings: Mapping[
     plain = {str(name): given for name, given in predictions.items() if str(name) not in asked}
     if settings.get("kind", "multiclass") != "multiclass" or labels is None:
         what = "predictions are fused for tasks of classes, with their labels"
-        raise UserError(what, got=f"a {settings.get('kind', 'multiclass')} task" if labels is not None else "no labels")
+        got = f"a {settings.get('kind', 'multiclass')} task" if labels is not None else "no labels"
+        raise UserError(what, got=got, hint="average them yourself, and give the mean as predictions of its own")
     known, tables = read_all(plain, labels, settings)
     items = known.items(None)
     splits = dict(zip(known.labels.ids, known.labels.splits or (), strict=False))

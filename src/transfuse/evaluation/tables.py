@@ -122,7 +122,9 @@ def check_rows(arm: str, scores: np.ndarray, scale: str, ids: Sequence[str], kin
         )
     broken = [ids[row] for row in np.flatnonzero(~np.isfinite(scores).all(axis=(0, 2))).tolist()]
     if broken:
-        raise UserError(f"{len(broken)} rows hold NaN or infinity", where=f"arm '{arm}'", got=f"items {listed(broken)}")
+        hint = "predict these items, or take them out of labels and predictions"
+        got = f"items {listed(broken)}"
+        raise UserError(f"{len(broken)} rows hold NaN or infinity", where=f"arm '{arm}'", got=got, hint=hint)
     if scale == "probability":
         sums = kind == "multiclass"
         off = (scores < 0).any(axis=2)

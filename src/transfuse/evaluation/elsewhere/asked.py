@@ -17,6 +17,10 @@ from transfuse.evaluation.metric import metric as find_metric
 from transfuse.kinds import kind_of
 from transfuse.types import Task
 
+ANSWERS = (
+    "answers alone are judged as scores of items (item,candidate,score with 1 for right and 0 for wrong, no --labels)"
+)
+
 
 class Asked(TypedDict, total=False):
     """The words of a recipe's `task:`, and `metrics`: functions of your own by name.
@@ -75,3 +79,14 @@ def kind_shown(columns: Iterable[Iterable[Any]]) -> str | None:
         return other_kind("regression", "where these are numbers to be predicted")
     hint = other_kind("multilabel", "where these are labels that may hold together")
     return hint + ("; one label an item where one holds always" if (values.sum(axis=0) == 1).all() else "")
+
+
+def column_alone(name: str, cells: Sequence[str]) -> str:
+    """What to give instead of one column where classes have one each: for a chance, a number, or answers in words."""
+    try:
+        values = np.array(cells, dtype=np.float64)
+    except ValueError:
+        return ANSWERS
+    if ((values >= 0.0) & (values <= 1.0)).all():
+        return f"two classes have a column each, called as the labels are: where '{name}' is p, the other is 1 − p"
+    return other_kind("regression", "where numbers are to be judged")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from transfuse.errors import UserError, unknown_name
-from transfuse.evaluation.elsewhere.asked import kind_shown
+from transfuse.evaluation.elsewhere.asked import ANSWERS, column_alone, kind_shown
 from transfuse.evaluation.elsewhere.rounded import half_digit
 from transfuse.evaluation.tables import listed
 from transfuse.files.arrays import read_npy, read_npz
@@ -203,12 +203,12 @@ def _from_csv(name: str, path: Path, kind: TaskKind) -> Scores:
             raise UserError(
                 f"'{column}' is no class column",
                 where=str(path),
-                hint="labels come from a file of their own; answers alone are judged as scores of items "
-                "(item,candidate,score with 1 for right and 0 for wrong, no --labels)",
+                hint=f"labels come from a file of their own; {ANSWERS}",
             )
     if len(classes) < kind_of(kind).least:
         what = f"predictions need one column a {kind_of(kind).column}"
-        raise UserError(what, where=str(path), got=f"columns {', '.join(columns)}")
+        hint = column_alone(classes[0], columns[classes[0]]) if classes else None
+        raise UserError(what, where=str(path), got=f"columns {', '.join(columns)}", hint=hint)
     scores = np.stack([numbers(columns[column], f"{path}, column '{column}'") for column in classes], axis=1)
     runs, ids, stacked = by_run(columns[ITEM], columns.get(SEED), scores, str(path))
     half = half_digit(cell for column in classes for cell in columns[column])
@@ -264,12 +264,14 @@ def by_run(
             twice.append(item)
         held[item] = row
     if twice:
-        raise UserError("item ids must be unique", where=where, got=f"more than once: {listed(twice)}")
+        hint = None if seeds is not None else f"what several runs say of an item has their names in a column '{SEED}'"
+        raise UserError("item ids must be unique", where=where, got=f"more than once: {listed(twice)}", hint=hint)
     order = tuple(next(iter(rows.values()), {}))
     for run, held in rows.items():
         missing = sorted(set(order).symmetric_difference(held))
         if missing:
-            raise UserError("seeds do not hold the same items", where=f"{where}, seed {run}", got=listed(missing))
+            where, hint = f"{where}, seed {run}", "complete this seed, or leave it out"
+            raise UserError("seeds do not hold the same items", where=where, got=listed(missing), hint=hint)
     places = [[held[item] for item in order] for held in rows.values()]
     return tuple(rows), order, scores[np.array(places, dtype=np.intp)]
 

@@ -22,6 +22,7 @@ from transfuse.types import ItemTable, Scale, TaskKind
 FOLDS = 5
 VALUE = "value"
 SHOWN = 3
+HUNDRED = 100.0
 
 
 def with_groups(labels: Labels, groups: Any) -> Labels:
@@ -93,12 +94,15 @@ def items_of(labels: Labels, classes: Sequence[str], split: str | None) -> ItemT
     )
 
 
-def known_scale(scores: Scores, scale: Scale | None, kind: TaskKind = "multiclass") -> Scale:
+def known_scale(
+    scores: Scores, scale: Scale | None, kind: TaskKind = "multiclass", classes: Sequence[str] = ()
+) -> Scale:
     """The scale of these scores: their own; probability if every row is a distribution; or the given one.
 
     What was given is for those that do not show theirs: `scale` may be said of several files at once, and no scores
     before a softmax have rows that all sum to 1. Of labels the given scale goes first, then probability if all lie in
-    [0, 1]. A regression gives values.
+    [0, 1]. A regression gives values. Where it cannot be seen, the error names those of all `classes` that have no
+    column here, and percent.
     """
     if kind == "regression":
         if {scores.scale, scale} - {None, "value"}:
@@ -115,14 +119,44 @@ def known_scale(scores: Scores, scale: Scale | None, kind: TaskKind = "multiclas
     within = bool((values >= 0).all() and (values <= 1).all())
     if kind == "multilabel" and within:
         return "probability"
-    labels = f"; or {other_kind('multilabel', 'where labels may hold together')}" if within else ""
+    lacking = [name for name in classes if scores.classes is not None and name not in scores.classes]
+    got = "values outside [0, 1]" if kind == "multilabel" else "rows that do not all sum to 1"
     raise UserError(
         f"the scale of predictions '{scores.name}' is missing",
         expected="scale logit or probability",
-        got="values outside [0, 1]" if kind == "multilabel" else "rows that do not all sum to 1",
-        hint="scale='logit' for scores before the softmax or sigmoid (--scale logit on the command line), "
-        f"'probability' for rounded probabilities{labels}",
+        got=got + (f", and no column for {listed(lacking)}" if lacking else ""),
+        hint=_scale_hint(values, within=within, labels=kind == "multilabel"),
     )
+
+
+def _scale_hint(values: np.ndarray, *, within: bool, labels: bool) -> str:
+    """How to say the scale; percent are to be divided, since as logits they would be judged as what they are not."""
+    hundred = bool(values.size and (values >= 0).all() and (values <= HUNDRED).all())
+    if not within and hundred and (labels or np.abs(values.sum(axis=-1) - HUNDRED).max() <= 1.0):
+        return "divide percent by 100" + (
+            "; scale='logit' (--scale logit) for scores before the sigmoid" if labels else ""
+        )
+    other = f"; or {other_kind('multilabel', 'where labels may hold together')}" if within else ""
+    return (
+        "scale='logit' for scores before the softmax or sigmoid (--scale logit on the command line), "
+        f"'probability' for rounded probabilities{other}"
+    )
+
+
+def _check_items(ids: Sequence[str], labelled: Sequence[str], asked: Sequence[str], where: str) -> None:
+    """Refuse items to judge that have no predictions, and predictions that have no label."""
+    held, known = set(ids), set(labelled)
+    missing = [item for item in asked if item not in held]
+    if missing:
+        hint = "predict them too, or take them out of the labels"
+        if len(missing) == len(asked):
+            hint = f"items are matched by name, and here they are called {listed(list(ids)[:SHOWN])}"
+        what = f"{len(missing)} labelled items have no predictions"
+        raise UserError(what, where=where, got=listed(missing), hint=hint)
+    extra = [item for item in ids if item not in known]
+    if extra:
+        hint = "give their labels, or take them out of the predictions"
+        raise UserError(f"{len(extra)} predicted items have no label", where=where, got=listed(extra), hint=hint)
 
 
 def table_of(
@@ -153,16 +187,8 @@ def table_of(
             got=f"{scores.scores.shape[1]}",
         )
     place = {item: row for row, item in enumerate(ids)}
-    missing = [item for item in items.ids if item not in place]
-    if missing:
-        hint = f"items are matched by name, and here they are called {listed(list(ids)[:SHOWN])}"
-        what = f"{len(missing)} labelled items have no predictions"
-        raise UserError(what, where=where, got=listed(missing), hint=hint if len(missing) == len(items.ids) else None)
-    labelled = set(labels.ids)
-    extra = [item for item in ids if item not in labelled]
-    if extra:
-        raise UserError(f"{len(extra)} predicted items have no label", where=where, got=listed(extra))
-    used = known_scale(scores, scale, kind)
+    _check_items(ids, labels.ids, items.ids, where)
+    used = known_scale(scores, scale, kind, classes)
     rows = scores.scores[:, [place[item] for item in items.ids]]
     if scores.classes is not None and len(classes) > 1 and found is None:
         rows = rows[:, :, [scores.classes.index(name) for name in classes]]
