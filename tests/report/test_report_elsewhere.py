@@ -98,3 +98,15 @@ def test_predictions_from_elsewhere_are_no_fusions(classes: dict[str, Any]) -> N
         line for line in render_markdown(classes).splitlines() if "predictions of " in line and line.startswith("|")
     ]
     assert rows and all("| candidate |" in line for line in rows)
+
+
+def test_of_labels_it_is_labels_that_models_answer_differently() -> None:
+    labels = {name: 3.0 * LABELS - 1.5 + RNG.normal(size=(90, 3)) for name in ("a", "b", "c")}
+    page = render_markdown(told(labels, LABELS, kind="multilabel", scale="logit"))
+    assert "share of labels on which the two answer differently" in page
+    assert "share of labels that at least one member gets right" in page
+
+
+def test_numbers_that_know_nothing_are_told_in_words_of_numbers() -> None:
+    page = render_markdown(told({"a": NUMBERS[::-1].copy()}, NUMBERS, kind="regression"))
+    assert "It is not shown better than answering without looking" in page and "frequent" not in page

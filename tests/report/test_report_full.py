@@ -149,6 +149,16 @@ def test_a_class_shown_worse_is_named_before_the_section_is_opened() -> None:
     assert row["provenance"]["class"] in heading.finding
 
 
+def test_numbers_near_each_other_have_no_label_to_differ_in() -> None:
+    record = full_record()
+    for row in (row for row in record["evidence"] if row["quantity"] == "near_identical"):
+        row["provenance"] = {key: value for key, value in row["provenance"].items() if not key.startswith("differ")}
+        row["provenance"]["pairs"] = [["one", "two", None, None, 0.1]]
+    named = markdown(report(View(record)))
+    found = named.split("Who finds how many")[1].split("## ")[0]
+    assert "label" not in found and "| Judged item | Training item | Distance |" in found
+
+
 def test_a_guard_that_does_not_hold_is_named_for_what_it_is() -> None:
     record = full_record()
     guard = next(row for row in record["evidence"] if row["quantity"] == "guard_worst_class")

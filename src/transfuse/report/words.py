@@ -18,7 +18,7 @@ FLAG = {
     "invalid": "This comparison is not valid",
     "negative_transfer": "A source does harm",
     "worse_than_best_single": "Shown worse than what it has to beat",
-    "no_better_than_prior": "It is not shown to know more than how frequent the answers are",
+    "no_better_than_prior": "It is not shown better than answering without looking",
     "harm": "Something may be worse than before",
     "capacity_not_diversity": "The gain may come from size, not from different sources",
     "unseen_unknown": "A source may have seen the test rows",

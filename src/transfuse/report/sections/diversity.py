@@ -50,7 +50,8 @@ def _finding(view: View) -> str:
         return f"Pooling removes {spell(removed, interval=False)} of the average member's squared error."
     rows = view.find("disagreement")
     if rows:
-        return f"Single models answer differently on {spell(rows[0], interval=False)} of items or so."
+        counted = "labels" if _of_labels(view) else "items"
+        return f"Single models answer differently on {spell(rows[0], interval=False)} of {counted} or so."
     return "What pooling the members gains over the average one."
 
 
@@ -79,8 +80,17 @@ def matrix(view: View, name: str, arms: list[str]) -> Table:
         for line, arm in enumerate(arms)
         if line
     )
-    facts = quantity(name)
-    return Table(f"{facts.title.capitalize()}: {facts.meaning}", columns, rows)
+    return Table(f"{quantity(name).title.capitalize()}: {_meaning(view, name)}", columns, rows)
+
+
+def _of_labels(view: View) -> bool:
+    return (view.setup.get("task") or {}).get("kind") == "multilabel"
+
+
+def _meaning(view: View, name: str) -> str:
+    """What a quantity means; of labels each is a question of its own, so these are counted and not items."""
+    told = quantity(name).meaning
+    return told.replace("items", "labels") if _of_labels(view) else told
 
 
 def _single_pair(view: View, first: Evidence) -> Table:
@@ -90,7 +100,7 @@ def _single_pair(view: View, first: Evidence) -> Table:
             (
                 Span(quantity(row.quantity).title, tone="name"),
                 view.cell(row, with_unit=True),
-                Span(quantity(row.quantity).meaning),
+                Span(_meaning(view, row.quantity)),
             )
         )
         for row in rows
@@ -139,7 +149,7 @@ def _pool(view: View, rows: list[Evidence]) -> Table:
         Row((
             Span(quantity(row.quantity).title, tone="name"),
             view.cell(row, with_unit=True),
-            Span(quantity(row.quantity).meaning),
+            Span(_meaning(view, row.quantity)),
         ))
         for row in rows
     )  # fmt: skip

@@ -68,24 +68,29 @@ def _finding(view: View) -> str:
 
 
 def _finders(view: View, rows: tuple[Evidence, ...]) -> Table:
-    """A line a finder; that labels differ in few pairs, and in many among nearest rows in general, speaks for it."""
+    """A line a finder; that labels differ in few pairs, and in many among nearest rows in general, speaks for it. Where
+    items have not one class each, nothing is said of it."""
+    classed = any("differ" in row.provenance for row in rows)
+    apart = (
+        Column("Of another label", "perhaps label noise", numeric=True),
+        Column("Of another label, in general", "% of nearest training rows", numeric=True),
+    )
     columns = (
         Column("Found by"),
         Column("Judged rows", numeric=True),
         Column("Share", "%", numeric=True),
-        Column("Of another label", "perhaps label noise", numeric=True),
-        Column("Of another label, in general", "% of nearest training rows", numeric=True),
+        *(apart if classed else ()),
         Column("Within training", "% of training rows", numeric=True),
     )
-    return Table("Who finds how many", columns, tuple(_finder(view, row) for row in rows))
+    return Table("Who finds how many", columns, tuple(_finder(view, row, classed) for row in rows))
 
 
-def _finder(view: View, row: Evidence) -> Row:
+def _finder(view: View, row: Evidence, classed: bool) -> Row:
     about = row.provenance
     counts = [f"{about[key]:,}" if isinstance(about.get(key), int) else "–" for key in ("count", "differ")]
     rates = [fixed(100 * float(about[key]), 1) if key in about else "–" for key in ("differ_in_general", "own")]
     count, differ, general, own = (Span(text, (row.id,)) for text in (*counts, *rates))
-    return Row((Span(row.arm, tone="name"), count, view.cell(row), differ, general, own))
+    return Row((Span(row.arm, tone="name"), count, view.cell(row), *((differ, general) if classed else ()), own))
 
 
 def _metrics(view: View) -> list[str]:
@@ -161,15 +166,22 @@ def _pairs(row: Evidence) -> list[list[str]]:
 def _shown(view: View, row: Evidence) -> list[Block]:
     """Pairs as pictures where there are any, else as names."""
     pairs = _pairs(row)
-    lead = "Pairs to look at: those of different labels, the nearest, and the least near"
+    classed = any(pair[2] or pair[3] for pair in pairs)
+    lead = f"Pairs to look at: {'those of different labels, ' if classed else ''}the nearest, and the least near"
     if any(name in view.pictures for pair in pairs for name in pair[:2]):
         pictures = [_picture(view, row, pair, side) for pair in pairs for side in (0, 1)]
         return [Gallery(f"{lead}; each judged item is followed by its training item", tuple(pictures))]
-    columns = (Column("Judged item"), Column("Training item"), Column("Labels"), Column("Distance", numeric=True))
+    named = (Column("Labels"),) if classed else ()
+    columns = (Column("Judged item"), Column("Training item"), *named, Column("Distance", numeric=True))
     lines = tuple(
-        Row((Span(pair[0], tone="name"), Span(pair[1]), Span(_labels(pair)), Span(pair[4] or "–", (row.id,))))
+        Row((
+            Span(pair[0], tone="name"),
+            Span(pair[1]),
+            *([Span(_labels(pair))] if classed else []),
+            Span(pair[4] or "–", (row.id,)),
+        ))
         for pair in pairs
-    )
+    )  # fmt: skip
     return [Table(f"{lead}; the distance is a share of that to the tenth nearest", columns, lines)]
 
 
