@@ -85,6 +85,21 @@ def test_each_flag_is_raised_and_says_why(name: str) -> None:
         assert flag.evidence or word in ("invalid", "unseen_unknown")
 
 
+@pytest.mark.parametrize(("skill", "raised_"), [(4.5, True), (2.0, False), (3.1, False)])
+def test_a_branch_that_is_better_untrained_is_told(
+    skill: float, raised_: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shown better by more than the margin, and not merely as good: that needs no flag to temper a gain."""
+    monkeypatch.setitem(ROLES, "random/vgg", ("control", "fused", 3e6))
+    one = case({**SKILLS, "random/vgg": skill}, {**LOSSES, "random/vgg": 0.4}, count=600)
+    one = changed(one, comparisons=(*one.comparisons, ("concat", "random/vgg")))
+    flags = [flag for flag in raised(one)[0] if flag.flag == "negative_transfer"]
+    assert len(flags) == raised_
+    for flag in flags:
+        assert flag.why.startswith("What vgg had learned does harm: concat is shown worse with it than with the same")
+        assert flag.evidence == ("log_loss:concat-vs-random/vgg:test:clean",)
+
+
 def test_a_clean_gain_raises_none() -> None:
     assert raised(with_skill(without_a=2.0, without_b=2.2))[0] == []
 

@@ -17,7 +17,7 @@ from transfuse.types import Evidence, Flag
 
 ORDER = 36
 CITATION = "Wang et al., Characterizing and avoiding negative transfer, CVPR 2019"
-WITHOUT = "without/"
+WITHOUT, RANDOM = "without/", "random/"
 NAME, BY_CLASS = "negative_transfer", "negative_transfer_class"
 
 
@@ -41,8 +41,10 @@ def ask(case: Case) -> list[Evidence]:
 
 
 def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
-    """Each source with which the winner is shown worse than without it; and those that do so on single classes."""
-    found = []
+    """Each source with which the winner is shown worse than without it, those that do so on single classes, and those
+    that had better learned nothing: shown worse, by more than the margin, than the same fusion with a random branch.
+    """
+    found = _unlearned(case, rows)
     for row in rows.values():
         if row.quantity == NAME and shown_worse(row):
             why = (
@@ -59,6 +61,20 @@ def flags(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
                 f" without it, by more than the margin, on {noun} {named_parts(worse, 'class')}."
             )
             found.append(Flag("negative_transfer", why, tuple(row.id for row in worse)))
+    return found
+
+
+def _unlearned(case: Case, rows: Mapping[str, Evidence]) -> list[Flag]:
+    found = []
+    for row in rows.values():
+        source = (row.versus or "").removeprefix(RANDOM)
+        claimed = row.arm == case.winner and row.versus == RANDOM + source and row.quantity == case.task.metric
+        if claimed and row.provenance.get("status") == "worse":
+            why = (
+                f"What {source} had learned does harm: {case.winner} is shown worse with it than with the same network"
+                f" untrained: its {named(row.quantity)} {apart(row)}."
+            )
+            found.append(Flag("negative_transfer", why, (row.id,)))
     return found
 
 
