@@ -1,4 +1,5 @@
-"""Numbers of any size for readers; without this file a sentence would say 4.11e+08 where a table says 411 MFLOP."""
+"""Numbers of any size for readers, and what is counted; without this file a sentence would say 4.11e+08 where a table
+says 411 MFLOP."""
 
 from __future__ import annotations
 
@@ -77,3 +78,17 @@ def usual(number: float, places: int, *, signed: bool = False) -> str:
     while 0 <= found < MOST_PLACES and number and not float(f"{number:.{found}f}"):
         found += 1
     return fixed(number, found, signed=signed)
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 run`, `1,000 items`."""
+    ending = (
+        noun
+        if count == 1
+        else noun[:-1] + "ies"
+        if noun.endswith("y")
+        else f"{noun}es"
+        if noun.endswith(("s", "ch"))
+        else f"{noun}s"
+    )
+    return f"{count:,} {ending}"

@@ -103,7 +103,7 @@ def test_own_names_are_mapped_and_what_stands_for_nothing_is_left(world):
         ({"both": {"fuse": "outputs/mean_prob", "of": ["left"]}}, "two or more"),
         ({"both": {"fuse": "outputs/cascade", "cost": {"left": 1}}}, "a positive number for each of left, right"),
         ({"both": {"fuse": "features/concat"}}, "fuses no predictions"),
-        ({"right": {"scores": np.full((240, 2), np.nan)}}, "240 rows hold NaN"),
+        ({"right": {"scores": np.full((240, 2), np.nan)}}, "NaN or infinity in 240 rows"),
         ({"right": {"ids": np.array(["i0"] * 240)}}, "more than once: i0"),
         ({"right": {"scale": np.array("probability")}}, "rows are no probabilities"),
     ],

@@ -264,7 +264,7 @@ def test_evaluate_refuses_labels_that_do_not_fit(wrong):
     Path("labels.csv").write_text("item,label\n1,cat\n3,dog\n", encoding="utf-8")
     code, said = wrong("evaluate", "a.csv", "--labels", "labels.csv")
     assert code == 2
-    assert "1 labelled items have no predictions" in said
+    assert "1 labelled item without predictions" in said
     assert "got: 3" in said
 
 

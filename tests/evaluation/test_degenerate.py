@@ -169,7 +169,7 @@ def test_groups_of_one_are_items_and_one_group_is_undefined() -> None:
 def test_scores_that_are_no_numbers_are_refused_by_item(bad: float) -> None:
     scores = np.zeros((20, 2))
     scores[7, 1] = bad
-    with pytest.raises(UserError, match=r"1 rows hold NaN or infinity(.|\n)*7"):
+    with pytest.raises(UserError, match=r"NaN or infinity in 1 row\b(.|\n)*7"):
         evaluate({"a": scores, "b": np.zeros((20, 2))}, np.arange(20) % 2, scale="logit")
 
 

@@ -65,7 +65,7 @@ def test_numbers_and_several_labels_are_joined_by_name_too() -> None:
 
 
 def test_rows_of_another_name_are_no_rows_of_these_labels() -> None:
-    with pytest.raises(UserError, match="300 labelled items have no predictions"):
+    with pytest.raises(UserError, match="300 labelled items without predictions"):
         accuracy(NAMED, LABELS.to_numpy())
 
 

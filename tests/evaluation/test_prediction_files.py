@@ -171,10 +171,10 @@ def test_missing_and_unlabelled_items_are_listed() -> None:
     scores = read_predictions("a", {"scores": np.zeros((2, 2)), "ids": ["x", "z"]})
     labels = read_labels({"item": ["x", "y"], "label": [0, 1]})
     items = items_of(labels, ("0", "1"), None)
-    with pytest.raises(UserError, match=r"no predictions(.|\n)*y"):
+    with pytest.raises(UserError, match=r"1 labelled item without predictions(.|\n)*y"):
         table_of(scores, labels, items, ("0", "1"), "logit")
     fewer = read_labels({"item": ["x"], "label": [0]})
-    with pytest.raises(UserError, match=r"no label(.|\n)*z"):
+    with pytest.raises(UserError, match=r"1 predicted item without a label(.|\n)*z"):
         table_of(scores, fewer, items_of(fewer, ("0", "1"), None), ("0", "1"), "logit")
     with pytest.raises(UserError, match="differ in number"):
         table_of(read_predictions("a", np.zeros((3, 2))), labels, items, ("0", "1"), "logit")

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfuse.evaluation.words import number
+from transfuse.figures import plural
 from transfuse.report.charts.axes import even_ticks, tick_words
-from transfuse.report.numbers import bounds, decimals, fixed, plural, probability, quantity, scaled, spell, unit
+from transfuse.report.numbers import bounds, decimals, fixed, probability, quantity, scaled, spell, unit
 from transfuse.types import Evidence, Undefined
 
 LEVEL = Evidence("e", "concat", "accuracy", 0.8642, "share", "higher", low=0.8428, high=0.8856)

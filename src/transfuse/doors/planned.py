@@ -10,12 +10,12 @@ from typing import Any
 
 from transfuse.events import silent
 from transfuse.fields import joint_field
+from transfuse.figures import plural
 from transfuse.kinds import kind_of
 from transfuse.plan.fields import canvas_in_words
 from transfuse.plan.graph import Plan
 from transfuse.plan.recipe import Recipe, validated
 from transfuse.registry import find
-from transfuse.report.numbers import plural
 from transfuse.run.engine import Walk
 from transfuse.run.forecast import expected, probe
 from transfuse.run.prepare import Prepared, prepare

@@ -195,7 +195,7 @@ class Study:
         return mine == theirs and {**held, "setup": None} == {**self.record, "setup": None}
 
     def __repr__(self) -> str:
-        from transfuse.report.numbers import plural
+        from transfuse.figures import plural
 
         try:
             said = f"ship {self.winner}, {plural(len(self.verdict['claims']), 'claim')}"

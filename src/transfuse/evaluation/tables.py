@@ -12,6 +12,7 @@ from transfuse.errors import UserError
 from transfuse.evaluation import temperature
 from transfuse.evaluation.metric import Metric
 from transfuse.evaluation.metric import metric as find_metric
+from transfuse.figures import plural
 from transfuse.kinds import kind_of
 from transfuse.types import ItemTable, Predictions, TaskKind
 
@@ -124,7 +125,7 @@ def check_rows(arm: str, scores: np.ndarray, scale: str, ids: Sequence[str], kin
     if broken:
         hint = "predict these items, or take them out of labels and predictions"
         got = f"items {listed(broken)}"
-        raise UserError(f"{len(broken)} rows hold NaN or infinity", where=f"arm '{arm}'", got=got, hint=hint)
+        raise UserError(f"NaN or infinity in {plural(len(broken), 'row')}", where=f"arm '{arm}'", got=got, hint=hint)
     if scale == "probability":
         sums = kind == "multiclass"
         off = (scores < 0).any(axis=2)

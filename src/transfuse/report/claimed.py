@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from transfuse.figures import plural
 from transfuse.report.blocks import Prose, Span
-from transfuse.report.numbers import better, bounds, plural, spell
+from transfuse.report.numbers import better, bounds, spell
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import CHOSEN, STATUS

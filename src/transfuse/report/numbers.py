@@ -97,17 +97,3 @@ def _spelled(row: Evidence, with_unit: bool) -> tuple[str, tuple[str, ...]]:
     if style == "times":
         value = f"{value} ×"
     return (f"{value} {unit(row)}".rstrip() if with_unit else value), tuple(texts)
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 run`, `1,000 items`."""
-    ending = (
-        noun
-        if count == 1
-        else noun[:-1] + "ies"
-        if noun.endswith("y")
-        else f"{noun}es"
-        if noun.endswith(("s", "ch"))
-        else f"{noun}s"
-    )
-    return f"{count:,} {ending}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from transfuse.figures import plural
 from transfuse.report.blocks import Prose, Span
-from transfuse.report.numbers import plural
 from transfuse.report.pieces import ALONE, defined
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from transfuse.errors import UserError
-from transfuse.report.numbers import plural
+from transfuse.figures import plural
 from transfuse.report.record import Rows, clean
 from transfuse.types import Claim, Evidence, Flag, Recommendation
 

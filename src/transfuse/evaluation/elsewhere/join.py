@@ -15,6 +15,7 @@ from transfuse.evaluation.elsewhere.asked import other_kind
 from transfuse.evaluation.elsewhere.files import Labels, Scores, texts
 from transfuse.evaluation.elsewhere.unions import completed
 from transfuse.evaluation.tables import Table, check_classes, check_rows, listed
+from transfuse.figures import plural
 from transfuse.kinds import kind_of
 from transfuse.labels import Alignment
 from transfuse.types import ItemTable, Scale, TaskKind
@@ -151,12 +152,14 @@ def _check_items(ids: Sequence[str], labelled: Sequence[str], asked: Sequence[st
         hint = "predict them too, or take them out of the labels"
         if len(missing) == len(asked):
             hint = f"items are matched by name, and here they are called {listed(list(ids)[:SHOWN])}"
-        what = f"{len(missing)} labelled items have no predictions"
+        what = f"{plural(len(missing), 'labelled item')} without predictions"
         raise UserError(what, where=where, got=listed(missing), hint=hint)
     extra = [item for item in ids if item not in known]
     if extra:
         hint = "give their labels, or take them out of the predictions"
-        raise UserError(f"{len(extra)} predicted items have no label", where=where, got=listed(extra), hint=hint)
+        raise UserError(
+            f"{plural(len(extra), 'predicted item')} without a label", where=where, got=listed(extra), hint=hint
+        )
 
 
 def table_of(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from transfuse.figures import plural
 from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
-from transfuse.report.numbers import plural, spell
+from transfuse.report.numbers import spell
 from transfuse.report.pieces import count_of, defined
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.figures import usual
+from transfuse.figures import plural, usual
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
-from transfuse.report.numbers import bounds, plural
+from transfuse.report.numbers import bounds
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import PROTOCOL

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from transfuse.figures import roughly, usual
+from transfuse.figures import plural, roughly, usual
 from transfuse.report.blocks import Block, Callout, Callouts, Column, Heading, Prose, Row, Span, Table, Text
 from transfuse.report.claimed import told
-from transfuse.report.numbers import better, plural, shown, unit
+from transfuse.report.numbers import better, shown, unit
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.report.words import STATUS, STATUS_MEANING, what

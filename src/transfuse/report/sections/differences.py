@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from transfuse.figures import plural
 from transfuse.report.blocks import Block, Chart, Heading, Text
 from transfuse.report.charts import chart, forest
-from transfuse.report.numbers import better, plural, shown, spell
+from transfuse.report.numbers import better, shown, spell
 from transfuse.report.pieces import ends, marked, measure
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View

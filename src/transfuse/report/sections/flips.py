@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from transfuse.figures import plural
 from transfuse.report.blocks import Block, Column, Gallery, Heading, Picture, Row, Span, Table, Text
-from transfuse.report.numbers import plural, spell
+from transfuse.report.numbers import spell
 from transfuse.report.pieces import defined
 from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined

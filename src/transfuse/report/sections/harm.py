@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from transfuse.figures import plural
 from transfuse.report.blocks import Block, Column, Heading, Row, Span, Table, Text
-from transfuse.report.numbers import plural, shown, unit
+from transfuse.report.numbers import shown, unit
 from transfuse.report.pieces import count_of, defined, diverging, metric_of, shaded
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from transfuse.figures import plural
 from transfuse.report.blocks import Block, Column, Gallery, Heading, Picture, Prose, Row, Span, Table, Text
-from transfuse.report.numbers import better, fixed, plural, spell, unit
+from transfuse.report.numbers import better, fixed, spell, unit
 from transfuse.report.pieces import defined, share
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from transfuse.figures import plural
 from transfuse.report.blocks import Block, Heading, Items, Span, Text
-from transfuse.report.numbers import plural
 from transfuse.report.quantities import quantity
 from transfuse.report.view import View
 from transfuse.types import Evidence, Undefined

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transfuse.figures import scaled
+from transfuse.figures import plural, scaled
 from transfuse.report.blocks import Block, Column, Heading, Items, Prose, Row, Span, Table, Text
-from transfuse.report.numbers import plural, spell
+from transfuse.report.numbers import spell
 from transfuse.report.pieces import ALONE, notes_on
 from transfuse.report.view import View
 from transfuse.report.words import CHOSEN, what

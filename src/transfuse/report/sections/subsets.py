@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transfuse.figures import scaled
+from transfuse.figures import plural, scaled
 from transfuse.report.blocks import Block, Chart, Column, Heading, Row, Span, Table, Text
 from transfuse.report.charts import chart, trade
-from transfuse.report.numbers import fixed, plural
+from transfuse.report.numbers import fixed
 from transfuse.report.pieces import defined
 from transfuse.report.view import View
 from transfuse.types import Evidence

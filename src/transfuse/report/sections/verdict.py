@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from transfuse.figures import roughly
+from transfuse.figures import plural, roughly
 from transfuse.report.blocks import Block, Callout, Callouts, Fact, Facts, Heading, Prose, Span, Text
 from transfuse.report.claimed import IDENTICAL, amount, beaten, deciding, in_a_line, unbeaten
-from transfuse.report.numbers import better, bounds, plural, spell
+from transfuse.report.numbers import better, bounds, spell
 from transfuse.report.pieces import defined
 from transfuse.report.plainly import plainly
 from transfuse.report.quantities import quantity
