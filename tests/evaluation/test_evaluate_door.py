@@ -127,6 +127,7 @@ def test_groups_reach_the_intervals() -> None:
 def test_one_set_alone_is_described() -> None:
     found = evaluate({"a": scores("a", 2.0)}, KNOWN.targets, scale="logit")
     assert (found.verdict.recommendation.arm, found.verdict.claims) == ("a", ())
+    assert found.verdict.recommendation.why == "a is the only one that could ship, so nothing was chosen."
 
 
 def test_margin_is_used() -> None:

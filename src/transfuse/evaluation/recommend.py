@@ -119,6 +119,8 @@ def recommend(case: Case, choice: Choice) -> Recommendation:
 
     if choice.over_budget:
         why = f"No arm is within the budget; {shipped.name} is the cheapest there is ({_cost(shipped)})."
+    elif len(may_ship(case)) == 1:
+        why = f"{best.name} is the only one that could ship, so nothing was chosen."
     elif shipped is best:
         others = [arm.name for arm in choice.near if arm is not best and arm not in choice.worse]
         priced = best.cost and all(arm.cost for arm in choice.near)
