@@ -13,9 +13,9 @@ from transfuse.evaluation.tables import Table
 from transfuse.evaluation.verdict import judge
 from transfuse.types import Arm, Evidence, ItemTable, Task
 
-TRIALS = 600
-# The binomial band of 2.5 % in so many trials: mean 15, standard deviation 4.
-MOST_FALSE = 23
+TRIALS = 300
+# The binomial band of 2.5 % in so many trials: mean 7.5, standard deviation 2.7.
+MOST_FALSE = 13
 
 
 def with_another(skill: float, monkeypatch: pytest.MonkeyPatch, **fields: object) -> Case:
