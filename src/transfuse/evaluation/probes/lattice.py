@@ -14,10 +14,9 @@ import numpy as np
 
 from transfuse.evaluation.probes.logme_fit import GramSide, KernelSide, best, mean_evidence
 from transfuse.evaluation.probes.moments import Moments, checked_block, moments, narrowed
-from transfuse.evaluation.probes.together import Together, worth_it
+from transfuse.evaluation.probes.together import Names, Together, width_of, worth_it
 from transfuse.types import Value
 
-Names = tuple[str, ...]
 MOST_SOURCES = 10
 WIDEST = 2048
 
@@ -49,7 +48,7 @@ def logme_of_sets(
     parts = dict(zip(blocks, kept, strict=True))
     present = np.unique(targets).tolist()
     wanted = [names for names in sets if names]
-    narrow = [names for names in wanted if sum(runs[name].stop - runs[name].start for name in names) < whole.rows]
+    narrow = [names for names in wanted if width_of(runs, names) < whole.rows]
     found: dict[Names, Value] = {}
     if worth_it(whole, runs, narrow, len(present) + 1):
         levels = best(Together(whole, runs, narrow, present)).reshape(len(narrow), -1)
@@ -68,8 +67,7 @@ def _side(
     targets: np.ndarray,
     present: Sequence[int],
 ) -> GramSide | KernelSide:
-    chosen = [runs[name] for name in names]
-    if sum(run.stop - run.start for run in chosen) < whole.rows:
-        return GramSide(whole.part(chosen), present)
+    if width_of(runs, names) < whole.rows:
+        return GramSide(whole.part([runs[name] for name in names]), present)
     kernel = np.sum([parts[name] @ parts[name].T for name in names], axis=0)
     return KernelSide(kernel, targets, present)

@@ -66,11 +66,11 @@ class Together:
         # Of each source: S from its own columns on, and the sums, one after the other.
         place = np.concatenate([np.arange(runs[name].start, runs[name].stop) for name in order])
         given = np.concatenate([whole.gram[np.ix_(place, place)], sides(whole, classes)[place]], axis=1)
-        ends = np.cumsum([0, *(runs[name].stop - runs[name].start for name in order)])
+        ends = np.cumsum([0, *(width_of(runs, [name]) for name in order)])
         self.strips = [
             np.asfortranarray(given[start:stop, start:]) for start, stop in zip(ends, ends[1:], strict=False)
         ]
-        self.widths = np.array([sum(runs[name].stop - runs[name].start for name in names) for names in sets])
+        self.widths = np.array([width_of(runs, names) for names in sets])
         self.span = spanned(whole, runs, sets)
 
     def at(self, t: float) -> tuple[np.ndarray, np.ndarray]:
@@ -124,7 +124,7 @@ def worth_it(whole: Moments, runs: Mapping[str, slice], sets: Sequence[Names], c
         return False
     looks = LOOKS + float(np.log(most) - np.log(least)) / STRIDE
     order = widest_first(runs)
-    widths = [runs[name].stop - runs[name].start for name in order]
+    widths = [width_of(runs, [name]) for name in order]
 
     def cost(node: Node) -> float:
         found = 0.0
@@ -135,13 +135,18 @@ def worth_it(whole: Moments, runs: Mapping[str, slice], sets: Sequence[Names], c
                 found += 2 * width * widths[other] * (sum(widths[other:]) + columns)
         return found
 
-    alone = sum(4 / 3 * sum(runs[name].stop - runs[name].start for name in names) ** 3 for names in sets)
+    alone = sum(4 / 3 * width_of(runs, names) ** 3 for names in sets)
     return looks * cost(planted(order, sets)) < SLOWNESS * alone
 
 
 def widest_first(runs: Mapping[str, slice]) -> list[str]:
     """The sources in the order in which they are eliminated."""
-    return sorted(runs, key=lambda name: runs[name].start - runs[name].stop)
+    return sorted(runs, key=lambda name: -width_of(runs, [name]))
+
+
+def width_of(runs: Mapping[str, slice], names: Sequence[str]) -> int:
+    """How many columns these sources have together."""
+    return sum(runs[name].stop - runs[name].start for name in names)
 
 
 def _eliminated(strip: np.ndarray, t: float, sums: Sums, columns: int) -> tuple[Sums, np.ndarray]:
